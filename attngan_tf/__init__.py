@@ -1,0 +1,1 @@
+"""AttnGAN in TensorFlow."""

@@ -1,0 +1,1 @@
+"""From captions and pictures to batches."""

@@ -1,0 +1,1 @@
+"""Scores: numpy arrays in, floats out."""

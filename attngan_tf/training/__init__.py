@@ -1,0 +1,1 @@
+"""Train steps, the loop, checkpoints."""

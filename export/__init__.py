@@ -1,0 +1,1 @@
+"""From a workdir to TensorFlow Serving."""
