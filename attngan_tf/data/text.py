@@ -1,0 +1,151 @@
+"""Captions to words to ids: the only tokenizer, in graph.
+
+The data pipeline and the exported SavedModel run the same code.
+"""
+
+import collections
+import os
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+
+from attngan_tf.config import UserError
+
+VOCABULARY_FILE = "vocab.txt"
+END = "<end>"  # id 0: padding, and the one word of an empty caption
+
+
+def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
+    r"""Words of each caption, as the released code splits them.
+
+    Lower case, Python's `\w+`, then non-ASCII characters dropped. RE2's `\w`
+    is ASCII only, so letters, digits and the underscore are named. Bytes that
+    are not UTF-8 separate words.
+
+    Args:
+      captions: string [B].
+
+    Returns:
+      string [B, words of each caption].
+    """
+    # A zero byte ends a string in some of these ops: it separates words.
+    text = tf.strings.regex_replace(captions, r"\x00", " ")
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    text = tf.strings.lower(text, encoding="utf-8")
+    text = tf.strings.regex_replace(text, r"[^\p{L}\p{N}_]+", " ")
+    text = tf.strings.regex_replace(text, r"[^\x00-\x7F]", "")
+    return tf.strings.split(text)
+
+
+class Vocabulary:
+    """The words a model knows; a word's id is its place in `words`.
+
+    Args:
+      words: all words; the first is `<end>`.
+      path: a file of the same words, one a line. With it, the lookup table
+        reads the file, which makes it an asset of an exported model.
+    """
+
+    def __init__(self, words: Sequence[str], path: str | None = None):
+        self.words = list(words)
+        if path is None:
+            initializer = tf.lookup.KeyValueTensorInitializer(
+                tf.constant(self.words),
+                tf.range(len(self.words), dtype=tf.int64),
+            )
+        else:
+            initializer = tf.lookup.TextFileInitializer(
+                path,
+                key_dtype=tf.string,
+                key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+                value_dtype=tf.int64,
+                value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+            )
+        self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @classmethod
+    def build(cls, captions: Iterable[str]) -> "Vocabulary":
+        """The words of all captions, most frequent first, after `<end>`."""
+        counts = collections.Counter()
+        lines = tf.data.Dataset.from_tensor_slices(list(captions))
+        for tokens in lines.batch(4096).map(lambda c: tokenize(c).flat_values):
+            counts.update(tokens.numpy().tolist())
+        words = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls([END, *(word.decode() for word in words)])
+
+    @classmethod
+    def load(cls, folder: str) -> "Vocabulary":
+        """Reads vocab.txt of a folder; raises UserError where it is wrong."""
+        path = os.path.join(folder, VOCABULARY_FILE)
+        try:
+            with open(path, encoding="utf-8", newline="\n") as file:
+                words = file.read().splitlines()
+        except FileNotFoundError:
+            raise UserError(
+                f"a vocabulary must be at {path}; found none; copy it from "
+                "where the model was trained"
+            ) from None
+        if not words or words[0] != END:
+            raise UserError(
+                f"the first line of {path} must be {END} (the padding); "
+                f"received {words[:1]}"
+            )
+        if len(set(words)) != len(words):
+            twice = collections.Counter(words).most_common(1)[0][0]
+            raise UserError(
+                f"words of {path} must differ; {twice!r} stands there twice"
+            )
+        return cls(words, path)
+
+    def save(self, folder: str) -> None:
+        """Writes vocab.txt: one word a line, line number = id."""
+        path = os.path.join(folder, VOCABULARY_FILE)
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(word + "\n" for word in self.words)
+
+    def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:
+        """int32 [B, known words]: unknown words are left out."""
+        ids = tf.ragged.map_flat_values(self.table.lookup, tokenize(captions))
+        return tf.cast(tf.ragged.boolean_mask(ids, ids >= 0), tf.int32)
+
+    def encode(
+        self, captions: tf.Tensor, words_num: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The first T known words of each caption.
+
+        Args:
+          captions: string [B].
+          words_num: T.
+
+        Returns:
+          token_ids int32 [B, T], zero behind the caption's end; lengths int32
+          [B], at least 1: a caption without a known word is the word `<end>`.
+        """
+        ids = self.known_ids(captions)
+        token_ids = ids.to_tensor(shape=[None, words_num])
+        lengths = tf.cast(ids.row_lengths(), tf.int32)
+        return token_ids, tf.clip_by_value(lengths, 1, words_num)
+
+    def encode_subset(
+        self, caption: tf.Tensor, words_num: int, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """T known words drawn from one caption, in order (released code).
+
+        Args:
+          caption: string [].
+          words_num: T; a caption with no more words keeps them all.
+          seed: int32 [2], the key of the draw.
+
+        Returns:
+          token_ids int32 [T] and the length int32 [], as `encode`.
+        """
+        ids = self.known_ids(caption[tf.newaxis])[0]
+        draws = tf.random.stateless_uniform(tf.shape(ids), seed)
+        kept = tf.sort(tf.argsort(draws)[:words_num])
+        ids = tf.gather(ids, kept)
+        token_ids = tf.pad(ids, [[0, words_num - tf.size(ids)]])
+        token_ids = tf.ensure_shape(token_ids, [words_num])
+        return token_ids, tf.maximum(tf.size(ids), 1)
