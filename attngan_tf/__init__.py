@@ -1,1 +1,15 @@
-"""AttnGAN in TensorFlow."""
+"""AttnGAN in TensorFlow: pictures from captions.
+
+`attngan_tf.load(workdir)` gives a trained model; see `attngan_tf.model`.
+"""
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    # TensorFlow takes seconds to import: only who loads a model pays.
+    if name == "load":
+        from attngan_tf.model import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

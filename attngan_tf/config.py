@@ -97,7 +97,7 @@ class Config:
 
     # Pictures and captions.
     base_size: int = _option(
-        64, "side of the first stage's picture, in pixels", least=4
+        64, "side of the first stage's picture, in pixels", least=8
     )
     num_stages: int = _option(
         3,
@@ -286,6 +286,18 @@ class Config:
         500,
         "steps between two checkpoints of the GAN",
         least=1,
+        may_change=True,
+    )
+    evaluation_interval: int = _option(
+        1000,
+        "steps of the GAN between two scorings of generated pictures",
+        least=1,
+        may_change=True,
+    )
+    evaluation_images: int = _option(
+        1000,
+        "pictures of the test split that scorings during training use",
+        least=100,
         may_change=True,
     )
     keep_checkpoints: int = _option(

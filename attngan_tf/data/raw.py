@@ -1,0 +1,322 @@
+"""What the data sets read from files share: checks first, then records."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from attngan_tf.config import UserError
+from attngan_tf.data import pictures
+from attngan_tf.data.records import (
+    WHOLE_PICTURE,
+    CaptionedPictures,
+    Example,
+    Report,
+)
+
+_WORD = re.compile(r"[a-z0-9_]")  # what a word of the tokenizer is made of
+_NAMED_FAULTS = 3
+Box = tuple[float, float, float, float]
+
+
+class FaultsError(UserError):
+    """Raw data that cannot be used; `faults` has a line for each fault."""
+
+    def __init__(self, source: str, faults: list[str]):
+        self.faults = faults
+        named = "; ".join(faults[:_NAMED_FAULTS])
+        more = len(faults) - _NAMED_FAULTS
+        super().__init__(
+            f"the raw data in {source} must be whole; found {len(faults)} "
+            f"fault{'s' * (len(faults) > 1)}: {named}"
+            f"{f'; and {more} more' if more > 0 else ''}; mend them and run "
+            "again"
+        )
+
+
+class Findings:
+    """All faults of a data set, and remarks for its report.
+
+    Args:
+      report: takes the remarks.
+    """
+
+    def __init__(self, report: Report):
+        self.faults: list[str] = []
+        self._known: set[str] = set()
+        self.note = report.note
+
+    def fault(self, where: str, what: str) -> None:
+        """Adds a fault: where it is, and what is wrong, in one line."""
+        line = " ".join(f"{where}: {what}".split())
+        if line not in self._known:  # a picture may be listed twice
+            self._known.add(line)
+            self.faults.append(line)
+
+    def raise_any(self, source: str) -> None:
+        """Raises FaultsError if there is a fault."""
+        if self.faults:
+            raise FaultsError(source, self.faults)
+
+
+@dataclasses.dataclass(eq=False)
+class RawConfig(tfds.core.BuilderConfig):
+    """Where the raw data is, and how many captions a picture must have."""
+
+    source: str = ""
+    captions_per_image: int = 1
+
+
+class Entry(NamedTuple):
+    """A picture before its file was looked into.
+
+    `where` names the file in messages; `read` gives its bytes; `box` is x, y,
+    width, height in pixels of the subject, if known.
+    """
+
+    name: str
+    where: str
+    read: Callable[[], bytes]
+    captions: list[str]
+    class_id: int
+    box: Box | None = None
+
+
+class Checked(NamedTuple):
+    """What a look into a picture's file gave."""
+
+    conversion: str
+    crop: tuple[int, int, int, int]
+
+
+class RawPictures(CaptionedPictures, skip_registration=True):
+    """Base of data sets in files: all is checked before a byte is written."""
+
+    CAPTIONS_PER_IMAGE = 1
+
+    @staticmethod
+    def files(source: str) -> dict[str, tuple[int, int]]:
+        """The files that are read, as `listing` gives them.
+
+        Raises:
+          UserError: this is not a folder of this data set.
+        """
+        raise NotImplementedError
+
+    def entries(self, findings: Findings) -> Mapping[str, Iterable[Entry]]:
+        """The entries of train and test; they are iterated twice.
+
+        Names must be unique. What is wrong outside the picture files goes to
+        `findings`.
+        """
+        raise NotImplementedError
+
+    def crop_of(
+        self, entry: Entry, picture: pictures.Picture, findings: Findings
+    ) -> tuple[int, int, int, int]:
+        """The region to use: top, left, height, width in pixels."""
+        del entry, picture, findings
+        return WHOLE_PICTURE
+
+    def examples(self, report: Report) -> Mapping[str, Iterable[Example]]:
+        """Checks everything; raises FaultsError with every fault."""
+        findings = Findings(report)
+        entries = self.entries(findings)
+        checked = {
+            split: self._check(split, listed, findings)
+            for split, listed in entries.items()
+        }
+        for split in ("train", "test"):
+            if not findings.faults and not checked.get(split):
+                findings.fault(split, "must have a picture; found none")
+        findings.raise_any(self.builder_config.source)
+        return {
+            split: self._write(listed, checked[split])
+            for split, listed in entries.items()
+        }
+
+    def _check(
+        self, split: str, listed: Iterable[Entry], findings: Findings
+    ) -> dict[str, Checked]:
+        checked = {}
+        looks = in_threads(_look, listed)
+        total = len(listed) if isinstance(listed, list) else None
+        for entry, result in tqdm(looks, f"Checking {split}", total):
+            if entry.name in checked:
+                findings.fault(entry.where, "a picture must stand once")
+            if isinstance(result, pictures.PictureError):
+                findings.fault(entry.where, str(result))
+                continue
+            crop = self.crop_of(entry, result, findings)
+            checked[entry.name] = Checked(result.conversion, crop)
+            if result.conversion:
+                kind = f"converted to PNG: {result.conversion}"
+                findings.note(kind, entry.where)
+        return checked
+
+    def _write(
+        self, listed: Iterable[Entry], checked: dict[str, Checked]
+    ) -> Iterator[Example]:
+        def make(entry: Entry) -> Example:
+            conversion, crop = checked[entry.name]
+            data = entry.read()
+            if conversion:
+                data = pictures.to_png(data)
+            return Example(
+                entry.name, data, entry.captions, entry.class_id, crop
+            )
+
+        for _, example in in_threads(make, listed):
+            yield example
+
+
+def _look(entry: Entry) -> pictures.Picture | pictures.PictureError:
+    try:
+        return pictures.inspect(entry.read())
+    except pictures.PictureError as error:
+        return error
+    except OSError as error:
+        return pictures.PictureError(f"cannot be read: {error.strerror}")
+
+
+def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
+    """Pairs (item, function(item)), in order, a few items ahead."""
+    threads = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        ahead = collections.deque()
+        for item in items:
+            ahead.append((item, pool.submit(function, item)))
+            if len(ahead) > 4 * threads:
+                item, future = ahead.popleft()
+                yield item, future.result()
+        for item, future in ahead:
+            yield item, future.result()
+
+
+def read_lines(
+    path: str, where: str, findings: Findings
+) -> list[tuple[int, str]]:
+    """Lines with their numbers, stripped; blank ones are left out.
+
+    Carriage returns and byte order marks are removed, and noted. A line that
+    is not UTF-8 is a fault, and so is a file that cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        findings.fault(where, f"must be a text file: {error.strerror}")
+        return []
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+        findings.note("byte order mark removed", where)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        findings.note("carriage returns removed", where)
+    lines = []
+    for number, raw in enumerate(data.split(b"\n"), start=1):
+        try:
+            line = raw.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            findings.fault(
+                f"{where} line {number}",
+                f"must be UTF-8; found byte 0x{raw[error.start]:02x}",
+            )
+            continue
+        if line:
+            lines.append((number, line))
+    return lines
+
+
+def read_captions(
+    path: str, where: str, least: int, findings: Findings
+) -> list[str]:
+    """The captions of a file, one a line; see `keep_captions`."""
+    faults = len(findings.faults)
+    lines = read_lines(path, where, findings)
+    if len(findings.faults) > faults:
+        return []
+    places = [(f"{where} line {number}", line) for number, line in lines]
+    return keep_captions(places, where, least, findings)
+
+
+def keep_captions(
+    captions: Iterable[tuple[str, str]],
+    where: str,
+    least: int,
+    findings: Findings,
+) -> list[str]:
+    """The captions of a picture; fewer than `least` are a fault.
+
+    Those without a word for the tokenizer are left out, and noted.
+
+    Args:
+      captions: pairs of a caption's place and its text.
+      where: the place of all of them.
+      least: how many there must be.
+      findings: takes faults and notes.
+    """
+    kept = []
+    for place, caption in captions:
+        if not _WORD.search(caption.lower()):
+            findings.note("captions without a word left out", place)
+            continue
+        if "\ufffd" in caption:
+            findings.note("captions with U+FFFD (damaged before)", place)
+        kept.append(caption)
+    if len(kept) < least:
+        findings.fault(
+            where, f"must hold {least} captions; found {len(kept) or 'none'}"
+        )
+    return kept
+
+
+def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Files at or under paths of `root`: {path: (bytes, mtime in ns)}.
+
+    Links are followed; what does not exist is left out.
+    """
+    found, seen, queue = {}, set(), list(paths)
+    while queue:
+        path = queue.pop()
+        full = os.path.join(root, path)
+        if not os.path.isdir(full):
+            if os.path.exists(full):
+                status = os.stat(full)
+                found[path] = (status.st_size, status.st_mtime_ns)
+            continue
+        real = os.path.realpath(full)
+        if real in seen:  # a link to a folder above it
+            continue
+        seen.add(real)
+        with os.scandir(full) as folder:
+            for item in folder:
+                name = os.path.join(path, item.name)
+                try:
+                    if item.is_dir():
+                        queue.append(name)
+                    else:
+                        status = item.stat()
+                        found[name] = (status.st_size, status.st_mtime_ns)
+                except OSError:  # a link to nothing
+                    continue
+    return found
+
+
+def config_name(
+    source: str, files: Mapping[str, tuple], captions_per_image: int
+) -> str:
+    """A name that changes with the raw data: its folder's and a fingerprint."""
+    digest = hashlib.sha256(f"{source}\n{captions_per_image}\n".encode())
+    for path in sorted(files):
+        line = f"{path}\t{files[path]}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", os.path.basename(source))
+    return f"{folder[:64] or 'data'}-{digest.hexdigest()[:8]}"

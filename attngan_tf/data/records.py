@@ -1,0 +1,153 @@
+"""What every data set is prepared into: TFDS records of one form."""
+
+import collections
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from attngan_tf.data.text import Vocabulary
+
+REPORT_FILE = "report.json"
+WHOLE_PICTURE = (0, 0, 0, 0)
+
+
+def features() -> tfds.features.FeaturesDict:
+    """The features of a record.
+
+    image: JPEG or PNG bytes of 8-bit RGB, kept as they came; crop: int32 [4],
+    top, left, height, width in pixels, all 0 for the whole picture; captions:
+    one or more; class_id: pictures of one class may share captions; name:
+    unique in the data set.
+    """
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "crop": tfds.features.Tensor(shape=(4,), dtype=np.int32),
+            "captions": tfds.features.Sequence(tfds.features.Text()),
+            "class_id": tfds.features.Scalar(dtype=np.int64),
+            "name": tfds.features.Text(),
+        }
+    )
+
+
+class Example(NamedTuple):
+    """A record before it is written; see `features`."""
+
+    name: str
+    image: bytes
+    captions: list[str]
+    class_id: int
+    crop: tuple[int, int, int, int] = WHOLE_PICTURE
+
+
+@dataclasses.dataclass
+class Report:
+    """What a prepared data set holds, and what was done to get there.
+
+    `pictures` and `captions` are counts a split; `words` counts the entries
+    of vocab.txt; `notes` says what was changed or left out on the way: a kind
+    of remark to the places it was made for.
+    """
+
+    pictures: dict[str, int] = dataclasses.field(default_factory=dict)
+    captions: dict[str, int] = dataclasses.field(default_factory=dict)
+    words: int = 0
+    notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def note(self, kind: str, where: str) -> None:
+        """Remembers a remark, such as a converted picture."""
+        self.notes.setdefault(kind, []).append(where)
+
+    def lines(self, most: int = 3) -> list[str]:
+        """The report as text; names at most so many places for a remark."""
+        lines = [
+            f"{split}: {count} pictures, {self.captions[split]} captions"
+            for split, count in self.pictures.items()
+        ]
+        lines.append(f"vocabulary: {self.words} words, <end> included")
+        for kind, places in sorted(self.notes.items()):
+            named = ", ".join(places[:most])
+            more = f" and {len(places) - most} more" * (len(places) > most)
+            lines.append(f"{kind}: {len(places)} ({named}{more})")
+        return lines
+
+    def save(self, folder: str) -> None:
+        """Writes report.json, every place of every remark in it."""
+        path = os.path.join(folder, REPORT_FILE)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(self), file, indent=1)
+
+    @classmethod
+    def load(cls, folder: str) -> "Report":
+        """Reads what `save` wrote."""
+        path = os.path.join(folder, REPORT_FILE)
+        with open(path, encoding="utf-8") as file:
+            return cls(**json.load(file))
+
+
+class CaptionedPictures(
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
+    """Base of the data sets: a subclass only says which examples there are.
+
+    A prepared folder also holds vocab.txt, the words of all captions, and
+    report.json. TFDS writes to a temporary folder and renames it, so that a
+    prepared folder is always whole. Records are in array_record format, for
+    random access: the order is TFDS's, shuffled once by a hash of the names.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = "Pictures with captions."
+
+    def __init__(self, *, file_format="array_record", **kwargs):
+        super().__init__(file_format=file_format, **kwargs)
+
+    def examples(self, report: Report) -> Mapping[str, Iterable[Example]]:
+        """The examples of `train` and `test`, each iterated once.
+
+        Args:
+          report: takes notes; counts are filled in as examples are written.
+        """
+        raise NotImplementedError
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self, description=self.DESCRIPTION, features=features()
+        )
+
+    def _split_generators(self, dl_manager):
+        del dl_manager  # nothing is downloaded
+        self._report = Report()
+        self._captions = collections.defaultdict(list)
+        return {
+            split: self._generate_examples(split, examples)
+            for split, examples in self.examples(self._report).items()
+        }
+
+    def _generate_examples(
+        self, split: str, examples: Iterable[Example]
+    ) -> Iterator[tuple[str, dict]]:
+        for example in tqdm(examples, f"Writing {split}"):
+            self._captions[split].extend(example.captions)
+            yield example.name, example._asdict()
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        super()._download_and_prepare(dl_manager, download_config)
+        # data_dir is TFDS's temporary folder here: all appears at once.
+        report, captions = self._report, self._captions
+        vocabulary = Vocabulary.build(
+            caption for lines in captions.values() for caption in lines
+        )
+        vocabulary.save(self.data_dir)
+        report.pictures = {
+            split: info.num_examples for split, info in self.info.splits.items()
+        }
+        report.captions = {split: len(captions[split]) for split in captions}
+        report.words = len(vocabulary)
+        report.save(self.data_dir)

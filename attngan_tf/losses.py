@@ -1,0 +1,359 @@
+"""The losses: Eq. 4, 5 and 10-14, and KL. Pure functions, float32 inside.
+
+Every loss is a mean over the rows it is given.
+"""
+
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from attngan_tf.models import attention
+
+# Denominators of cosines are at least this.
+COSINE_EPSILON = 1e-8
+# Float32 numbers of one [I, S, T, N] array held at once: 64 MiB. About ten
+# such arrays live in a backward pass.
+MAX_ELEMENTS = 2**24
+
+
+def _check_choice(name: str, value: str) -> None:
+    if value not in ("paper", "released"):
+        raise ValueError(
+            f"`{name}` must be 'paper' or 'released'. Received: {value!r}"
+        )
+
+
+def _cosines(dots, squares_a, squares_b):
+    """Cosines of pairs from their products and squared norms."""
+    return dots * ops.rsqrt(
+        ops.maximum(squares_a * squares_b, COSINE_EPSILON**2)
+    )
+
+
+def _word_scores(regions, words, lengths, gamma1, gamma2):
+    """Eq. 7-10 without 1/gamma2, for all pairs at once: [I, S]."""
+    real = attention.word_mask(lengths, words.shape[1])
+    weights, similarities = attention.region_attention(
+        words, regions, lengths, gamma1
+    )
+    words = ops.where(real[:, :, None], words, 0.0)
+    cosines = _cosines(
+        ops.sum(weights * similarities, axis=-1),  # c^T e = sum alpha v^T e
+        attention.context_squares(weights, regions),
+        ops.sum(ops.square(words), axis=-1),
+    )  # [I, S, T]
+    return ops.logsumexp(
+        ops.where(real, gamma2 * cosines, attention.MASKED), axis=-1
+    )
+
+
+def _sliced_word_scores(regions, words, lengths, gamma1, gamma2, size):
+    """`_word_scores` with `size` sentences at a time.
+
+    Each slice is computed anew for its gradient, for a loop would keep the
+    arrays of all its steps until then.
+    """
+    I = ops.shape(regions)[0]
+    S, T, D = ops.shape(words)
+    count = -(-S // size)
+    # Whole slices: sentences without words fill the last, and are dropped.
+    rest = count * size - S
+    words = ops.pad(words, [[0, rest], [0, 0], [0, 0]])
+    lengths = ops.pad(lengths, [[0, rest]])
+
+    def step(i, scores):
+        here = ops.slice(words, [i * size, 0, 0], [size, T, D])
+        true = ops.slice(lengths, [i * size], [size])
+        # TensorFlow runs up to ten steps at once where it may. Needing what
+        # the last step gave, steps and their gradients wait for each other.
+        here = here + 0.0 * scores[0, 0, 0]
+
+        def score(regions, words):
+            return _word_scores(regions, words, true, gamma1, gamma2)
+
+        new = keras.remat(score)(regions, here)  # [I, size]
+        place = ops.one_hot(i, count, dtype="float32")
+        return i + 1, scores + place[:, None, None] * new
+
+    _, scores = ops.while_loop(
+        lambda i, _: i < count,
+        step,
+        (0, ops.zeros([count, I, size], dtype="float32")),
+        maximum_iterations=count,  # XLA has no gradient of a loop without
+    )
+    scores = ops.reshape(ops.swapaxes(scores, 0, 1), [I, -1])
+    return scores[:, :S]
+
+
+def word_scores(
+    region_features,
+    word_features,
+    lengths,
+    *,
+    gamma1: float,
+    gamma2: float,
+    form: str = "paper",
+    max_elements: int = MAX_ELEMENTS,
+):
+    """R(Q, D) of Eq. 10 for all pairs of images and sentences.
+
+    If the I x S x T x N similarities are more than max_elements, sentences
+    are taken in slices, and computed a second time for the gradient.
+
+    Args:
+      region_features: float [I, N, D].
+      word_features: float [S, T, D].
+      lengths: int [S], the number of true words, at least 1.
+      gamma1: sharpness of a word's attention over regions.
+      gamma2: weight of the best matching words, above 0.
+      form: "paper", or "released": without the 1/gamma2 before the log.
+      max_elements: similarities held at once; a slice is at least one
+        sentence. Sizes not known in tracing always go the sliced way.
+
+    Returns:
+      float32 [I, S].
+
+    Raises:
+      ValueError: `form` is neither.
+    """
+    _check_choice("form", form)
+    regions = ops.cast(region_features, "float32")
+    words = ops.cast(word_features, "float32")
+    lengths = ops.cast(lengths, "int32")
+    I, N, _ = ops.shape(regions)
+    S, T, _ = ops.shape(words)
+    known = isinstance(I, int) and isinstance(S, int)
+    if known and max_elements >= I * S * T * N:
+        scores = _word_scores(regions, words, lengths, gamma1, gamma2)
+    else:
+        size = max_elements // (I * T * N)
+        size = max(size, 1) if known else ops.clip(size, 1, S)
+        scores = _sliced_word_scores(
+            regions, words, lengths, gamma1, gamma2, size
+        )
+    return scores / gamma2 if form == "paper" else scores
+
+
+def sentence_scores(image_features, sentence_features):
+    """Cosines float32 [I, S] of images [I, D] and sentences [S, D].
+
+    It stands for R(Q, D) in the sentence terms of the DAMSM loss (3.2).
+    """
+    images = ops.cast(image_features, "float32")
+    sentences = ops.cast(sentence_features, "float32")
+    return _cosines(
+        ops.matmul(images, ops.transpose(sentences)),
+        ops.sum(ops.square(images), axis=-1)[:, None],
+        ops.sum(ops.square(sentences), axis=-1),
+    )
+
+
+def matching_loss(scores, gamma3: float, class_ids=None):
+    """Eq. 11-13: cross-entropy of finding each one's partner in the batch.
+
+    The mean over the batch; the paper prints a sum, the released code takes
+    the mean.
+
+    Args:
+      scores: float [B, B], R of image i (row) and sentence j; pairs on the
+        diagonal belong together.
+      gamma3: factor of the scores.
+      class_ids: int [B] or None. Given, pairs of one class are no mismatches
+        of each other (released code).
+
+    Returns:
+      Two float32 scalars: of sentences for images (Eq. 12), and of images
+      for sentences (Eq. 13).
+    """
+    logits = gamma3 * ops.cast(scores, "float32")
+    labels = ops.arange(ops.shape(logits)[0], dtype="int32")
+    if class_ids is not None:
+        same = ops.equal(class_ids[:, None], class_ids[None, :])
+        other = ops.not_equal(labels[:, None], labels[None, :])
+        logits = ops.where(
+            ops.logical_and(same, other), attention.MASKED, logits
+        )
+
+    def cross_entropy(logits):
+        return ops.mean(
+            ops.sparse_categorical_crossentropy(
+                labels, logits, from_logits=True
+            )
+        )
+
+    return cross_entropy(logits), cross_entropy(ops.transpose(logits))
+
+
+class DamsmLoss(NamedTuple):
+    """The terms of Eq. 14 (w1, w2, s1, s2) and their sum; float32 scalars."""
+
+    words_image_to_text: keras.KerasTensor
+    words_text_to_image: keras.KerasTensor
+    sentences_image_to_text: keras.KerasTensor
+    sentences_text_to_image: keras.KerasTensor
+    total: keras.KerasTensor
+
+
+def damsm_loss(
+    region_features,
+    image_features,
+    word_features,
+    sentence_features,
+    lengths,
+    class_ids=None,
+    *,
+    gamma1: float,
+    gamma2: float,
+    gamma3: float,
+    word_score: str = "paper",
+) -> DamsmLoss:
+    """Eq. 14 over a batch, all of it: the others are the mismatches.
+
+    Args:
+      region_features: float [B, N, D].
+      image_features: float [B, D].
+      word_features: float [B, T, D].
+      sentence_features: float [B, D].
+      lengths: int [B], the number of true words, at least 1.
+      class_ids: int [B] or None; see `matching_loss`.
+      gamma1: see `word_scores`.
+      gamma2: see `word_scores`.
+      gamma3: see `matching_loss`; words and sentences alike.
+      word_score: the `form` of `word_scores`.
+
+    Raises:
+      ValueError: `word_score` is neither "paper" nor "released".
+    """
+    words = word_scores(
+        region_features,
+        word_features,
+        lengths,
+        gamma1=gamma1,
+        gamma2=gamma2,
+        form=word_score,
+    )
+    sentences = sentence_scores(image_features, sentence_features)
+    terms = (
+        *matching_loss(words, gamma3, class_ids),
+        *matching_loss(sentences, gamma3, class_ids),
+    )
+    return DamsmLoss(*terms, total=sum(terms))
+
+
+def _real_loss(logits):
+    """-E log sigmoid(logits)."""
+    return ops.mean(ops.softplus(-ops.cast(logits, "float32")))
+
+
+def _fake_loss(logits):
+    """-E log(1 - sigmoid(logits))."""
+    return ops.mean(ops.softplus(ops.cast(logits, "float32")))
+
+
+class GeneratorLoss(NamedTuple):
+    """Plain means of Eq. 4's terms, and the weighted total."""
+
+    unconditional: keras.KerasTensor | None
+    conditional: keras.KerasTensor
+    total: keras.KerasTensor
+
+
+def generator_loss(
+    unconditional_logits, conditional_logits, scale: str = "paper"
+) -> GeneratorLoss:
+    """Eq. 4 for one stage.
+
+    Args:
+      unconditional_logits: float [B] of generated images, or None where the
+        discriminator gives none (AttnDCGAN): the conditional term alone.
+      conditional_logits: float [B].
+      scale: "paper": half of each term; "released": the whole.
+
+    Raises:
+      ValueError: `scale` is neither.
+    """
+    _check_choice("scale", scale)
+    conditional = _real_loss(conditional_logits)
+    unconditional, total = None, conditional
+    if unconditional_logits is not None:
+        unconditional = _real_loss(unconditional_logits)
+        total = unconditional + conditional
+    if scale == "paper":
+        total = 0.5 * total
+    return GeneratorLoss(unconditional, conditional, total)
+
+
+class DiscriminatorLoss(NamedTuple):
+    """Plain means of each term, None if not asked, and the weighted total."""
+
+    real_unconditional: keras.KerasTensor | None
+    real_conditional: keras.KerasTensor
+    fake_unconditional: keras.KerasTensor | None
+    fake_conditional: keras.KerasTensor
+    wrong_conditional: keras.KerasTensor | None
+    total: keras.KerasTensor
+
+
+def discriminator_loss(
+    real_unconditional,
+    real_conditional,
+    fake_unconditional,
+    fake_conditional,
+    wrong_conditional=None,
+    wrong_factor=1.0,
+) -> DiscriminatorLoss:
+    """Eq. 5 for one stage, or the released weighting with wrong pairs.
+
+    With wrong pairs: (real_u + real_c) / 2 + (fake_u + fake_c + wrong_c) / 3.
+    Without unconditional logits (AttnDCGAN): (real_c + fake_c) / 2, and with
+    wrong pairs, as released, real_c + (fake_c + wrong_c) / 2.
+
+    Args:
+      real_unconditional: logits float [B] of real images, or None.
+      real_conditional: logits [B] of real images with their sentences.
+      fake_unconditional: logits [B] of generated images; None if that of
+        real ones is.
+      fake_conditional: logits [B] of generated images.
+      wrong_conditional: logits of real images with others' sentences (as
+        many as there are, B - 1 in the released code), or None.
+      wrong_factor: factor of the wrong term, for a replica that has more or
+        fewer of the wrong pairs than its share.
+    """
+    real = [_real_loss(real_conditional)]
+    fake = [_fake_loss(fake_conditional)]
+    if real_unconditional is not None:
+        real.append(_real_loss(real_unconditional))
+        fake.append(_fake_loss(fake_unconditional))
+    if wrong_conditional is None:
+        wrong = None
+        total = 0.5 * (sum(real) + sum(fake))
+    else:
+        wrong = wrong_factor * _fake_loss(wrong_conditional)
+        false = [*fake, wrong]
+        total = sum(real) / len(real) + sum(false) / len(false)
+    both = real_unconditional is not None
+    return DiscriminatorLoss(
+        real_unconditional=real[1] if both else None,
+        real_conditional=real[0],
+        fake_unconditional=fake[1] if both else None,
+        fake_conditional=fake[0],
+        wrong_conditional=wrong,
+        total=total,
+    )
+
+
+def kl_loss(mu, logvar):
+    """KL of N(mu, exp(logvar)) from N(0, 1): mean over batch and sizes.
+
+    Released code: the weight is 1, and the mean is over dims, too.
+
+    Args:
+      mu: float [B, C].
+      logvar: float [B, C].
+
+    Returns:
+      A float32 scalar.
+    """
+    mu, logvar = ops.cast(mu, "float32"), ops.cast(logvar, "float32")
+    return -0.5 * ops.mean(1.0 + logvar - ops.square(mu) - ops.exp(logvar))

@@ -1,0 +1,137 @@
+"""A trained model, loaded from a workdir: what Python users call."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from attngan_tf import losses
+from attngan_tf.config import Config, UserError
+from attngan_tf.data.text import Vocabulary, tokenize
+from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.sampling import Sampler, caption_seeds
+from attngan_tf.training import assembly, checkpoint
+
+
+class Model:
+    """Draws pictures for captions, and scores how well they fit.
+
+    Args:
+      config: what it was trained with.
+      sampler: draws the pictures.
+      image_encoder: the DAMSM's.
+      step: the step of GAN training it was taken from.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        sampler: Sampler,
+        image_encoder: ImageEncoder,
+        step: int,
+    ):
+        self.config = config
+        self.sampler = sampler
+        self.image_encoder = image_encoder
+        self.step = step
+
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Pictures uint8 [B, H, W, 3]; without seeds, each caption's own."""
+        return self.sampler.pictures(captions, seeds)
+
+    def caption_seeds(self, captions: Sequence[str]) -> list[int]:
+        """The seed each caption has of its own."""
+        return caption_seeds(tf.constant(list(captions))).numpy().tolist()
+
+    def unknown_words(self, captions: Sequence[str]) -> list[str]:
+        """Words of captions that are not in the vocabulary, each once."""
+        tokens = tokenize(tf.constant(list(captions))).flat_values.numpy()
+        words = dict.fromkeys(token.decode() for token in tokens)
+        known = set(self.sampler.vocabulary.words)
+        return [word for word in words if word not in known]
+
+    def encode_text(self, captions: Sequence[str]) -> dict[str, np.ndarray]:
+        """Features of captions.
+
+        Returns:
+          token_ids int32 [B, T], lengths int32 [B], word_features float32
+          [B, T, D], sentence_features float32 [B, D].
+        """
+        found = self.sampler.encode_text(tf.constant(list(captions)))
+        return {name: value.numpy() for name, value in found.items()}
+
+    def score(
+        self, captions: Sequence[str], images: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """How well each picture fits its caption, by the DAMSM.
+
+        Args:
+          captions: B captions.
+          images: uint8 [B, H, W, 3].
+
+        Returns:
+          sentence_score float32 [B], a cosine in [-1, 1]; word_score float32
+          [B] (Eq. 10).
+        """
+        if len(captions) != len(images):
+            raise UserError(
+                "each caption must have a picture; received "
+                f"{len(captions)} captions and {len(images)} pictures"
+            )
+        text = self.sampler.encode_text(tf.constant(list(captions)))
+        image = self.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0)
+        word_scores = losses.word_scores(
+            image["region_features"],
+            text["word_features"],
+            text["lengths"],
+            gamma1=self.config.damsm_gamma1,
+            gamma2=self.config.damsm_gamma2,
+            form=self.config.word_score,
+        )
+        sentence_scores = losses.sentence_scores(
+            image["image_features"], text["sentence_features"]
+        )
+        return {
+            "sentence_score": tf.linalg.diag_part(sentence_scores).numpy(),
+            "word_score": tf.linalg.diag_part(word_scores).numpy(),
+        }
+
+
+def load(
+    workdir: str, which: str = "last", use_cudnn: bool | str = "auto"
+) -> Model:
+    """The model of a workdir, with the average (EMA) of its weights.
+
+    Args:
+      workdir: a run's folder.
+      which: which checkpoint of the GAN: last, best, or a step's number.
+      use_cudnn: False for a model to export.
+
+    Raises:
+      UserError: a file is missing, or files do not fit one another.
+    """
+    config = Config.load(workdir)
+    vocabulary = Vocabulary.load(workdir)
+    text_encoder, image_encoder = assembly.trained_encoders(
+        config, vocabulary, use_cudnn
+    )
+    path = checkpoint.find(workdir, "gan", which)
+    generator = build.generator(config)
+    checkpoint.restore_part(path, average=generator)
+    sampler = Sampler(
+        vocabulary=vocabulary,
+        text_encoder=text_encoder,
+        generator=generator,
+        words_num=config.words_num_test,
+        condition_noise=config.condition_noise,
+    )
+    return Model(
+        config=config,
+        sampler=sampler,
+        image_encoder=image_encoder,
+        step=int(path.rsplit("-", 1)[1]),
+    )

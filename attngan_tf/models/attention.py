@@ -1,0 +1,167 @@
+"""Attention over words (Eq. 2) and over regions (Eq. 7-9)."""
+
+import keras
+from keras import ops
+
+# Finite, for a row of -inf only would be NaN; in float32, for float16 ends
+# at 65504.
+MASKED = -1e9
+
+
+def word_mask(lengths, T: int):
+    """Bool [B, T] of int [B] lengths: True at words, False at padding."""
+    return ops.arange(T, dtype="int32") < ops.cast(lengths, "int32")[:, None]
+
+
+def _words_and_bias(words, lengths):
+    """Float32 words, zero at padding, and what to add to their scores.
+
+    Padding is zeroed by selection, not by a product: 0 x NaN is NaN.
+    """
+    real = word_mask(lengths, words.shape[1])
+    words = ops.where(real[:, :, None], ops.cast(words, "float32"), 0.0)
+    return words, ops.where(real, 0.0, MASKED)
+
+
+def word_context(queries, words, lengths):
+    """Eq. 2 for projected words: what each place of an image reads.
+
+    Args:
+      queries: float [B, N, C], h: the features of N places.
+      words: float [B, T, C], e'.
+      lengths: int [B], the number of true words, at least 1.
+
+    Returns:
+      The contexts [B, N, C] in the queries' precision, and the weights
+      float32 [B, N, T], which sum to 1 over the words and are 0 at padding.
+    """
+    words, bias = _words_and_bias(words, lengths)
+    # No bfloat16 inside: it saves nothing measurable here (8 ms of a
+    # generator's 170 at batch 8), and scores are not scaled.
+    h = ops.cast(queries, "float32")
+    scores = ops.matmul(h, ops.swapaxes(words, 1, 2)) + bias[:, None]
+    weights = ops.softmax(scores, axis=-1)  # [B, N, T]
+    return ops.cast(ops.matmul(weights, words), queries.dtype), weights
+
+
+class WordAttention(keras.Layer):
+    """F_attn: maps and words -> contexts of the maps' shape, and weights.
+
+    Args:
+      channels: GF, channels of the maps that ask.
+    """
+
+    def __init__(self, channels: int, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def build(self, h_shape, word_features_shape):
+        self.projection = keras.layers.Dense(
+            self.channels,
+            use_bias=False,
+            kernel_initializer=keras.initializers.Orthogonal(),
+            dtype=self.dtype_policy,
+            name="projection",
+        )
+        self.projection.build(word_features_shape)
+
+    def call(self, h, word_features, lengths):
+        """Eq. 2, with e' = U e.
+
+        Args:
+          h: float [B, H, W, channels].
+          word_features: float [B, T, D].
+          lengths: int [B], the number of true words, at least 1.
+
+        Returns:
+          The contexts [B, H, W, channels] in h's precision, and the weights
+          float32 [B, H, W, T].
+        """
+        _, H, W, C = h.shape
+        context, weights = word_context(
+            ops.reshape(h, [-1, H * W, C]),
+            self.projection(word_features),
+            lengths,
+        )
+        T = word_features.shape[1]
+        return (
+            ops.reshape(context, [-1, H, W, C]),
+            ops.reshape(weights, [-1, H, W, T]),
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}
+
+
+def region_attention(words, regions, lengths, gamma1: float):
+    """Eq. 7, 8 and the weights of Eq. 9, for all pairs; float32 inside.
+
+    Args:
+      words: float [S, T, D] of S sentences, e.
+      regions: float [I, N, D] of I images, v.
+      lengths: int [S], the number of true words, at least 1.
+      gamma1: sharpness of the attention over regions.
+
+    Returns:
+      The weights (alpha) float32 [I, S, T, N], which sum to 1 over the
+      regions, and the similarities e^T v of the same shape, before Eq. 8.
+      Rows of padding hold equal weights and no similarity.
+    """
+    I, N, D = ops.shape(regions)
+    S, T, _ = ops.shape(words)
+    words, bias = _words_and_bias(words, lengths)
+    regions = ops.cast(regions, "float32")
+    # Regions first: one plain product, and Eq. 8's softmax on the last axis.
+    similarities = ops.matmul(
+        ops.reshape(regions, [-1, D]),
+        ops.transpose(ops.reshape(words, [-1, D])),
+    )  # [I * N, S * T]
+    shares = ops.softmax(ops.reshape(similarities, [I, N, S, T]) + bias)
+
+    def regions_last(x):
+        x = ops.swapaxes(ops.reshape(x, [I, N, S * T]), 1, 2)
+        return ops.reshape(x, [I, S, T, N])
+
+    weights = ops.softmax(gamma1 * regions_last(shares))
+    return weights, regions_last(similarities)
+
+
+def context_squares(weights, regions):
+    """Squared norms [I, S, T] of Eq. 9's contexts, without the contexts.
+
+    Args:
+      weights: float32 [I, S, T, N].
+      regions: float32 [I, N, D].
+    """
+    I, S, T, N = ops.shape(weights)
+    weights = ops.reshape(weights, [I, S * T, N])
+    if N <= regions.shape[-1]:
+        # |sum_j alpha_j v_j|^2 = alpha^T V V^T alpha: at N 49 and batch 48 a
+        # DAMSM loss takes a third of the time it takes with contexts of 256.
+        products = ops.matmul(regions, ops.swapaxes(regions, 1, 2))
+        squares = ops.sum(ops.matmul(weights, products) * weights, axis=-1)
+    else:
+        squares = ops.sum(ops.square(ops.matmul(weights, regions)), axis=-1)
+    return ops.reshape(squares, [I, S, T])
+
+
+def region_context(words, regions, lengths, gamma1: float):
+    """Eq. 9 for all pairs: what each word of S sentences reads in I images.
+
+    Args:
+      words: float [S, T, D].
+      regions: float [I, N, D].
+      lengths: int [S], the number of true words, at least 1.
+      gamma1: sharpness of the attention over regions.
+
+    Returns:
+      The contexts float32 [I, S, T, D] (padding reads the mean region), and
+      the weights [I, S, T, N].
+    """
+    I, N, D = ops.shape(regions)
+    S, T, _ = ops.shape(words)
+    weights, _ = region_attention(words, regions, lengths, gamma1)
+    context = ops.matmul(
+        ops.reshape(weights, [I, S * T, N]), ops.cast(regions, "float32")
+    )
+    return ops.reshape(context, [I, S, T, D]), weights

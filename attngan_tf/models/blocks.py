@@ -1,0 +1,94 @@
+"""Layers that the generator and the discriminators are built from."""
+
+import keras
+from keras import ops
+
+LEAK = 0.2  # slope of LeakyReLU below zero
+
+
+def conv(filters: int, size: int, strides: int = 1, **kwargs) -> keras.Layer:
+    """A convolution without bias, orthogonal at the start, padding "same"."""
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.Orthogonal(),
+        **kwargs,
+    )
+
+
+def batch_norm(**kwargs) -> keras.Layer:
+    """Batch normalization over all replicas; gamma from N(1, 0.02)."""
+    return keras.layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02),
+        synchronized=True,
+        **kwargs,
+    )
+
+
+class GLU(keras.Layer):
+    """Gated linear unit [..., 2C] -> [..., C]: first half x sigmoid(rest)."""
+
+    def call(self, x):
+        values, gates = ops.split(x, 2, axis=-1)
+        return values * ops.sigmoid(gates)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // 2)
+
+
+def glu_block(channels: int, **kwargs) -> list[keras.Layer]:
+    """Convolution 3x3, BN and GLU to so many channels."""
+    return [
+        conv(2 * channels, 3, **kwargs),
+        batch_norm(**kwargs),
+        GLU(**kwargs),
+    ]
+
+
+def up_block(channels: int, **kwargs) -> keras.Sequential:
+    """[B, H, W, C] -> [B, 2H, 2W, channels]: nearest x2, conv, BN, GLU."""
+    upsampling = keras.layers.UpSampling2D(2, **kwargs)
+    return keras.Sequential([upsampling, *glu_block(channels, **kwargs)])
+
+
+def leaky_block(
+    channels: int, size: int, strides: int, normalize: bool = True, **kwargs
+) -> list[keras.Layer]:
+    """Convolution, BN (if asked) and LeakyReLU, for discriminators."""
+    return [
+        conv(channels, size, strides, **kwargs),
+        *([batch_norm(**kwargs)] if normalize else []),
+        keras.layers.LeakyReLU(LEAK, **kwargs),
+    ]
+
+
+class ResidualBlock(keras.Layer):
+    """x + conv, BN, GLU, conv, BN of x; the shape [B, H, W, C] stays."""
+
+    def build(self, input_shape):
+        channels, dtype = input_shape[-1], self.dtype_policy
+        self.body = keras.Sequential(
+            [
+                *glu_block(channels, dtype=dtype),
+                conv(channels, 3, dtype=dtype),
+                batch_norm(dtype=dtype),
+            ]
+        )
+        self.body.build(input_shape)
+
+    def call(self, x, training=False):
+        return x + self.body(x, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def tile_vector(vector, like):
+    """[B, C] -> [B, H, W, C], the same at each place of `like`."""
+    _, H, W, _ = like.shape
+    return ops.tile(vector[:, None, None, :], [1, H, W, 1])

@@ -1,0 +1,121 @@
+"""From a configuration to networks: the only place that knows both."""
+
+import os
+
+import keras
+
+from attngan_tf.config import Config, UserError
+from attngan_tf.models.discriminator import Discriminator
+from attngan_tf.models.generator import Generator
+from attngan_tf.models.image_encoder import (
+    ImageEncoder,
+    inception_trunk,
+    small_trunk,
+)
+from attngan_tf.models.text_encoder import TextEncoder
+
+
+def text_encoder(
+    config: Config, vocabulary_size: int, use_cudnn: bool | str = "auto"
+) -> TextEncoder:
+    """The text encoder, with its weights made; float32, for it is small."""
+    network = TextEncoder(
+        vocabulary_size=vocabulary_size,
+        embedding_size=config.embedding_size,
+        feature_size=config.feature_size,
+        dropout=config.damsm_dropout,
+        use_cudnn=use_cudnn,
+        dtype="float32",
+        name="text_encoder",
+    )
+    network.build()
+    return network
+
+
+def image_encoder(config: Config, weights: str | None) -> ImageEncoder:
+    """The image encoder, with its weights made.
+
+    Args:
+      config: the configuration.
+      weights: of Inception-v3: "imagenet", a path, or None for random ones;
+        small_cnn has none to load.
+
+    Raises:
+      UserError: the weights cannot be loaded.
+    """
+    dtype = keras.DTypePolicy(config.precision)
+    if config.image_encoder == "small_cnn":
+        trunk = small_trunk(config.image_encoder_size, dtype)
+    else:
+        trunk = _inception(config, weights, dtype)
+    network = ImageEncoder(
+        trunk=trunk,
+        size=config.image_encoder_size,
+        feature_size=config.feature_size,
+        dtype=dtype,
+        name="image_encoder",
+    )
+    network.build()
+    return network
+
+
+def _inception(config: Config, weights: str | None, dtype) -> keras.Model:
+    if weights not in (None, "imagenet") and not os.path.isfile(weights):
+        raise UserError(
+            "--inception_weights must be imagenet, none, or the path of a "
+            f"file; found no file at {weights!r}"
+        )
+    try:
+        return inception_trunk(
+            config.image_encoder_size,
+            config.image_region_layer,
+            weights,
+            dtype,
+        )
+    except Exception as error:
+        if weights is None:
+            raise
+        raise UserError(
+            f"--inception_weights={weights} could not be loaded: {error}; "
+            "name a Keras weights file of InceptionV3 without top, or none"
+        ) from error
+
+
+def generator(config: Config, name: str = "generator") -> Generator:
+    """The generator, with its weights made."""
+    released_dcgan = config.generator == "attndcgan"
+    network = Generator(
+        base_size=config.base_size,
+        num_stages=config.num_stages,
+        gf=config.gf,
+        condition_size=config.condition_size,
+        z_size=config.z_size,
+        word_size=config.feature_size,
+        residual_blocks=0 if released_dcgan else config.residual_blocks,
+        attention=config.attention,
+        last_head_only=released_dcgan,
+        dtype=config.precision,
+        name=name,
+    )
+    network.build()
+    return network
+
+
+def discriminators(config: Config) -> dict[int, Discriminator]:
+    """A discriminator for each size the generator draws, weights made."""
+    released_dcgan = config.generator == "attndcgan"
+    sizes = config.image_sizes[-1:] if released_dcgan else config.image_sizes
+    networks = {
+        size: Discriminator(
+            image_size=size,
+            df=config.df,
+            sentence_size=config.feature_size,
+            unconditional=not released_dcgan,
+            dtype=config.precision,
+            name=f"discriminator_{size}",
+        )
+        for size in sizes
+    }
+    for network in networks.values():
+        network.build()
+    return networks

@@ -1,0 +1,236 @@
+"""The attentional generative network (paper, 3.1, Eq. 1)."""
+
+import keras
+from keras import ops
+
+from attngan_tf.models import attention as attention_lib
+from attngan_tf.models import blocks
+
+
+class ConditioningAugmentation(keras.Layer):
+    """Fca: sentence -> mu and logvar [B, condition_size] of a condition."""
+
+    def __init__(self, condition_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.condition_size = condition_size
+
+    def build(self, input_shape):
+        self.dense = keras.layers.Dense(
+            4 * self.condition_size, dtype=self.dtype_policy
+        )
+        self.dense.build(input_shape)
+        self.glu = blocks.GLU(dtype=self.dtype_policy)
+
+    def call(self, sentence_features):
+        both = ops.cast(self.glu(self.dense(sentence_features)), "float32")
+        mu, logvar = ops.split(both, 2, axis=-1)
+        return mu, logvar
+
+
+class FirstStage(keras.Layer):
+    """F0: condition and noise -> h0 [B, base_size, base_size, GF]."""
+
+    def __init__(self, base_size: int, gf: int, **kwargs):
+        super().__init__(**kwargs)
+        self.base_size = base_size
+        self.gf = gf
+
+    def build(self, input_shape):
+        dtype = self.dtype_policy
+        ups = (self.base_size // 4).bit_length() - 1
+        channels = self.gf * 2**ups
+        self.body = keras.Sequential(
+            [
+                keras.layers.Dense(
+                    16 * 2 * channels,
+                    use_bias=False,
+                    kernel_initializer=keras.initializers.Orthogonal(),
+                    dtype=dtype,
+                ),
+                blocks.batch_norm(dtype=dtype),
+                blocks.GLU(dtype=dtype),
+                keras.layers.Reshape([4, 4, channels], dtype=dtype),
+                *(
+                    blocks.up_block(channels // 2 ** (i + 1), dtype=dtype)
+                    for i in range(ups)
+                ),
+            ]
+        )
+        self.body.build(input_shape)
+
+    def call(self, condition_and_z, training=False):
+        return self.body(condition_and_z, training=training)
+
+
+class NextStage(keras.Layer):
+    """F_i: h [B, H, W, GF] and its context -> h [B, 2H, 2W, GF]."""
+
+    def __init__(self, gf: int, residual_blocks: int, **kwargs):
+        super().__init__(**kwargs)
+        self.gf = gf
+        self.residual_blocks = residual_blocks
+
+    def build(self, input_shape):
+        dtype = self.dtype_policy
+        self.body = keras.Sequential(
+            [
+                *(
+                    blocks.ResidualBlock(dtype=dtype)
+                    for _ in range(self.residual_blocks)
+                ),
+                blocks.up_block(self.gf, dtype=dtype),
+            ]
+        )
+        self.body.build((*input_shape[:-1], 2 * self.gf))
+
+    def call(self, h, context, training=False):
+        joined = ops.concatenate([h, ops.cast(context, h.dtype)], axis=-1)
+        return self.body(joined, training=training)
+
+
+class Generator(keras.Model):
+    """Draws a picture a stage from a caption's features and two noises.
+
+    Args:
+      base_size: side of the first picture, 4 times a power of two.
+      num_stages: m; the last picture's side is base_size * 2^(m-1).
+      gf: channels of the maps (GF).
+      condition_size: size of the condition c.
+      z_size: size of the noise z.
+      word_size: D, size of word and sentence features.
+      residual_blocks: residual blocks in each stage after the first.
+      attention: "words" (Eq. 2), or "none": later stages see the condition
+        at each place instead of a word context, as in StackGAN-v2.
+      last_head_only: one picture, of the last stage (AttnDCGAN).
+    """
+
+    def __init__(
+        self,
+        *,
+        base_size: int = 64,
+        num_stages: int = 3,
+        gf: int = 32,
+        condition_size: int = 100,
+        z_size: int = 100,
+        word_size: int = 256,
+        residual_blocks: int = 2,
+        attention: str = "words",
+        last_head_only: bool = False,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.base_size = base_size
+        self.num_stages = num_stages
+        self.gf = gf
+        self.condition_size = condition_size
+        self.z_size = z_size
+        self.word_size = word_size
+        self.residual_blocks = residual_blocks
+        self.attention = attention
+        self.last_head_only = last_head_only
+        dtype = self.dtype_policy
+        self.augmentation = ConditioningAugmentation(
+            condition_size, dtype=dtype
+        )
+        self.first = FirstStage(base_size, gf, dtype=dtype)
+        self.contexts = [self._context() for _ in range(1, num_stages)]
+        self.stages = [
+            NextStage(gf, residual_blocks, dtype=dtype)
+            for _ in range(1, num_stages)
+        ]
+        self.heads = {
+            f"images_{size}": blocks.conv(
+                3, 3, activation="tanh", dtype="float32"
+            )
+            for size in self.image_sizes
+        }
+
+    @property
+    def image_sizes(self) -> list[int]:
+        """Sides of the pictures drawn, in pixels."""
+        sizes = [self.base_size * 2**i for i in range(self.num_stages)]
+        return sizes[-1:] if self.last_head_only else sizes
+
+    def _context(self) -> keras.Layer:
+        if self.attention == "words":
+            return attention_lib.WordAttention(self.gf, dtype=self.dtype_policy)
+        return ConditionContext(self.gf, dtype=self.dtype_policy)
+
+    def build(self, input_shape=None):
+        S, gf = self.base_size, self.gf
+        self.augmentation.build((None, self.word_size))
+        self.first.build((None, self.condition_size + self.z_size))
+        words = (None, None, self.word_size)
+        for i, (context, stage) in enumerate(
+            zip(self.contexts, self.stages, strict=True)
+        ):
+            H = S * 2**i
+            if self.attention == "words":
+                context.build((None, H, H, gf), words)
+            else:
+                context.build((None, H, H, gf + self.condition_size))
+            stage.build((None, H, H, gf))
+        for head in self.heads.values():
+            head.build((None, None, None, gf))
+
+    def call(self, inputs, training=False):
+        """Eq. 1.
+
+        Args:
+          inputs: a dict of word_features [B, T, D], sentence_features [B, D],
+            lengths int32 [B], z [B, Z], and eps [B, condition_size]: the
+            noise of the conditioning augmentation (zero gives its mean).
+          training: whether BN uses the batch's statistics.
+
+        Returns:
+          A dict of float32: images_S [B, S, S, 3] in [-1, 1] for each side S;
+          attention_S [B, T, S/2, S/2] (Eq. 2's beta) for each later stage;
+          mu and logvar [B, condition_size].
+        """
+        mu, logvar = self.augmentation(inputs["sentence_features"])
+        condition = mu + ops.exp(0.5 * logvar) * inputs["eps"]
+        outputs = {"mu": mu, "logvar": logvar}
+        h = self.first(
+            ops.concatenate([condition, inputs["z"]], axis=-1),
+            training=training,
+        )
+        self._draw(h, outputs)
+        for context, stage in zip(self.contexts, self.stages, strict=True):
+            if self.attention == "words":
+                c, weights = context(
+                    h, inputs["word_features"], inputs["lengths"]
+                )
+                outputs[f"attention_{2 * h.shape[1]}"] = ops.transpose(
+                    weights, [0, 3, 1, 2]
+                )
+            else:
+                c = context(h, condition, training=training)
+            h = stage(h, c, training=training)
+            self._draw(h, outputs)
+        return outputs
+
+    def _draw(self, h, outputs):
+        """Adds G_i's picture, if the stage has a head."""
+        name = f"images_{h.shape[1]}"
+        if name in self.heads:
+            outputs[name] = self.heads[name](h)
+
+
+class ConditionContext(keras.Layer):
+    """StackGAN-v2's joint block: h and the condition -> [B, H, W, GF]."""
+
+    def __init__(self, gf: int, **kwargs):
+        super().__init__(**kwargs)
+        self.gf = gf
+
+    def build(self, input_shape):
+        self.body = keras.Sequential(
+            blocks.glu_block(self.gf, dtype=self.dtype_policy)
+        )
+        self.body.build(input_shape)
+
+    def call(self, h, condition, training=False):
+        tiled = blocks.tile_vector(ops.cast(condition, h.dtype), h)
+        return self.body(
+            ops.concatenate([h, tiled], axis=-1), training=training
+        )

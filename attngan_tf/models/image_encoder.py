@@ -1,0 +1,154 @@
+"""The image encoder of the DAMSM (paper, 3.2, Eq. 6)."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+# Sides of the region maps of Inception-v3 follow from its layers; 299 gives
+# 17 x 17 at both layers.
+REGION_LAYERS = ("mixed6", "mixed7")
+
+
+@contextlib.contextmanager
+def _default_dtype(policy):
+    """keras.applications takes its precision from the global policy only."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def inception_trunk(
+    size: int, region_layer: str, weights: str | None, dtype
+) -> keras.Model:
+    """Inception-v3 up to its last average pool, with fixed weights.
+
+    Args:
+      size: side of the pictures, at least 75.
+      region_layer: the layer that gives the regions: mixed6 or mixed7.
+      weights: "imagenet", a path, or None for random weights.
+      dtype: the dtype policy.
+
+    Returns:
+      A model [B, size, size, 3] in [-1, 1] -> {regions [B, h, w, 768],
+      pooled [B, 2048]}.
+    """
+    with _default_dtype(dtype):
+        inception = keras.applications.InceptionV3(
+            include_top=False,
+            weights=weights,
+            input_shape=(size, size, 3),
+            pooling="avg",
+        )
+    trunk = keras.Model(
+        inception.input,
+        {
+            "regions": inception.get_layer(region_layer).output,
+            "pooled": inception.output,
+        },
+        name="inception_v3",
+    )
+    trunk.trainable = False
+    return trunk
+
+
+def small_trunk(size: int, dtype) -> keras.Model:
+    """A small network for drawings, trained with the text encoder.
+
+    Returns:
+      A model [B, size, size, 3] in [-1, 1] -> {regions [B, size/8, size/8,
+      128], pooled [B, 256]}.
+    """
+    picture = keras.Input((size, size, 3))
+    x = picture
+    maps = []
+    for channels in (32, 64, 128, 256):
+        x = keras.layers.Conv2D(
+            channels, 4, 2, "same", use_bias=False, dtype=dtype
+        )(x)
+        x = keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, synchronized=True, dtype=dtype
+        )(x)
+        x = keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
+        maps.append(x)
+    pooled = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
+    return keras.Model(
+        picture, {"regions": maps[2], "pooled": pooled}, name="small_cnn"
+    )
+
+
+class ImageEncoder(keras.Model):
+    """Pictures -> features of regions and of the whole, in the words' space.
+
+    Args:
+      trunk: the network that gives regions and pooled features.
+      size: side of the pictures the trunk takes; others are resized.
+      feature_size: D.
+    """
+
+    def __init__(
+        self, *, trunk: keras.Model, size: int, feature_size: int, **kwargs
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.trunk = trunk
+        self.size = size
+        self.feature_size = feature_size
+        # Eq. 6; the released code starts both from U(-0.1, 0.1). float32:
+        # these features go into the DAMSM's softmaxes.
+        uniform = keras.initializers.RandomUniform(-0.1, 0.1)
+        self.region_projection = keras.layers.Dense(
+            feature_size,
+            use_bias=False,
+            kernel_initializer=uniform,
+            dtype="float32",
+        )
+        self.image_projection = keras.layers.Dense(
+            feature_size, kernel_initializer=uniform, dtype="float32"
+        )
+
+    def build(self, input_shape=None):
+        regions, pooled = (
+            self.trunk.output[name].shape for name in ("regions", "pooled")
+        )
+        self.region_projection.build((None, None, regions[-1]))
+        self.image_projection.build((None, pooled[-1]))
+
+    def trunk_features(self, images, training=False):
+        """The trunk's features of pictures of any size.
+
+        Args:
+          images: float32 [B, H, W, 3] in [-1, 1].
+          training: whether a trained trunk's BN uses the batch.
+
+        Returns:
+          A dict: regions [B, N, channels], pooled [B, channels].
+        """
+        if images.shape[1:3] != (self.size, self.size):
+            images = ops.image.resize(
+                images, (self.size, self.size), interpolation="bilinear"
+            )
+        features = self.trunk(images, training=training)
+        _, h, w, C = features["regions"].shape
+        regions = ops.reshape(features["regions"], [-1, h * w, C])
+        return {"regions": regions, "pooled": features["pooled"]}
+
+    def project(self, features):
+        """Eq. 6.
+
+        Args:
+          features: what `trunk_features` gives.
+
+        Returns:
+          A dict of float32: region_features [B, N, D], image_features [B, D].
+        """
+        return {
+            "region_features": self.region_projection(features["regions"]),
+            "image_features": self.image_projection(features["pooled"]),
+        }
+
+    def call(self, images, training=False):
+        """Both steps: `project(trunk_features(images))`."""
+        return self.project(self.trunk_features(images, training=training))

@@ -1,0 +1,77 @@
+"""The text encoder of the DAMSM (paper, 3.2)."""
+
+import keras
+from keras import ops
+
+
+class TextEncoder(keras.Model):
+    """A bi-directional LSTM: a feature for each word and for the sentence.
+
+    Args:
+      vocabulary_size: number of words, with `<end>` as id 0.
+      embedding_size: size of a word's embedding.
+      feature_size: D; half of it for each direction. Must be even.
+      dropout: share of each embedding dropped in training.
+      use_cudnn: False for a graph that a machine without GPU must run.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        embedding_size: int = 300,
+        feature_size: int = 256,
+        dropout: float = 0.5,
+        use_cudnn: bool | str = "auto",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.embedding_size = embedding_size
+        self.feature_size = feature_size
+        dtype = self.dtype_policy
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size,
+            embedding_size,
+            embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
+            dtype=dtype,
+        )
+        # The released code drops single numbers of an embedding, not words.
+        self.dropout = keras.layers.Dropout(dropout, dtype=dtype)
+        self.lstm = keras.layers.Bidirectional(
+            keras.layers.LSTM(
+                feature_size // 2,
+                return_sequences=True,
+                return_state=True,
+                use_cudnn=use_cudnn,
+                dtype=dtype,
+            ),
+            dtype=dtype,
+        )
+
+    def build(self, input_shape=None):
+        self.embedding.build((None, None))
+        self.lstm.build((None, None, self.embedding_size))
+
+    def call(self, token_ids, lengths, training=False):
+        """Encodes captions.
+
+        Args:
+          token_ids: int32 [B, T], zero behind the caption's end.
+          lengths: int32 [B], each from 1 to T.
+          training: whether to drop parts of the embeddings.
+
+        Returns:
+          A dict: word_features float32 [B, T, D], zero at padding;
+          sentence_features float32 [B, D], the last state of both directions.
+        """
+        T = token_ids.shape[1]
+        real = ops.arange(T, dtype="int32")[None, :] < lengths[:, None]
+        embedded = self.dropout(self.embedding(token_ids), training=training)
+        words, forward, _, backward, _ = self.lstm(embedded, mask=real)
+        words = ops.cast(words, "float32")  # [B, T, D]
+        sentence = ops.concatenate([forward, backward], axis=-1)
+        return {
+            "word_features": words * ops.cast(real, "float32")[:, :, None],
+            "sentence_features": ops.cast(sentence, "float32"),
+        }

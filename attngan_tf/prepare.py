@@ -1,0 +1,30 @@
+"""python -m attngan_tf.prepare: from raw data to a prepared data set."""
+
+from absl import flags
+
+from attngan_tf import config as config_lib
+from attngan_tf.data import catalog
+
+
+def main(values: flags.FlagValues, arguments: list[str]) -> None:
+    """The command; takes the flags of training, so that its flagfiles fit."""
+    if arguments:
+        raise config_lib.UserError(
+            "prepare takes flags only; received "
+            f"{' '.join(arguments)}; write --name=value"
+        )
+    config = config_lib.config_from_flags(values)
+    builder = catalog.open_builder(
+        config.dataset,
+        config.data_dir,
+        config.prepared_dir,
+        config.captions_per_image,
+    )
+    report = catalog.prepare(builder)
+    print(f"prepared: {builder.data_dir}")
+    for line in report.lines():
+        print(line)
+
+
+if __name__ == "__main__":
+    config_lib.run(config_lib.define_config_flags, main)

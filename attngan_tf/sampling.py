@@ -1,0 +1,173 @@
+"""From captions and noise to pictures: the only path.
+
+Previews, metrics, the commands and the exported SavedModel use it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from attngan_tf import figures
+from attngan_tf.data.text import Vocabulary
+from attngan_tf.models.generator import Generator
+from attngan_tf.models.text_encoder import TextEncoder
+
+
+def noise(seeds: tf.Tensor, size: int, kind: int) -> tf.Tensor:
+    """Standard normal float32 [B, size]; a row depends on its seed alone.
+
+    Args:
+      seeds: int64 [B].
+      size: numbers in a row.
+      kind: 0 for z, 1 for eps, so that one seed gives both.
+    """
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_normal(
+            [size], tf.stack([seed, kind]), alg="philox"
+        ),
+        seeds,
+        fn_output_signature=tf.TensorSpec([size], tf.float32),
+    )
+
+
+def caption_seeds(captions: tf.Tensor) -> tf.Tensor:
+    """A seed int64 [B] for each caption: the same caption, the same seed."""
+    return tf.strings.to_hash_bucket_fast(captions, 2**31 - 1)
+
+
+def to_uint8(images: tf.Tensor) -> tf.Tensor:
+    """float32 [..., 3] in [-1, 1] -> uint8, rounded to the nearest."""
+    scaled = tf.round((images + 1.0) * 127.5)
+    return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
+
+
+class Sampler:
+    """Draws pictures for captions.
+
+    Args:
+      vocabulary: the words.
+      text_encoder: trained.
+      generator: trained; the average of its weights, as a rule.
+      words_num: words of a caption that are used (T).
+      condition_noise: whether eps is drawn (released code); otherwise zero.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary: Vocabulary,
+        text_encoder: TextEncoder,
+        generator: Generator,
+        words_num: int,
+        condition_noise: bool,
+    ):
+        self.vocabulary = vocabulary
+        self.text_encoder = text_encoder
+        self.generator = generator
+        self.words_num = words_num
+        self.condition_noise = condition_noise
+        self._compiled = tf.function(
+            self.from_seeds,
+            input_signature=[
+                tf.TensorSpec([None], tf.string, name="captions"),
+                tf.TensorSpec([None], tf.int64, name="seeds"),
+            ],
+        )
+
+    @property
+    def last_images(self) -> str:
+        """Name of the largest pictures among the outputs."""
+        return f"images_{self.generator.image_sizes[-1]}"
+
+    def encode_text(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Features of captions string [B].
+
+        Returns:
+          token_ids int32 [B, T], lengths int32 [B], word_features [B, T, D],
+          sentence_features [B, D].
+        """
+        token_ids, lengths = self.vocabulary.encode(captions, self.words_num)
+        features = self.text_encoder(token_ids, lengths)
+        return {"token_ids": token_ids, "lengths": lengths, **features}
+
+    def from_noise(
+        self, captions: tf.Tensor, z: tf.Tensor, eps: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The generator's outputs (see `Generator.call`), with the text's.
+
+        Args:
+          captions: string [B].
+          z: float32 [B, Z].
+          eps: float32 [B, condition_size].
+        """
+        text = self.encode_text(captions)
+        return text | self.generator({**text, "z": z, "eps": eps})
+
+    def from_seeds(
+        self, captions: tf.Tensor, seeds: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The same with noise drawn from seeds int64 [B]."""
+        z = noise(seeds, self.generator.z_size, 0)
+        eps = noise(seeds, self.generator.condition_size, 1)
+        return self.from_noise(captions, z, eps * float(self.condition_noise))
+
+    def outputs(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        batch_size: int = 16,
+    ) -> dict[str, np.ndarray]:
+        """Outputs for any number of captions, in batches.
+
+        Args:
+          captions: N captions.
+          seeds: N seeds; None: each caption's own.
+          names: which outputs to keep; None: all.
+          batch_size: captions drawn at a time.
+        """
+        captions = tf.constant(list(captions), tf.string)
+        seeds = (
+            caption_seeds(captions)
+            if seeds is None
+            else tf.constant(list(seeds), tf.int64)
+        )
+        rows = []
+        for first in range(0, len(captions), batch_size):
+            part = slice(first, first + batch_size)
+            found = self._compiled(captions[part], seeds[part])
+            rows.append({k: found[k].numpy() for k in names or found})
+        return {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
+
+    def pictures(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int] | None = None,
+        batch_size: int = 16,
+    ) -> np.ndarray:
+        """The last stage's pictures: uint8 [N, H, W, 3]."""
+        found = self.outputs(captions, seeds, [self.last_images], batch_size)
+        return to_uint8(found[self.last_images]).numpy()
+
+    def attention_figure(
+        self, outputs: Mapping[str, np.ndarray], row: int
+    ) -> Image.Image | None:
+        """The paper's Fig. 4 of one row of `outputs`.
+
+        Returns None where no stage attends to words.
+        """
+        names = [name for name in outputs if name.startswith("attention_")]
+        if not names:
+            return None
+        count = outputs["lengths"][row]
+        words = [
+            self.vocabulary.words[i] for i in outputs["token_ids"][row][:count]
+        ]
+        images = [
+            to_uint8(outputs[f"images_{size}"][row]).numpy()
+            for size in self.generator.image_sizes
+        ]
+        maps = [outputs[name][row].transpose(1, 2, 0) for name in names]
+        return figures.attention_figure(images, maps, words)

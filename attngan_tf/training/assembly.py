@@ -1,0 +1,95 @@
+"""What both stages of training are put together from."""
+
+import os
+from typing import NamedTuple
+
+import keras
+import tensorflow_datasets as tfds
+
+from attngan_tf.config import Config, UserError
+from attngan_tf.data.pipeline import Records
+from attngan_tf.data.text import Vocabulary
+from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.models.text_encoder import TextEncoder
+from attngan_tf.training import checkpoint
+from attngan_tf.training.evaluation import HeldOut
+
+
+class Data(NamedTuple):
+    """A prepared data set, opened."""
+
+    name: str
+    train: Records
+    test: Records
+    vocabulary: Vocabulary
+
+
+def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
+    """Opens prepared data, and keeps its vocabulary in the workdir.
+
+    Raises:
+      UserError: the workdir has another vocabulary.
+    """
+    folder = os.fspath(builder.data_dir)
+    vocabulary = Vocabulary.load(folder)
+    if os.path.exists(os.path.join(config.workdir, "vocab.txt")):
+        known = Vocabulary.load(config.workdir)
+        if known.words != vocabulary.words:
+            raise UserError(
+                "the data's vocabulary must be the workdir's; received "
+                f"{len(vocabulary)} words in {folder} and {len(known)} in "
+                f"{config.workdir}; name another --workdir for other data"
+            )
+    else:
+        vocabulary.save(config.workdir)
+    records = [Records(builder, split) for split in ("train", "test")]
+    return Data(folder, *records, Vocabulary.load(config.workdir))
+
+
+def damsm_options(config: Config) -> dict:
+    """Keyword arguments of `losses.damsm_loss`."""
+    return {
+        "gamma1": config.damsm_gamma1,
+        "gamma2": config.damsm_gamma2,
+        "gamma3": config.damsm_gamma3,
+        "word_score": config.word_score,
+    }
+
+
+def adam(config: Config, rate) -> keras.optimizers.Optimizer:
+    """Adam as in the released code, with loss scaling for float16."""
+    optimizer = keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8)
+    if config.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def held_out(config: Config, data: Data) -> HeldOut:
+    """The test split's pictures and captions that stages are scored on."""
+    return HeldOut(
+        records=data.test,
+        vocabulary=data.vocabulary,
+        words_num=config.words_num_test,
+        count=config.evaluation_images,
+    )
+
+
+def trained_encoders(
+    config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
+) -> tuple[TextEncoder, ImageEncoder]:
+    """The best encoders of a workdir, fixed.
+
+    Raises:
+      UserError: there are none, or the vocabulary does not fit them.
+    """
+    path = checkpoint.find(config.workdir, "damsm", "best")
+    checkpoint.check_vocabulary(vocabulary, path, config.workdir)
+    text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
+    image_encoder = build.image_encoder(config, None)
+    checkpoint.restore_part(
+        path, text_encoder=text_encoder, image_encoder=image_encoder
+    )
+    text_encoder.trainable = False
+    image_encoder.trainable = False
+    return text_encoder, image_encoder

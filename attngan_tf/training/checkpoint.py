@@ -1,0 +1,146 @@
+"""A run's folder: configuration, checkpoints, and what must fit them."""
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from attngan_tf.config import CONFIG_FILE, Config, UserError
+from attngan_tf.data.text import Vocabulary
+
+DONE_FILE = "DONE"
+VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on."""
+    names = ("tensorflow", "keras", "attngan_tf")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def open_workdir(config: Config) -> None:
+    """Makes the workdir, or checks that it belongs to this configuration.
+
+    Raises:
+      UserError: the workdir was made with another configuration; the fields
+        that differ are listed.
+    """
+    try:
+        os.makedirs(config.workdir, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--workdir must be a folder that can be written; {error}"
+        ) from None
+    if os.path.exists(os.path.join(config.workdir, CONFIG_FILE)):
+        differing = config.differences(Config.load(config.workdir))
+        if differing:
+            raise UserError(
+                f"--workdir={config.workdir} belongs to another "
+                f"configuration ({'; '.join(differing)}); name another "
+                "workdir, or go on with its own settings"
+            )
+    config.save(config.workdir, versions())
+
+
+class Checkpoints:
+    """Last and best checkpoints of one stage, and how to go on from them.
+
+    Args:
+      folder: where they lie; the best one is in its folder `best`.
+      items: everything that a checkpoint holds, by name.
+      keep: how many of the last to keep.
+    """
+
+    def __init__(self, folder: str, items: Mapping, keep: int):
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_score = tf.Variable(
+            float("-inf"), dtype=tf.float32, trainable=False
+        )
+        self._checkpoint = tf.train.Checkpoint(
+            step=self.step, best_score=self.best_score, **items
+        )
+        self._last = tf.train.CheckpointManager(
+            self._checkpoint, folder, keep, step_counter=self.step
+        )
+        self._best = tf.train.CheckpointManager(
+            self._checkpoint,
+            os.path.join(folder, "best"),
+            1,
+            step_counter=self.step,
+        )
+
+    def restore(self) -> int:
+        """Goes on from the last checkpoint, if any; returns its step."""
+        path = self._last.latest_checkpoint
+        if path:
+            self._checkpoint.restore(path).assert_consumed()
+        return int(self.step)
+
+    def save(self, step: int) -> None:
+        """Writes everything as of `step`."""
+        self.step.assign(step)
+        self._last.save(checkpoint_number=step)
+
+    def offer(self, step: int, score: float) -> None:
+        """Keeps this state as the best one if its score is the highest."""
+        if score > float(self.best_score):
+            self.best_score.assign(score)
+            self.step.assign(step)
+            self._best.save(checkpoint_number=step)
+
+    def has(self, step: int) -> bool:
+        """Whether the last checkpoint is of this step."""
+        path = self._last.latest_checkpoint
+        return bool(path) and path.endswith(f"-{step}")
+
+
+def find(workdir: str, stage: str, which: str = "last") -> str:
+    """The path of a checkpoint.
+
+    Args:
+      workdir: a run's folder.
+      stage: damsm or gan.
+      which: last, best, or the number of a step.
+
+    Raises:
+      UserError: there is none; what there is is listed.
+    """
+    folder = os.path.join(workdir, stage)
+    if which == "last":
+        path = tf.train.latest_checkpoint(folder)
+    elif which == "best":
+        path = tf.train.latest_checkpoint(os.path.join(folder, "best"))
+    else:
+        path = os.path.join(folder, f"ckpt-{which}")
+        path = path if os.path.exists(path + ".index") else None
+    if path is None:
+        state = tf.train.get_checkpoint_state(folder)
+        found = [
+            os.path.basename(p).removeprefix("ckpt-")
+            for p in (state.all_model_checkpoint_paths if state else [])
+        ]
+        raise UserError(
+            f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
+            f"found: {', '.join(found) or 'none'}; train that stage first"
+        )
+    return path
+
+
+def restore_part(path: str, **networks: tf.keras.Model) -> None:
+    """Restores networks, built before, from a checkpoint that has more."""
+    status = tf.train.Checkpoint(**networks).restore(path)
+    status.assert_existing_objects_matched().expect_partial()
+
+
+def check_vocabulary(vocabulary: Vocabulary, path: str, workdir: str) -> None:
+    """Raises UserError unless the words are as many as the embeddings."""
+    reader = tf.train.load_checkpoint(path)
+    rows = reader.get_tensor(f"{VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE")
+    if rows != len(vocabulary):
+        raise UserError(
+            f"vocab.txt of {workdir} must have as many words as its text "
+            f"encoder has embeddings; received {len(vocabulary)} words and "
+            f"{rows} embeddings; put back the file the encoder was trained "
+            "with"
+        )

@@ -1,0 +1,179 @@
+"""Encoder training, put together from a configuration."""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from attngan_tf.config import Config
+from attngan_tf.data import pipeline
+from attngan_tf.data.pipeline import TrainingData
+from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.training import assembly, checkpoint
+from attngan_tf.training.assembly import Data
+from attngan_tf.training.checkpoint import Checkpoints
+from attngan_tf.training.damsm import DamsmStep, EpochDecay
+from attngan_tf.training.features import FeatureCache, measure_batch_norm
+from attngan_tf.training.log import Log
+from attngan_tf.training.loop import Loop
+
+
+class DamsmStage:
+    """Encoder training, ready to run.
+
+    Args:
+      config: the configuration.
+      strategy: the devices.
+      data: the prepared data.
+    """
+
+    def __init__(
+        self, config: Config, strategy: tf.distribute.Strategy, data: Data
+    ):
+        self.config = config
+        self.data = data
+        self.log = Log(config.workdir, "damsm")
+        self.folder = os.path.join(config.workdir, "damsm")
+        fresh = tf.train.latest_checkpoint(self.folder) is None
+        with strategy.scope():
+            self.text_encoder = build.text_encoder(config, len(data.vocabulary))
+            self.image_encoder = _image_encoder(config, data, fresh)
+            self.training_data = self._training_data()
+            self.optimizer = assembly.adam(config, self._learning_rate())
+            step = DamsmStep(
+                text_encoder=self.text_encoder,
+                image_encoder=self.image_encoder,
+                optimizer=self.optimizer,
+                text_clip=config.text_encoder_clip,
+                loss=assembly.damsm_options(config),
+                same_class_mask=config.damsm_same_class_mask,
+            )
+            self.checkpoints = Checkpoints(
+                self.folder,
+                {
+                    "text_encoder": self.text_encoder,
+                    "image_encoder": self.image_encoder,
+                    "optimizer": self.optimizer,
+                    checkpoint.VOCABULARY_SIZE: tf.Variable(
+                        len(data.vocabulary), trainable=False
+                    ),
+                },
+                config.keep_checkpoints,
+            )
+        self.held_out = assembly.held_out(config, data)
+        self._pooled: np.ndarray | None = None
+        epoch = max(1, round(self.training_data.steps_per_epoch))
+        self.loop = Loop(
+            strategy=strategy,
+            step=step,
+            data=self.training_data,
+            checkpoints=self.checkpoints,
+            log=self.log,
+            log_interval=min(config.log_interval, epoch),
+            checkpoint_interval=epoch,
+            events=[(epoch, self._score)],
+            prepare_batches=self._prepare_batches,
+            rates=self._rates,
+            jit_compile=config.jit_compile,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """The step to end at."""
+        if self.config.damsm_steps is not None:
+            return self.config.damsm_steps
+        return self.training_data.steps(self.config.damsm_epochs)
+
+    def run(self) -> None:
+        """Trains up to `total_steps`."""
+        self.loop.run(self.total_steps)
+
+    def _training_data(self) -> TrainingData:
+        config = self.config
+        return TrainingData(
+            records=self.data.train,
+            vocabulary=self.data.vocabulary,
+            words_num=config.words_num,
+            image_sizes=(config.image_encoder_size,),
+            batch_size=config.damsm_batch_size,
+            seed=config.seed,
+            views=config.damsm_cached_views or None,
+        )
+
+    def _learning_rate(self) -> EpochDecay:
+        return EpochDecay(
+            self.config.damsm_learning_rate,
+            self.config.damsm_learning_rate_decay,
+            self.training_data.steps_per_epoch,
+        )
+
+    def _rates(self) -> dict[str, float]:
+        return {"learning_rate": float(self.optimizer.learning_rate)}
+
+    def _prepare_batches(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        config = self.config
+        if not config.damsm_cached_views:
+            return batches
+        cache = FeatureCache(
+            folder=os.path.join(self.folder, "features"),
+            image_encoder=self.image_encoder,
+            records=self.data.train,
+            identity={
+                "data": self.data.name,
+                "layer": config.image_region_layer,
+                "size": config.image_encoder_size,
+                "views": config.damsm_cached_views,
+                "seed": config.seed,
+                "weights": config.inception_weights,
+            },
+            views=config.damsm_cached_views,
+            seed=config.seed,
+        )
+        print(
+            f"features of {config.damsm_cached_views} views a picture: "
+            f"{cache.bytes / 1e6:.0f} MB in {cache.folder}"
+        )
+        return cache.attach(batches)
+
+    def _score(self, step: int) -> None:
+        """R-precision of real held-out pictures; keeps the best encoders."""
+        config = self.config
+        pooled = self._pooled
+        if pooled is None:
+            pooled = self.held_out.trunk_features(
+                self.image_encoder, config.image_encoder_size
+            )
+        if config.image_encoder == "inception_v3":
+            self._pooled = pooled  # a fixed trunk's features stay
+        score = self.held_out.real_score(
+            self.text_encoder, self.image_encoder, pooled
+        )
+        self.log.report(
+            step,
+            {
+                "epoch": self.training_data.epoch(step),
+                "real_r_precision": score.mean,
+                "real_r_precision_std": score.std,
+            },
+        )
+        self.checkpoints.offer(step, score.mean)
+
+
+def _image_encoder(config: Config, data: Data, fresh: bool) -> ImageEncoder:
+    """The image encoder at the start of its training."""
+    weights = None
+    if fresh and config.inception_weights != "none":
+        weights = config.inception_weights
+    network = build.image_encoder(config, weights)
+    is_inception = config.image_encoder == "inception_v3"
+    if fresh and is_inception and weights is None:
+        print(
+            "warning: --inception_weights=none: Inception-v3 stays random; "
+            "its BN statistics are measured on training pictures"
+        )
+        views = pipeline.cached_views(
+            data.train, config.image_encoder_size, 1, config.seed, 50
+        )
+        measure_batch_norm(network, views)
+    return network

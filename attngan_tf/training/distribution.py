@@ -1,0 +1,106 @@
+"""Devices, and what replicas must share."""
+
+import os
+
+import tensorflow as tf
+
+from attngan_tf.config import Config, UserError
+
+
+def make_strategy(config: Config) -> tf.distribute.Strategy:
+    """The strategy that a configuration asks for.
+
+    `auto` takes all GPUs, or the CPU, whole or split by --virtual_devices.
+
+    Raises:
+      UserError: the devices do not fit the configuration.
+    """
+    gpus = tf.config.list_logical_devices("GPU") if _has_gpu() else []
+    if config.precision == "mixed_float16" and not gpus:
+        raise UserError(
+            "--precision=mixed_float16 needs a GPU; found none; use "
+            "mixed_bfloat16 or float32 on a CPU"
+        )
+    if config.distribution == "multi_worker":
+        return _multi_worker()
+    devices = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
+    if config.distribution == "one_device":
+        devices = devices[:1]
+    if config.distribution == "mirrored" or len(devices) > 1:
+        strategy = tf.distribute.MirroredStrategy(devices)
+    else:
+        strategy = tf.distribute.OneDeviceStrategy(devices[0])
+    check_batches(config, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _cpus(count: int) -> list[str]:
+    """Names of the CPU's parts, split into `count` if that is not zero."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if count:
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        try:
+            tf.config.set_logical_device_configuration(cpu, parts)
+        except RuntimeError as error:  # TensorFlow already runs
+            if len(tf.config.list_logical_devices("CPU")) != count:
+                raise UserError(
+                    f"--virtual_devices={count} must be set before "
+                    f"TensorFlow starts: {error}"
+                ) from None
+    found = tf.config.list_logical_devices("CPU")
+    return [device.name for device in found[: max(1, count)]]
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    if not os.environ.get("TF_CONFIG"):
+        raise UserError(
+            "--distribution=multi_worker reads the cluster from the "
+            "environment variable TF_CONFIG; received none; set it on every "
+            "worker"
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def check_batches(config: Config, replicas: int) -> None:
+    """Raises UserError unless batches can be split over the replicas."""
+    for name in ("batch_size", "damsm_batch_size"):
+        size = getattr(config, name)
+        if size % replicas:
+            raise UserError(
+                f"--{name} must be a multiple of the number of replicas, "
+                f"{replicas}; received {size}"
+            )
+
+
+def replicas() -> int:
+    """How many replicas share a batch; 1 outside of a strategy."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def gather(tensor: tf.Tensor) -> tf.Tensor:
+    """Rows of all replicas, in the order of the global batch.
+
+    Its gradient sums over replicas, so a loss of gathered rows, which every
+    replica computes whole, must be divided by their number.
+    """
+    if replicas() == 1:
+        return tensor
+    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+
+
+def all_reduce_sum(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Each tensor's sum over the replicas."""
+    if replicas() == 1:
+        return tensors
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+
+
+def replica_id() -> tf.Tensor:
+    """The number of this replica, int32 []."""
+    context = tf.distribute.get_replica_context()
+    return tf.cast(context.replica_id_in_sync_group, tf.int32)

@@ -1,0 +1,162 @@
+"""Features of a fixed trunk, computed once and kept on disk."""
+
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from attngan_tf.data import pipeline
+from attngan_tf.data.pipeline import Records
+from attngan_tf.models.image_encoder import ImageEncoder
+
+BATCH = 32
+
+
+def measure_batch_norm(
+    image_encoder: ImageEncoder, images: tf.data.Dataset, batches: int = 8
+) -> None:
+    """Sets the trunk's BN statistics to those of real pictures.
+
+    A trunk of random weights is usable only when its BN fits its maps. With
+    momentum k/(k+1) at the k-th batch, the statistics end as plain means.
+
+    Args:
+      image_encoder: has the trunk; it stays fixed.
+      images: batches float32 [B, H, W, 3] in [-1, 1].
+      batches: how many to measure on.
+    """
+    trunk = image_encoder.trunk
+    norms = [
+        layer
+        for layer in trunk.layers
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+    ]
+    before = [norm.momentum for norm in norms]
+    trunk.trainable = True  # else Keras runs BN in inference mode
+    for k, batch in enumerate(images.take(batches)):
+        for norm in norms:
+            norm.momentum = k / (k + 1)
+        image_encoder.trunk_features(batch, training=True)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    trunk.trainable = False
+
+
+class FeatureCache:
+    """Regions and pooled features of V views of each training picture.
+
+    Args:
+      folder: where the arrays lie, as float16 .npy files.
+      image_encoder: has the fixed trunk.
+      records: the training pictures.
+      identity: what the features depend on; a cache of another identity is
+        written anew.
+      views: V.
+      seed: of the views.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        image_encoder: ImageEncoder,
+        records: Records,
+        identity: dict,
+        views: int,
+        seed: int,
+    ):
+        self.folder = folder
+        self.image_encoder = image_encoder
+        self.records = records
+        self.views = views
+        self.seed = seed
+        self._identity = identity
+        self._arrays = self._open()
+
+    @property
+    def bytes(self) -> int:
+        """What the arrays take on disk."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def _open(self) -> dict[str, np.ndarray]:
+        os.makedirs(self.folder, exist_ok=True)
+        rows = len(self.records) * self.views
+        state_file = os.path.join(self.folder, "state.json")
+        state = {"identity": self._identity, "rows_done": 0}
+        if os.path.exists(state_file):
+            with open(state_file, encoding="utf-8") as file:
+                found = json.load(file)
+            if found["identity"] == self._identity:
+                state = found
+        mode = "r+" if state["rows_done"] else "w+"
+        outputs = self.image_encoder.trunk.output
+        _, h, w, C = outputs["regions"].shape
+        shapes = {"regions": (h * w, C), "pooled": outputs["pooled"].shape[1:]}
+        arrays = {
+            name: np.lib.format.open_memmap(
+                os.path.join(self.folder, f"{name}.npy"),
+                mode=mode,
+                dtype=np.float16,
+                shape=(rows, *shape),
+            )
+            for name, shape in shapes.items()
+        }
+        if state["rows_done"] < rows:
+            self._fill(arrays, state, state_file)
+        return arrays
+
+    def _fill(self, arrays: dict, state: dict, state_file: str) -> None:
+        """Computes the rows that are missing; goes on after a stop."""
+        compute = tf.function(self.image_encoder.trunk_features)
+        first = state["rows_done"] // BATCH
+        batches = pipeline.cached_views(
+            self.records,
+            self.image_encoder.size,
+            self.views,
+            self.seed,
+            BATCH,
+            first,
+        )
+        rows = len(arrays["pooled"])
+        bar = tqdm.tqdm(
+            batches,
+            total=-(-rows // BATCH),
+            initial=first,
+            desc=f"features of {rows} views",
+            unit="batch",
+            mininterval=10,
+        )
+        for number, batch in enumerate(bar, first):
+            start = number * BATCH
+            for name, value in compute(batch).items():
+                arrays[name][start : start + len(batch)] = value.numpy()
+            if number % 50 == 49 or start + len(batch) == rows:
+                for array in arrays.values():
+                    array.flush()
+                state["rows_done"] = start + len(batch)
+                with open(state_file + ".new", "w", encoding="utf-8") as file:
+                    json.dump(state, file)
+                os.replace(state_file + ".new", state_file)
+
+    def attach(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Adds regions and pooled features to batches of view numbers."""
+
+        def read(index, view):
+            rows = index * self.views + view
+            return tuple(self._arrays[k][rows] for k in ("regions", "pooled"))
+
+        def add(batch):
+            rows = [batch.pop("index"), batch.pop("view")]
+            found = tf.numpy_function(read, rows, [tf.float16, tf.float16])
+            for name, value in zip(("regions", "pooled"), found, strict=True):
+                shape = (batch["lengths"].shape[0], *self._shape(name))
+                value = tf.ensure_shape(value, shape)
+                batch[name] = tf.cast(value, tf.float32)
+            return batch
+
+        return batches.map(add, num_parallel_calls=2).prefetch(2)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return self._arrays[name].shape[1:]

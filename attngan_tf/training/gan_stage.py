@@ -1,0 +1,160 @@
+"""GAN training, put together from a configuration."""
+
+import os
+
+import tensorflow as tf
+
+from attngan_tf import figures
+from attngan_tf.config import Config
+from attngan_tf.data.pipeline import TrainingData
+from attngan_tf.models import build
+from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.training import assembly, augmentation
+from attngan_tf.training.assembly import Data
+from attngan_tf.training.checkpoint import Checkpoints
+from attngan_tf.training.evaluation import GeneratedScores, take
+from attngan_tf.training.gan import GanStep
+from attngan_tf.training.log import Log
+from attngan_tf.training.loop import Loop
+
+PREVIEWS = 16  # captions of the sample grids
+
+
+class GanStage:
+    """GAN training, ready to run; arguments as of `DamsmStage`."""
+
+    def __init__(
+        self, config: Config, strategy: tf.distribute.Strategy, data: Data
+    ):
+        self.config = config
+        self.data = data
+        self.log = Log(config.workdir, "gan")
+        with strategy.scope():
+            self.text_encoder, self.image_encoder = assembly.trained_encoders(
+                config, data.vocabulary
+            )
+            self.step = self._step()
+            self.checkpoints = Checkpoints(
+                os.path.join(config.workdir, "gan"),
+                self._checkpoint_items(),
+                config.keep_checkpoints,
+            )
+        self.sampler = Sampler(
+            vocabulary=data.vocabulary,
+            text_encoder=self.text_encoder,
+            generator=self.step.average,
+            words_num=config.words_num_test,
+            condition_noise=config.condition_noise,
+        )
+        self.held_out = assembly.held_out(config, data)
+        self.scores = GeneratedScores(
+            held_out=self.held_out,
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            size=config.image_sizes[-1],
+        )
+        self.training_data = self._training_data()
+        self.loop = Loop(
+            strategy=strategy,
+            step=self.step,
+            after_step=self.step.update_average,
+            data=self.training_data,
+            checkpoints=self.checkpoints,
+            log=self.log,
+            log_interval=config.log_interval,
+            checkpoint_interval=config.checkpoint_interval,
+            events=[
+                (config.sample_interval, self._preview),
+                (config.evaluation_interval, self._score),
+            ],
+            rates=self._rates,
+            jit_compile=config.jit_compile,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """The step to end at."""
+        if self.config.gan_steps is not None:
+            return self.config.gan_steps
+        return self.training_data.steps(self.config.gan_epochs)
+
+    def run(self) -> None:
+        """Trains up to `total_steps`."""
+        self.loop.run(self.total_steps)
+
+    def _step(self) -> GanStep:
+        config = self.config
+        generator = build.generator(config)
+        average = build.generator(config, "average")
+        average.set_weights(generator.get_weights())
+        discriminators = build.discriminators(config)
+        return GanStep(
+            generator=generator,
+            average=average,
+            discriminators=discriminators,
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            generator_optimizer=assembly.adam(config, config.gan_learning_rate),
+            discriminator_optimizers={
+                size: assembly.adam(config, config.discriminator_learning_rate)
+                for size in discriminators
+            },
+            damsm_lambda=config.damsm_lambda,
+            damsm=assembly.damsm_options(config),
+            same_class_mask=config.damsm_same_class_mask,
+            loss_scale=config.gan_loss_scale,
+            mismatched_pairs=config.gan_mismatched_pairs,
+            augment=config.discriminator_augmentation,
+            ema_decay=config.ema_decay,
+            ema_warmup=config.ema_warmup,
+        )
+
+    def _checkpoint_items(self) -> dict:
+        step = self.step
+        items = {
+            "generator": step.generator,
+            "average": step.average,
+            "generator_optimizer": step.generator_optimizer,
+        }
+        for size, network in step.discriminators.items():
+            items[f"discriminator_{size}"] = network
+            optimizer = step.discriminator_optimizers[size]
+            items[f"discriminator_optimizer_{size}"] = optimizer
+        return items
+
+    def _training_data(self) -> TrainingData:
+        config = self.config
+        draws = augmentation.DRAWS if config.discriminator_augmentation else 0
+        return TrainingData(
+            records=self.data.train,
+            vocabulary=self.data.vocabulary,
+            words_num=config.words_num,
+            image_sizes=config.image_sizes,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            z_size=config.z_size,
+            condition_size=config.condition_size,
+            augmentation_draws=draws,
+        )
+
+    def _rates(self) -> dict[str, float]:
+        optimizer = self.step.generator_optimizer
+        return {"learning_rate": float(optimizer.learning_rate)}
+
+    def _preview(self, step: int) -> None:
+        """A grid and an attention figure of fixed captions and noise."""
+        captions = self.held_out.first_captions()
+        chosen = take(captions, PREVIEWS)
+        captions = [captions[i] for i in chosen]
+        outputs = self.sampler.outputs(captions, range(len(captions)))
+        images = to_uint8(outputs[self.sampler.last_images]).numpy()
+        self.log.picture("grid", step, figures.grid(images, 4, captions))
+        figure = self.sampler.attention_figure(outputs, 0)
+        if figure is not None:
+            self.log.picture("attention", step, figure)
+
+    def _score(self, step: int) -> None:
+        """Scores generated pictures; the smallest Frechet distance is best."""
+        scores = self.scores(self.sampler)
+        self.log.report(step, scores)
+        self.checkpoints.offer(step, -scores["frechet"])

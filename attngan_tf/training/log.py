@@ -1,0 +1,59 @@
+"""What a run tells: metrics.jsonl, TensorBoard, sample pictures."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Log:
+    """Writes reports of one stage of a run.
+
+    Args:
+      workdir: the run's folder.
+      stage: its name, in every report and before every name in TensorBoard.
+    """
+
+    def __init__(self, workdir: str, stage: str):
+        self.workdir = workdir
+        self.stage = stage
+        self._summaries = tf.summary.create_file_writer(
+            os.path.join(workdir, "tensorboard", stage)
+        )
+        os.makedirs(os.path.join(workdir, "samples"), exist_ok=True)
+
+    def report(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends one line to metrics.jsonl, and scalars to TensorBoard."""
+        values = {name: float(value) for name, value in values.items()}
+        line = {"stage": self.stage, "step": step, "time": time.time()}
+        path = os.path.join(self.workdir, METRICS_FILE)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line | values) + "\n")
+        with self._summaries.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=step)
+        self._summaries.flush()
+
+    def picture(self, name: str, step: int, image: Image.Image) -> None:
+        """Writes samples/<stage>_<name>_<step>.png, and TensorBoard's."""
+        file = f"{self.stage}_{name}_{step:07d}.png"
+        image.save(os.path.join(self.workdir, "samples", file))
+        with self._summaries.as_default():
+            tf.summary.image(name, np.asarray(image)[None], step=step)
+        self._summaries.flush()
+
+    def text(self, name: str, text: str) -> None:
+        """Writes a text to TensorBoard."""
+        with self._summaries.as_default():
+            tf.summary.text(name, text, step=0)
+
+    def graph(self, concrete: tf.types.experimental.ConcreteFunction) -> None:
+        """Writes the graph of a step to TensorBoard."""
+        with self._summaries.as_default():
+            tf.summary.graph(concrete.graph)

@@ -1,0 +1,199 @@
+"""The training loop: steps, intervals and checkpoints; knows no paper."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+import tqdm
+
+from attngan_tf.config import UserError
+from attngan_tf.data.pipeline import Slice, TrainingData
+from attngan_tf.training.checkpoint import Checkpoints
+from attngan_tf.training.log import Log
+
+Step = Callable[[dict], Mapping[str, tf.Tensor]]
+
+
+class NonFiniteLossError(UserError):
+    """A loss term is infinite or not a number."""
+
+
+class Interruption:
+    """Notes Ctrl-C and SIGTERM instead of dying of them."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def __enter__(self):
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        del frame
+        if self.signal is not None:  # asked twice: do not wait any more
+            sys.exit(128 + number)
+        self.signal = number
+
+
+class Loop:
+    """Runs a step on the batches of a strategy's replicas.
+
+    Args:
+      strategy: where to run.
+      step: what one replica does with its part of a batch; returns terms
+        whose sums over the replicas are reported.
+      data: gives the batches.
+      checkpoints: what is saved.
+      log: where reports go.
+      log_interval: steps between two reports.
+      checkpoint_interval: steps between two checkpoints.
+      events: what else to do after each so many steps, and after the last;
+        done before a checkpoint of the same step is written.
+      after_step: runs after each step, outside of the replicas.
+      prepare_batches: changes the dataset of a replica's batches.
+      rates: values to report as they are, such as learning rates.
+      jit_compile: whether XLA compiles the step.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: tf.distribute.Strategy,
+        step: Step,
+        data: TrainingData,
+        checkpoints: Checkpoints,
+        log: Log,
+        log_interval: int,
+        checkpoint_interval: int,
+        events: Sequence[tuple[int, Callable[[int], None]]],
+        after_step: Callable[[], None] = lambda: None,
+        prepare_batches: Callable = lambda dataset: dataset,
+        rates: Callable[[], Mapping[str, float]] = dict,
+        jit_compile: bool = False,
+    ):
+        self.strategy = strategy
+        self.data = data
+        self.checkpoints = checkpoints
+        self.log = log
+        self.log_interval = log_interval
+        self.checkpoint_interval = checkpoint_interval
+        self.events = events
+        self.prepare_batches = prepare_batches
+        self.rates = rates
+        self.train_step = self._compile(step, after_step, jit_compile)
+        self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
+        self._since = 0.0  # when the steps in _pending began
+
+    def _compile(self, step, after_step, jit_compile):
+        on_replica = tf.function(step, jit_compile=jit_compile or None)
+
+        @tf.function
+        def train_step(batch):
+            terms = self.strategy.run(on_replica, args=(batch,))
+            after_step()
+            return {
+                name: self.strategy.reduce("SUM", value, axis=None)
+                for name, value in terms.items()
+            }
+
+        return train_step
+
+    def batches(self, first_step: int) -> tf.distribute.DistributedDataset:
+        """Batches for every replica, from a step on."""
+
+        def part(context: tf.distribute.InputContext):
+            rows = self.data.batch_size // context.num_input_pipelines
+            each = self.data.batch_size // context.num_replicas_in_sync
+            first = context.input_pipeline_id * rows
+            dataset = self.data.batches(first_step, Slice(first, rows, each))
+            return self.prepare_batches(dataset)
+
+        return self.strategy.distribute_datasets_from_function(part)
+
+    def run(self, total_steps: int) -> None:
+        """Trains from the last checkpoint up to `total_steps`, and saves.
+
+        Raises:
+          NonFiniteLossError: names the term and the step; the last
+            checkpoint is kept.
+          SystemExit: on Ctrl-C or SIGTERM, when all is saved.
+        """
+        first = self.checkpoints.restore()
+        if first >= total_steps:
+            return
+        bar = tqdm.tqdm(
+            total=total_steps,
+            initial=first,
+            desc=self.log.stage,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 60,
+        )
+        self._since = time.perf_counter()
+        with bar, Interruption() as interruption:
+            for step, batch in enumerate(self.batches(first), first + 1):
+                self._pending.append((step, self.train_step(batch)))
+                bar.update()
+                ended = step == total_steps or interruption.signal is not None
+                self._after(step, ended, total_steps)
+                if ended:
+                    break
+        if interruption.signal is not None:
+            print(
+                f"saved step {step} of {total_steps}; run the same command "
+                "to go on",
+                file=sys.stderr,
+            )
+            sys.exit(128 + interruption.signal)
+
+    def _after(self, step: int, ended: bool, total_steps: int) -> None:
+        """Reports, does what is due, and saves."""
+        if step % self.log_interval == 0 or ended:
+            self._report()
+        for interval, event in self.events:
+            if step % interval == 0 or step == total_steps:
+                self._report()
+                event(step)
+                self._since = time.perf_counter()
+        if step % self.checkpoint_interval == 0 or ended:
+            self._report()
+            self.checkpoints.save(step)
+            self._since = time.perf_counter()
+
+    def _report(self) -> None:
+        """Logs the means of the steps since the last report."""
+        if not self._pending:
+            return
+        rows = [
+            {name: float(value) for name, value in terms.items()}
+            for _, terms in self._pending
+        ]
+        for (step, _), row in zip(self._pending, rows, strict=True):
+            _check_finite(step, row)
+        seconds = time.perf_counter() - self._since
+        values = {
+            name: sum(row[name] for row in rows) / len(rows) for name in rows[0]
+        }
+        values["images_per_second"] = len(rows) * self.data.batch_size / seconds
+        self.log.report(self._pending[-1][0], values | self.rates())
+        self._pending.clear()
+        self._since = time.perf_counter()
+
+
+def _check_finite(step: int, terms: Mapping[str, float]) -> None:
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"losses must be finite; {name} was {value} at step {step}; "
+                "the last good checkpoint is kept: lower the learning rates, "
+                "or go on from it with --precision=float32"
+            )

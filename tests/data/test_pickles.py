@@ -1,0 +1,167 @@
+"""Pickles: the released forms are read; nothing in them is run."""
+
+import os
+import pathlib
+import pickle
+import subprocess
+
+import numpy as np
+import pytest
+
+from attngan_tf.data import pickles
+
+NAMES = ["002.Laysan_Albatross/Laysan_Albatross_0002_1027", "a", "b"]
+# What Python 2.7's pickle.dump(["a", "b"]) and cPickle's protocol 2 write.
+PYTHON_2_TEXT = b"(lp0\nS'a'\np1\naS'b'\np2\na."
+PYTHON_2_BINARY = b"\x80\x02]q\x01(U\x01aq\x02U\x01bq\x03e."
+# The same of numpy.array([3, 258]), of numpy 1.
+PYTHON_2_ARRAY = (
+    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\n"
+    b"q\x02K\x00\x85U\x01b\x87Rq\x03(K\x01K\x02\x85cnumpy\ndtype\nq\x04U\x02"
+    b"i8K\x00K\x01\x87Rq\x05(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
+    b"K\x00tb\x89U\x10\x03\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x00"
+    b"\x00\x00tb."
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content) -> str:
+        path = tmp_path / "some.pickle"
+        path.write_bytes(content)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_names_of_every_protocol(file, protocol):
+    assert pickles.load_names(file(pickle.dumps(NAMES, protocol))) == NAMES
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PYTHON_2_TEXT,
+        PYTHON_2_BINARY,
+        PYTHON_2_TEXT.replace(b"\n", b"\r\n"),  # checked out on Windows
+    ],
+)
+def test_names_of_python_2(file, content):
+    assert pickles.load_names(file(content)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("dtype", ["<i8", ">i4", "u1", "<i2"])
+def test_class_ids_of_every_form(file, protocol, dtype):
+    ids = np.array([2, 2, 77], dtype)
+    for form in (ids, list(ids), ids.tolist()):
+        path = file(pickle.dumps(form, protocol))
+        assert pickles.load_class_ids(path, 3) == [2, 2, 77]
+
+
+def test_class_ids_of_python_2(file):
+    assert pickles.load_class_ids(file(PYTHON_2_ARRAY), 2) == [3, 258]
+
+
+def test_captions_pickle_as_released(file):
+    content = [[[1, 2], [3]], [[2]], {0: "<end>", 1: "a"}, {"<end>": 0, "a": 1}]
+    assert pickles.load(file(pickle.dumps(content, 2))) == content
+    content[0][0] = np.array([1, 2])
+    content[0][1] = [np.int64(3)]
+    loaded = pickles.load(file(pickle.dumps(content)))
+    assert loaded[:2] == [[[1, 2], [3]], [[2]]]
+
+
+class Harm:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def harmful(witness):
+    """Pickles that write the file `witness` where they are trusted."""
+    touch = f"touch {witness}"
+    code = f"open({str(witness)!r}, 'w').close()"
+    hidden = f"S'{touch}'\nios\nsystem\n".encode()
+    return {
+        "system": pickle.dumps(Harm(os.system, touch)),
+        "popen": pickle.dumps([Harm(subprocess.getoutput, touch)]),
+        "exec": pickle.dumps({"a": Harm(exec, code)}),
+        "eval": pickle.dumps(Harm(eval, code), 2),
+        "path": pickle.dumps(Harm(pathlib.Path.touch, pathlib.Path(witness))),
+        "inst": b"(" + hidden + b".",
+        "behind names": b"(lp0\nS'a'\na(" + hidden + b"0.",
+    }
+
+
+@pytest.mark.parametrize("case", harmful("x"))
+def test_code_is_not_run(file, tmp_path, case):
+    witness = tmp_path / "witness"
+    content = harmful(witness)[case]
+    with pytest.raises(pickles.PickleError, match="refused: it asks for"):
+        pickles.load(file(content))
+    assert not witness.exists()
+    pickle.loads(content)  # the case would do harm
+    assert witness.exists()
+
+
+REFUSED = {
+    "other numpy function": b"cnumpy\nload\n(S'/etc/passwd'\ntR.",
+    "testing helper": b"cnumpy.testing\nrundocs\n.",
+    "dotted name": b"\x80\x04\x8c\x05numpy\x8c\x0bndarray.fly\x93.",
+    "builtin": b"cbuiltins\ngetattr\n.",
+    "copyreg": b"\x82\x01.",
+    "persistent id": b"Pfile\n.",
+    "objects": pickle.dumps(np.array([{}], dtype=object)),
+    "floats": pickle.dumps(np.array([0.5])),
+    "float scalar": pickle.dumps(np.float32(2)),
+    "matrix": pickle.dumps(np.zeros((2, 2), int)),
+    "codec": b"c_codecs\nencode\n(Vx\nVrot13\ntR.",
+    "change of a function": b"cnumpy\ndtype\n}Va\nVb\nsb.",
+    "cut": pickle.dumps(NAMES)[:-5],
+    "empty": b"",
+    "text": b"001.Black_footed_Albatross\n",
+    "too few on the stack": b"tR.",
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_anything_else_is_refused_in_one_line(file, case):
+    with pytest.raises(pickles.PickleError) as error:
+        pickles.load(file(REFUSED[case]))
+    assert str(error.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        ({"a": 1}, "a dict"),
+        ([1, 2], "a list of int"),
+        (["a", 2], "a list of int and str"),
+        ([b"a"], "a list of bytes"),
+        ("a", "a str"),
+        (["a", ""], "a list of str"),
+    ],
+)
+def test_names_must_be_names(file, content, received):
+    with pytest.raises(pickles.PickleError, match=f"received {received}$"):
+        pickles.load_names(file(pickle.dumps(content)))
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        ([1, 2], "for each of the 3 names; received 2"),
+        ([1, 2, "3"], "received a list of int and str"),
+        ([1, 2, True], "received a list of bool and int"),
+        (7, "received a int"),
+    ],
+)
+def test_class_ids_must_be_whole_numbers(file, content, received):
+    with pytest.raises(pickles.PickleError, match=received):
+        pickles.load_class_ids(file(pickle.dumps(content)), 3)

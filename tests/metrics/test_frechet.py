@@ -1,0 +1,161 @@
+"""The Frechet distance against closed forms."""
+
+import numpy as np
+import pytest
+
+from attngan_tf.metrics import frechet
+from attngan_tf.metrics.frechet import Statistics, frechet_distance, statistics
+
+
+def gaussian(mean, covariance):
+    return Statistics(np.array(mean, float), np.array(covariance, float), 1000)
+
+
+def sample(N, D, seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(N, D)) @ rng.normal(size=(D, D)) + rng.normal(
+        size=D
+    )
+
+
+def test_statistics_are_numpys():
+    features = sample(50, 7, seed=0).astype(np.float32)
+    result = statistics(features)
+    np.testing.assert_allclose(result.mean, features.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(
+        result.covariance, np.cov(features.astype(float), rowvar=False)
+    )
+    assert result.n == 50
+
+
+def test_statistics_of_blocks_equal_those_of_the_whole(monkeypatch):
+    features = sample(50, 7, seed=0)
+    whole = statistics(features)
+    monkeypatch.setattr(frechet, "ROWS", 8)  # 50 is no multiple of it
+    np.testing.assert_allclose(
+        statistics(features).covariance, whole.covariance, rtol=1e-12
+    )
+
+
+def test_statistics_keep_small_spreads_on_large_means():
+    # In float32, or as E[x^2] - E[x]^2, nothing of the spread would be left.
+    spread = np.random.default_rng(0).normal(size=[1000, 2])
+    result = statistics(1e8 + spread)
+    np.testing.assert_allclose(
+        result.covariance, np.cov(spread, rowvar=False), rtol=1e-6
+    )
+    # Adding up 100,000 float32 numbers in float32 would miss the mean.
+    ones = statistics(np.full([100_000, 1], 0.1, np.float32))
+    assert ones.mean[0] == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+
+
+def test_diagonal_covariances():
+    # Independent axes: sum of (m - m')^2 + (s - s')^2 over deviations s.
+    s, t = np.array([1.0, 2.0, 0.5]), np.array([3.0, 2.0, 0.0])
+    m, k = np.array([0.0, 1.0, -2.0]), np.array([1.0, 1.0, 2.0])
+    distance = frechet_distance(
+        gaussian(m, np.diag(s**2)), gaussian(k, np.diag(t**2))
+    )
+    expected = np.sum((m - k) ** 2) + np.sum((s - t) ** 2)  # 17 + 4.25
+    assert expected == 21.25
+    assert distance == pytest.approx(expected, rel=1e-12)
+
+
+def test_two_by_two_covariances_that_do_not_commute():
+    # tr sqrt(M) = sqrt(tr M + 2 sqrt(det M)) for a 2 x 2 matrix M = C C'.
+    a, b = (
+        np.array([[2.0, 1.0], [1.0, 3.0]]),
+        np.array([[5.0, -2.0], [-2.0, 1.0]]),
+    )
+    assert not np.allclose(a @ b, b @ a)
+    root = np.sqrt(np.trace(a @ b) + 2 * np.sqrt(np.linalg.det(a @ b)))
+    expected = np.trace(a) + np.trace(b) - 2 * root
+    distance = frechet_distance(gaussian([0, 0], a), gaussian([0, 0], b))
+    assert distance == pytest.approx(expected, rel=1e-12)
+
+
+def test_many_dimensions_against_the_eigenvalues_of_the_product():
+    a, b = statistics(sample(200, 20, 0)), statistics(sample(300, 20, 1))
+    values = np.linalg.eigvals(a.covariance @ b.covariance)
+    expected = (
+        np.sum((a.mean - b.mean) ** 2)
+        + np.trace(a.covariance + b.covariance)
+        - 2 * np.sqrt(values.real).sum()
+    )
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("N", [5, 500])
+def test_no_distance_to_itself(N):
+    result = statistics(sample(N, 40, seed=0))
+    scale = np.trace(result.covariance)
+    assert 0 <= frechet_distance(result, result) < 1e-12 * scale
+
+
+@pytest.mark.parametrize("N", [5, 500])
+def test_a_translation_is_its_squared_length(N):
+    features = sample(N, 40, seed=0)
+    shift = np.linspace(-1, 1, 40)
+    distance = frechet_distance(
+        statistics(features), statistics(features + shift)
+    )
+    assert distance == pytest.approx(np.sum(shift**2), rel=1e-9)
+
+
+def test_fewer_features_than_dimensions():
+    # In 100 dimensions, five points of each set lie in the same 3: turned
+    # back into those 3, where the covariances have full rank.
+    low_a, low_b = sample(5, 3, seed=0), sample(5, 3, seed=1)
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(100, 3)))[0].T
+    expected = frechet_distance(statistics(low_a), statistics(low_b))
+    high = frechet_distance(statistics(low_a @ turn), statistics(low_b @ turn))
+    assert high == pytest.approx(expected, rel=1e-10)
+    # Two sets in subspaces at right angles share nothing.
+    a, b = gaussian([0, 0], np.diag([4, 0])), gaussian([0, 0], np.diag([0, 9]))
+    assert frechet_distance(a, b) == pytest.approx(13, rel=1e-12)
+
+
+def test_five_features_against_many():
+    # tr (C_a C_b)^(1/2) from a matrix of 5 x 5: with C_a = X^T X, the nonzero
+    # eigenvalues of C_a C_b are those of X C_b X^T.
+    few, b = sample(5, 200, seed=0), statistics(sample(600, 200, seed=1))
+    a = statistics(few)
+    X = (few - few.mean(0)) / 2
+    values = np.linalg.eigvalsh(X @ b.covariance @ X.T)[1:]  # rank 4
+    expected = (
+        np.sum((a.mean - b.mean) ** 2)
+        + np.trace(a.covariance + b.covariance)
+        - 2 * np.sqrt(values).sum()
+    )
+    # Square roots of the 196 zero eigenvalues' rounding would cost 1e-8.
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-11)
+
+
+def test_pictures_that_are_all_equal():
+    collapsed = statistics(np.ones([10, 3]))
+    real = gaussian([1, 1, 3], np.diag([1, 2, 3]))
+    assert frechet_distance(collapsed, real) == pytest.approx(4 + 6)
+    assert frechet_distance(collapsed, collapsed) == 0
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (np.zeros([1, 4]), r"N of 2 or more. Received: \(1, 4\)"),
+        (np.zeros([8]), r"Received: \(8,\)"),
+        (np.array([[0.0], [np.nan]]), "finite"),
+    ],
+)
+def test_statistics_reject(features, message):
+    with pytest.raises(ValueError, match=message):
+        statistics(features)
+
+
+def test_sizes_must_agree():
+    with pytest.raises(
+        ValueError, match=r"same D. Received: \(2,\) and \(3,\)"
+    ):
+        frechet_distance(
+            gaussian(np.zeros(2), np.eye(2)), gaussian(np.zeros(3), np.eye(3))
+        )
