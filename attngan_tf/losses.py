@@ -3,17 +3,18 @@
 Every loss is a mean over the rows it is given.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from attngan_tf.models import attention
 
-# Denominators of cosines are at least this.
-COSINE_EPSILON = 1e-8
-# Float32 numbers of one [I, S, T, N] array held at once: 64 MiB. About ten
-# such arrays live in a backward pass.
+Scalar = Any  # a float32 tensor without dimensions, of Keras's backend
+
+COSINE_EPSILON = 1e-8  # least denominator of a cosine
+# Numbers of one [I, S, T, N] array held at once: 64 MiB of float32. A batch
+# of 256 (T 18, N 289) then takes 0.95 GB, backward pass and all.
 MAX_ELEMENTS = 2**24
 
 
@@ -49,14 +50,15 @@ def _word_scores(regions, words, lengths, gamma1, gamma2):
 
 
 def _sliced_word_scores(regions, words, lengths, gamma1, gamma2, size):
-    """`_word_scores` with `size` sentences at a time.
+    """`_word_scores` with at most `size` sentences at a time.
 
-    Each slice is computed anew for its gradient, for a loop would keep the
+    Each slice is computed anew for its gradient: otherwise a loop keeps the
     arrays of all its steps until then.
     """
     I = ops.shape(regions)[0]
     S, T, D = ops.shape(words)
     count = -(-S // size)
+    size = -(-S // count)
     # Whole slices: sentences without words fill the last, and are dropped.
     rest = count * size - S
     words = ops.pad(words, [[0, rest], [0, 0], [0, 0]])
@@ -98,9 +100,6 @@ def word_scores(
 ):
     """R(Q, D) of Eq. 10 for all pairs of images and sentences.
 
-    If the I x S x T x N similarities are more than max_elements, sentences
-    are taken in slices, and computed a second time for the gradient.
-
     Args:
       region_features: float [I, N, D].
       word_features: float [S, T, D].
@@ -108,8 +107,9 @@ def word_scores(
       gamma1: sharpness of a word's attention over regions.
       gamma2: weight of the best matching words, above 0.
       form: "paper", or "released": without the 1/gamma2 before the log.
-      max_elements: similarities held at once; a slice is at least one
-        sentence. Sizes not known in tracing always go the sliced way.
+      max_elements: I x S x T x N similarities held at once; if there are
+        more (or I or S is unknown in tracing), sentences go in slices, at
+        least one at a time, and are computed again for the gradient.
 
     Returns:
       float32 [I, S].
@@ -175,24 +175,20 @@ def matching_loss(scores, gamma3: float, class_ids=None):
             ops.logical_and(same, other), attention.MASKED, logits
         )
 
-    def cross_entropy(logits):
-        return ops.mean(
-            ops.sparse_categorical_crossentropy(
-                labels, logits, from_logits=True
-            )
-        )
-
-    return cross_entropy(logits), cross_entropy(ops.transpose(logits))
+    entropy = ops.sparse_categorical_crossentropy
+    sentences = entropy(labels, logits, from_logits=True)
+    images = entropy(labels, ops.transpose(logits), from_logits=True)
+    return ops.mean(sentences), ops.mean(images)
 
 
 class DamsmLoss(NamedTuple):
     """The terms of Eq. 14 (w1, w2, s1, s2) and their sum; float32 scalars."""
 
-    words_image_to_text: keras.KerasTensor
-    words_text_to_image: keras.KerasTensor
-    sentences_image_to_text: keras.KerasTensor
-    sentences_text_to_image: keras.KerasTensor
-    total: keras.KerasTensor
+    words_image_to_text: Scalar
+    words_text_to_image: Scalar
+    sentences_image_to_text: Scalar
+    sentences_text_to_image: Scalar
+    total: Scalar
 
 
 def damsm_loss(
@@ -251,12 +247,16 @@ def _fake_loss(logits):
     return ops.mean(ops.softplus(ops.cast(logits, "float32")))
 
 
+def _if_given(loss, logits):
+    return None if logits is None else loss(logits)
+
+
 class GeneratorLoss(NamedTuple):
     """Plain means of Eq. 4's terms, and the weighted total."""
 
-    unconditional: keras.KerasTensor | None
-    conditional: keras.KerasTensor
-    total: keras.KerasTensor
+    unconditional: Scalar | None
+    conditional: Scalar
+    total: Scalar
 
 
 def generator_loss(
@@ -274,11 +274,11 @@ def generator_loss(
       ValueError: `scale` is neither.
     """
     _check_choice("scale", scale)
+    unconditional = _if_given(_real_loss, unconditional_logits)
     conditional = _real_loss(conditional_logits)
-    unconditional, total = None, conditional
-    if unconditional_logits is not None:
-        unconditional = _real_loss(unconditional_logits)
-        total = unconditional + conditional
+    total = (
+        conditional if unconditional is None else unconditional + conditional
+    )
     if scale == "paper":
         total = 0.5 * total
     return GeneratorLoss(unconditional, conditional, total)
@@ -287,12 +287,12 @@ def generator_loss(
 class DiscriminatorLoss(NamedTuple):
     """Plain means of each term, None if not asked, and the weighted total."""
 
-    real_unconditional: keras.KerasTensor | None
-    real_conditional: keras.KerasTensor
-    fake_unconditional: keras.KerasTensor | None
-    fake_conditional: keras.KerasTensor
-    wrong_conditional: keras.KerasTensor | None
-    total: keras.KerasTensor
+    real_unconditional: Scalar | None
+    real_conditional: Scalar
+    fake_unconditional: Scalar | None
+    fake_conditional: Scalar
+    wrong_conditional: Scalar | None
+    total: Scalar
 
 
 def discriminator_loss(
@@ -312,48 +312,36 @@ def discriminator_loss(
     Args:
       real_unconditional: logits float [B] of real images, or None.
       real_conditional: logits [B] of real images with their sentences.
-      fake_unconditional: logits [B] of generated images; None if that of
-        real ones is.
+      fake_unconditional: logits [B] of generated images, or None.
       fake_conditional: logits [B] of generated images.
-      wrong_conditional: logits of real images with others' sentences (as
-        many as there are, B - 1 in the released code), or None.
+      wrong_conditional: logits of real images with others' sentences (any
+        number; B - 1 in the released code), or None.
       wrong_factor: factor of the wrong term, for a replica that has more or
         fewer of the wrong pairs than its share.
     """
-    real = [_real_loss(real_conditional)]
-    fake = [_fake_loss(fake_conditional)]
-    if real_unconditional is not None:
-        real.append(_real_loss(real_unconditional))
-        fake.append(_fake_loss(fake_unconditional))
+    terms = {
+        "real_unconditional": _if_given(_real_loss, real_unconditional),
+        "real_conditional": _real_loss(real_conditional),
+        "fake_unconditional": _if_given(_fake_loss, fake_unconditional),
+        "fake_conditional": _fake_loss(fake_conditional),
+        "wrong_conditional": _if_given(_fake_loss, wrong_conditional),
+    }
+    if wrong_conditional is not None:
+        terms["wrong_conditional"] *= wrong_factor
+    given = {k: v for k, v in terms.items() if v is not None}
     if wrong_conditional is None:
-        wrong = None
-        total = 0.5 * (sum(real) + sum(fake))
+        total = 0.5 * sum(given.values())
     else:
-        wrong = wrong_factor * _fake_loss(wrong_conditional)
-        false = [*fake, wrong]
+        real = [v for k, v in given.items() if k.startswith("real")]
+        false = [v for k, v in given.items() if not k.startswith("real")]
         total = sum(real) / len(real) + sum(false) / len(false)
-    both = real_unconditional is not None
-    return DiscriminatorLoss(
-        real_unconditional=real[1] if both else None,
-        real_conditional=real[0],
-        fake_unconditional=fake[1] if both else None,
-        fake_conditional=fake[0],
-        wrong_conditional=wrong,
-        total=total,
-    )
+    return DiscriminatorLoss(**terms, total=total)
 
 
 def kl_loss(mu, logvar):
-    """KL of N(mu, exp(logvar)) from N(0, 1): mean over batch and sizes.
+    """KL of N(mu, exp(logvar)) from N(0, 1): a float32 scalar.
 
-    Released code: the weight is 1, and the mean is over dims, too.
-
-    Args:
-      mu: float [B, C].
-      logvar: float [B, C].
-
-    Returns:
-      A float32 scalar.
+    The mean over batch and dims of [B, C], as in the released code.
     """
     mu, logvar = ops.cast(mu, "float32"), ops.cast(logvar, "float32")
     return -0.5 * ops.mean(1.0 + logvar - ops.square(mu) - ops.exp(logvar))

@@ -135,7 +135,7 @@ def context_squares(weights, regions):
     """
     I, S, T, N = ops.shape(weights)
     weights = ops.reshape(weights, [I, S * T, N])
-    if N <= regions.shape[-1]:
+    if regions.shape[-1] >= N:
         # |sum_j alpha_j v_j|^2 = alpha^T V V^T alpha: at N 49 and batch 48 a
         # DAMSM loss takes a third of the time it takes with contexts of 256.
         products = ops.matmul(regions, ops.swapaxes(regions, 1, 2))

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from attngan_tf.models.batch_norm import BatchNorm
+
 LEAK = 0.2  # slope of LeakyReLU below zero
 
 
@@ -15,17 +17,6 @@ def conv(filters: int, size: int, strides: int = 1, **kwargs) -> keras.Layer:
         padding="same",
         use_bias=False,
         kernel_initializer=keras.initializers.Orthogonal(),
-        **kwargs,
-    )
-
-
-def batch_norm(**kwargs) -> keras.Layer:
-    """Batch normalization over all replicas; gamma from N(1, 0.02)."""
-    return keras.layers.BatchNormalization(
-        momentum=0.9,
-        epsilon=1e-5,
-        gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02),
-        synchronized=True,
         **kwargs,
     )
 
@@ -45,7 +36,7 @@ def glu_block(channels: int, **kwargs) -> list[keras.Layer]:
     """Convolution 3x3, BN and GLU to so many channels."""
     return [
         conv(2 * channels, 3, **kwargs),
-        batch_norm(**kwargs),
+        BatchNorm(**kwargs),
         GLU(**kwargs),
     ]
 
@@ -62,7 +53,7 @@ def leaky_block(
     """Convolution, BN (if asked) and LeakyReLU, for discriminators."""
     return [
         conv(channels, size, strides, **kwargs),
-        *([batch_norm(**kwargs)] if normalize else []),
+        *([BatchNorm(**kwargs)] if normalize else []),
         keras.layers.LeakyReLU(LEAK, **kwargs),
     ]
 
@@ -76,7 +67,7 @@ class ResidualBlock(keras.Layer):
             [
                 *glu_block(channels, dtype=dtype),
                 conv(channels, 3, dtype=dtype),
-                batch_norm(dtype=dtype),
+                BatchNorm(dtype=dtype),
             ]
         )
         self.body.build(input_shape)

@@ -5,6 +5,7 @@ from keras import ops
 
 from attngan_tf.models import attention as attention_lib
 from attngan_tf.models import blocks
+from attngan_tf.models.batch_norm import BatchNorm
 
 
 class ConditioningAugmentation(keras.Layer):
@@ -47,7 +48,7 @@ class FirstStage(keras.Layer):
                     kernel_initializer=keras.initializers.Orthogonal(),
                     dtype=dtype,
                 ),
-                blocks.batch_norm(dtype=dtype),
+                BatchNorm(dtype=dtype),
                 blocks.GLU(dtype=dtype),
                 keras.layers.Reshape([4, 4, channels], dtype=dtype),
                 *(

@@ -5,6 +5,8 @@ import contextlib
 import keras
 from keras import ops
 
+from attngan_tf.models.batch_norm import BatchNorm
+
 # Sides of the region maps of Inception-v3 follow from its layers; 299 gives
 # 17 x 17 at both layers.
 REGION_LAYERS = ("mixed6", "mixed7")
@@ -69,9 +71,7 @@ def small_trunk(size: int, dtype) -> keras.Model:
         x = keras.layers.Conv2D(
             channels, 4, 2, "same", use_bias=False, dtype=dtype
         )(x)
-        x = keras.layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, synchronized=True, dtype=dtype
-        )(x)
+        x = BatchNorm(dtype=dtype)(x)
         x = keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
         maps.append(x)
     pooled = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
