@@ -77,6 +77,12 @@ class Config:
         choices=("all", "damsm", "gan"),
         may_change=True,
     )
+    encoders: str = _option(
+        "",
+        "workdir whose trained encoders to use, so that the GAN alone is "
+        "trained; empty: train them here",
+        may_change=True,
+    )
     seed: int = _option(
         0, "seed of every random draw of the run", least=0, most=2**31 - 1
     )

@@ -14,7 +14,7 @@ Scalar = Any  # a float32 tensor without dimensions, of Keras's backend
 
 COSINE_EPSILON = 1e-8  # least denominator of a cosine
 # Numbers of one [I, S, T, N] array held at once: 64 MiB of float32. A batch
-# of 256 (T 18, N 289) then takes 0.95 GB, backward pass and all.
+# of 256 (T 18, N 289) then takes 1.1 GB, backward pass and all.
 MAX_ELEMENTS = 2**24
 
 

@@ -31,8 +31,10 @@ def train(config: Config) -> None:
     )
     for line in catalog.prepare(builder).lines():
         print(line)
+    if config.encoders:
+        assembly.adopt_encoders(config)
     data = assembly.open_data(builder, config)
-    if config.stage != "gan":
+    if config.stage != "gan" and not config.encoders:
         _run(DamsmStage(config, strategy, data), config)
     if config.stage != "damsm":
         _run(GanStage(config, strategy, data), config)

@@ -9,6 +9,31 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+# Everything as in a real run, but small enough for seconds.
+TINY = {
+    "dataset": "folder",
+    "image_encoder": "small_cnn",
+    "image_encoder_size": 32,
+    "base_size": 8,
+    "num_stages": 2,
+    "gf": 4,
+    "df": 4,
+    "feature_size": 16,
+    "embedding_size": 8,
+    "z_size": 8,
+    "condition_size": 6,
+    "residual_blocks": 1,
+    "damsm_batch_size": 8,
+    "batch_size": 4,
+    "damsm_steps": 4,
+    "gan_steps": 4,
+    "log_interval": 1,
+    "sample_interval": 2,
+    "checkpoint_interval": 2,
+    "evaluation_interval": 4,
+    "evaluation_images": 100,
+}
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
@@ -21,3 +46,52 @@ def shared_data() -> pathlib.Path:
             "data/cub227 and data/inception"
         )
     return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def birds_folder(tmp_path_factory) -> pathlib.Path:
+    """Drawn birds in the folder layout: 24 to train, 110 to test."""
+    from attngan_tf.data import demo
+
+    folder = tmp_path_factory.mktemp("birds")
+    for split, count in (("train", 24), ("test", 110)):
+        names = []
+        for example in demo.examples(0, split, count):
+            name = f"{example.class_id:07d}/{example.name}"
+            for kind, ending in (("images", "png"), ("text", "txt")):
+                path = folder / kind / f"{name}.{ending}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if kind == "images":
+                    path.write_bytes(example.image)
+                else:
+                    path.write_text("\n".join(example.captions) + "\n")
+            names.append(name)
+        (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_config(birds_folder, tmp_path_factory):
+    """Makes a configuration of a tiny run; arguments override its fields."""
+    from attngan_tf.config import Config
+
+    prepared = tmp_path_factory.mktemp("prepared")
+
+    def make(**fields):
+        return Config(
+            data_dir=str(birds_folder),
+            prepared_dir=str(prepared),
+            **{**TINY, **fields},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_workdir(tiny_config, tmp_path_factory) -> pathlib.Path:
+    """The folder of a tiny run that is done; tests must not change it."""
+    from attngan_tf.train import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    train(tiny_config(workdir=str(folder)))
+    return folder

@@ -273,10 +273,11 @@ def test_slices_equal_one_piece_in_xla():
 
 
 def operations(graph):
-    names = {op.type for op in graph.graph.get_operations()}
-    for function in graph.graph._functions.values():
-        names |= {node.op for node in function.cached_definition.node_def}
-    return names
+    definition = graph.graph.as_graph_def()
+    nodes = list(definition.node)
+    for function in definition.library.function:
+        nodes += function.node_def
+    return {node.op for node in nodes}
 
 
 def test_one_piece_has_no_loop():
@@ -486,6 +487,20 @@ def test_discriminator_loss_is_eq_5(logits, total):
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+def test_wrong_factor_joins_replicas_of_unequal_pairs():
+    # Three wrong pairs, two on one replica and one on the other.
+    shares = [([0.9, -2.0], 2 * 2 / 3), ([3.0], 1 * 2 / 3)]
+    totals, terms = [], []
+    for wrong, factor in shares:
+        got = losses.discriminator_loss(*constants(U, C, FU, FC, wrong), factor)
+        totals.append(got.total)
+        terms.append(got.wrong_conditional)
+    joint = bce([0.9, -2.0, 3.0], 0)
+    np.testing.assert_allclose(np.mean(terms), joint, rtol=1e-6)
+    expected = sum(REAL) / 2 + (sum(FAKE) + joint) / 3
+    np.testing.assert_allclose(np.mean(totals), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_large_logits_are_stable(dtype):
     sure = tf.constant([1e4, -1e4], dtype)
@@ -530,7 +545,7 @@ def test_kl_loss_is_the_mean_divergence():
 
 def test_unknown_forms_are_refused():
     case = batch([1, 2])
-    with pytest.raises(ValueError, match="`form`.*Received: 'papr'"):
+    with pytest.raises(ValueError, match=r"`form`.*Received: 'papr'"):
         ours(case, form="papr", **GAMMAS)
-    with pytest.raises(ValueError, match="`scale`.*Received: 'half'"):
+    with pytest.raises(ValueError, match=r"`scale`.*Received: 'half'"):
         losses.generator_loss(tf.ones([2]), tf.ones([2]), scale="half")

@@ -68,7 +68,16 @@ def is_single_coloured(bird: Bird) -> bool:
 
 def class_id(bird: Bird) -> int:
     """A number for each combination of colours."""
-    digits = (_COLOURS.index(bird.colours[part]) for part in PARTS)
+    return _combination(bird.colours)
+
+
+def single_colour_classes() -> dict[int, str]:
+    """The colour of birds of one colour all over, by their class id."""
+    return {_combination(dict.fromkeys(PARTS, c)): c for c in _COLOURS}
+
+
+def _combination(colours: Mapping[str, str]) -> int:
+    digits = (_COLOURS.index(colours[part]) for part in PARTS)
     return sum(digit * len(_COLOURS) ** i for i, digit in enumerate(digits))
 
 

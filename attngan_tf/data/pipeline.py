@@ -157,6 +157,7 @@ class TrainingData:
       seed: of the shuffling and of every other draw.
       z_size: size of the noise z; 0: batches hold no noise.
       condition_size: size of the noise eps.
+      dropout_size: uniform numbers for each word's dropout; 0: none.
       augmentation_draws: uniform numbers for the augmentation of a real
         picture, and as many for a generated one; 0: none.
       views: None: pictures. A number V: batches hold `view` int64 [], in [0,
@@ -171,6 +172,7 @@ class TrainingData:
     seed: int
     z_size: int = 0
     condition_size: int = 0
+    dropout_size: int = 0
     augmentation_draws: int = 0
     views: int | None = None
 
@@ -200,7 +202,7 @@ class TrainingData:
         key = tf.random.fold_in(
             tf.constant([self.seed, 0], tf.int64), tf.cast(number, tf.int64)
         )
-        keys = tf.unstack(tf.random.split(key, 6))
+        keys = tf.unstack(tf.random.split(key, 7))
         index = self.index(number)
         row = self.records.read(index)
         count = tf.size(row["captions"])
@@ -225,9 +227,13 @@ class TrainingData:
         if self.z_size:
             example["z"] = _noise(self.z_size, keys[3])
             example["eps"] = _noise(self.condition_size, keys[4])
+        if self.dropout_size:
+            example["dropout_draws"] = tf.random.stateless_uniform(
+                [self.words_num, self.dropout_size], keys[5]
+            )
         if self.augmentation_draws:
             example["augmentation"] = tf.random.stateless_uniform(
-                [2, self.augmentation_draws], keys[5]
+                [2, self.augmentation_draws], keys[6]
             )
         return example
 

@@ -145,6 +145,14 @@ class Generator(keras.Model):
             )
             for size in self.image_sizes
         }
+        # Keras finds layers in lists and dicts; TensorFlow's checkpoints hold
+        # only those that are attributes.
+        for i, context in enumerate(self.contexts):
+            setattr(self, f"context_{i}", context)
+        for i, stage in enumerate(self.stages):
+            setattr(self, f"stage_{i}", stage)
+        for name, head in self.heads.items():
+            setattr(self, f"head_{name}", head)
 
     @property
     def image_sizes(self) -> list[int]:

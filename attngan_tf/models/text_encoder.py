@@ -11,7 +11,7 @@ class TextEncoder(keras.Model):
       vocabulary_size: number of words, with `<end>` as id 0.
       embedding_size: size of a word's embedding.
       feature_size: D; half of it for each direction. Must be even.
-      dropout: share of each embedding dropped in training.
+      dropout: share of each embedding that is dropped when draws are given.
       use_cudnn: False for a graph that a machine without GPU must run.
     """
 
@@ -29,6 +29,7 @@ class TextEncoder(keras.Model):
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
         self.feature_size = feature_size
+        self.dropout = dropout
         dtype = self.dtype_policy
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
@@ -36,8 +37,6 @@ class TextEncoder(keras.Model):
             embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
             dtype=dtype,
         )
-        # The released code drops single numbers of an embedding, not words.
-        self.dropout = keras.layers.Dropout(dropout, dtype=dtype)
         self.lstm = keras.layers.Bidirectional(
             keras.layers.LSTM(
                 feature_size // 2,
@@ -53,13 +52,15 @@ class TextEncoder(keras.Model):
         self.embedding.build((None, None))
         self.lstm.build((None, None, self.embedding_size))
 
-    def call(self, token_ids, lengths, training=False):
+    def call(self, token_ids, lengths, dropout_draws=None):
         """Encodes captions.
 
         Args:
           token_ids: int32 [B, T], zero behind the caption's end.
           lengths: int32 [B], each from 1 to T.
-          training: whether to drop parts of the embeddings.
+          dropout_draws: uniform [B, T, embedding_size] in [0, 1), in training:
+            numbers of the embeddings (not words: released code) whose draw is
+            below the dropout are dropped. None: nothing is.
 
         Returns:
           A dict: word_features float32 [B, T, D], zero at padding;
@@ -67,7 +68,10 @@ class TextEncoder(keras.Model):
         """
         T = token_ids.shape[1]
         real = ops.arange(T, dtype="int32")[None, :] < lengths[:, None]
-        embedded = self.dropout(self.embedding(token_ids), training=training)
+        embedded = self.embedding(token_ids)
+        if dropout_draws is not None and self.dropout:
+            kept = ops.cast(dropout_draws >= self.dropout, embedded.dtype)
+            embedded = embedded * kept / (1.0 - self.dropout)
         words, forward, _, backward, _ = self.lstm(embedded, mask=real)
         words = ops.cast(words, "float32")  # [B, T, D]
         sentence = ops.concatenate([forward, backward], axis=-1)

@@ -1,6 +1,7 @@
 """What both stages of training are put together from."""
 
 import os
+import shutil
 from typing import NamedTuple
 
 import keras
@@ -8,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from attngan_tf.config import Config, UserError
 from attngan_tf.data.pipeline import Records
-from attngan_tf.data.text import Vocabulary
+from attngan_tf.data.text import VOCABULARY_FILE, Vocabulary
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
@@ -25,26 +26,32 @@ class Data(NamedTuple):
     vocabulary: Vocabulary
 
 
+def read_data(builder: tfds.core.DatasetBuilder) -> Data:
+    """Opens prepared data with its own vocabulary, of no workdir."""
+    folder = os.fspath(builder.data_dir)
+    train, test = (Records(builder, split) for split in ("train", "test"))
+    return Data(folder, train, test, Vocabulary.load(folder))
+
+
 def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
     """Opens prepared data, and keeps its vocabulary in the workdir.
 
     Raises:
       UserError: the workdir has another vocabulary.
     """
-    folder = os.fspath(builder.data_dir)
-    vocabulary = Vocabulary.load(folder)
+    data = read_data(builder)
     if os.path.exists(os.path.join(config.workdir, "vocab.txt")):
         known = Vocabulary.load(config.workdir)
-        if known.words != vocabulary.words:
+        if known.words != data.vocabulary.words:
             raise UserError(
                 "the data's vocabulary must be the workdir's; received "
-                f"{len(vocabulary)} words in {folder} and {len(known)} in "
-                f"{config.workdir}; name another --workdir for other data"
+                f"{len(data.vocabulary)} words in {data.name} and "
+                f"{len(known)} in {config.workdir}; name another --workdir "
+                "for other data"
             )
     else:
-        vocabulary.save(config.workdir)
-    records = [Records(builder, split) for split in ("train", "test")]
-    return Data(folder, *records, Vocabulary.load(config.workdir))
+        data.vocabulary.save(config.workdir)
+    return data
 
 
 def damsm_options(config: Config) -> dict:
@@ -73,6 +80,41 @@ def held_out(config: Config, data: Data) -> HeldOut:
         words_num=config.words_num_test,
         count=config.evaluation_images,
     )
+
+
+ENCODER_FIELDS = (
+    "feature_size",
+    "embedding_size",
+    "image_encoder",
+    "image_region_layer",
+    "image_encoder_size",
+)
+
+
+def adopt_encoders(config: Config) -> None:
+    """Copies the best encoders of the workdir `config.encoders` to this one.
+
+    Raises:
+      UserError: there are none, or they are of another kind.
+    """
+    source = Config.load(config.encoders)
+    for name in ENCODER_FIELDS:
+        theirs, ours = getattr(source, name), getattr(config, name)
+        if theirs != ours:
+            raise UserError(
+                f"--{name} must be that of --encoders={config.encoders}, "
+                f"{theirs!r}; received {ours!r}"
+            )
+    target = os.path.join(config.workdir, "damsm", "best")
+    if os.path.exists(target):
+        return
+    checkpoint.find(config.encoders, "damsm", "best")
+    vocabulary = os.path.join(config.encoders, VOCABULARY_FILE)
+    shutil.copy(vocabulary, config.workdir)
+    shutil.copytree(
+        os.path.join(config.encoders, "damsm", "best"), target + ".new"
+    )
+    os.replace(target + ".new", target)
 
 
 def trained_encoders(

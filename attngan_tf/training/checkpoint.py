@@ -75,7 +75,7 @@ class Checkpoints:
         path = self._last.latest_checkpoint
         if path:
             self._checkpoint.restore(path).assert_consumed()
-        return int(self.step)
+        return int(self.step.numpy())
 
     def save(self, step: int) -> None:
         """Writes everything as of `step`."""
@@ -84,7 +84,7 @@ class Checkpoints:
 
     def offer(self, step: int, score: float) -> None:
         """Keeps this state as the best one if its score is the highest."""
-        if score > float(self.best_score):
+        if score > self.best_score.numpy():
             self.best_score.assign(score)
             self.step.assign(step)
             self._best.save(checkpoint_number=step)

@@ -67,7 +67,7 @@ class DamsmStep:
         """Updates the encoders on this replica's part of a batch.
 
         Args:
-          batch: token_ids, lengths, class_id, and either images_S at the
+          batch: token_ids, lengths, class_id, dropout_draws, and either images_S at the
             encoder's size or the trunk's regions and pooled features.
 
         Returns:
@@ -76,7 +76,9 @@ class DamsmStep:
         R = distribution.replicas()
         with tf.GradientTape() as tape:
             text = self.text_encoder(
-                batch["token_ids"], batch["lengths"], training=True
+                batch["token_ids"],
+                batch["lengths"],
+                dropout_draws=batch["dropout_draws"],
             )
             image = self.image_encoder.project(self._trunk_features(batch))
             terms = global_damsm_loss(

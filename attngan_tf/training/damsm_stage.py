@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -35,6 +36,7 @@ class DamsmStage:
         self.data = data
         self.log = Log(config.workdir, "damsm")
         self.folder = os.path.join(config.workdir, "damsm")
+        keras.utils.set_random_seed(config.seed)  # of the first weights
         fresh = tf.train.latest_checkpoint(self.folder) is None
         with strategy.scope():
             self.text_encoder = build.text_encoder(config, len(data.vocabulary))
@@ -98,6 +100,7 @@ class DamsmStage:
             image_sizes=(config.image_encoder_size,),
             batch_size=config.damsm_batch_size,
             seed=config.seed,
+            dropout_size=config.embedding_size,
             views=config.damsm_cached_views or None,
         )
 

@@ -74,6 +74,12 @@ def check_batches(config: Config, replicas: int) -> None:
                 f"--{name} must be a multiple of the number of replicas, "
                 f"{replicas}; received {size}"
             )
+    if config.gan_mismatched_pairs and config.batch_size < 2 * replicas:
+        raise UserError(
+            "--batch_size must be at least 2 for each of "
+            f"{replicas} replicas with --gan_mismatched_pairs; received "
+            f"{config.batch_size}"
+        )
 
 
 def replicas() -> int:
@@ -89,7 +95,12 @@ def gather(tensor: tf.Tensor) -> tf.Tensor:
     """
     if replicas() == 1:
         return tensor
-    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+    gathered = tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+    # all_gather forgets the shape, which the word score's slices go by.
+    rows, *others = tensor.shape
+    return tf.ensure_shape(
+        gathered, [None if rows is None else rows * replicas(), *others]
+    )
 
 
 def all_reduce_sum(tensors: list[tf.Tensor]) -> list[tf.Tensor]:

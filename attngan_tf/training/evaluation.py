@@ -1,14 +1,17 @@
 """Scores on held-out pictures and captions."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from attngan_tf.config import UserError
 from attngan_tf.data import pipeline
 from attngan_tf.data.pipeline import Records
 from attngan_tf.data.text import Vocabulary
-from attngan_tf.metrics.diversity import pairwise_distance
+from attngan_tf.metrics.diversity import PairwiseDistance, pairwise_distance
 from attngan_tf.metrics.frechet import frechet_distance, statistics
 from attngan_tf.metrics.r_precision import RPrecision, r_precision
 from attngan_tf.models.image_encoder import ImageEncoder
@@ -16,6 +19,8 @@ from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import Sampler, to_uint8
 
 BATCH = 50
+FOLDS = 10  # parts of the pictures that R-precision's std is taken over
+DIVERSITY_PICTURES = 100  # whose distances to each other are measured
 
 
 def batched(function, rows: np.ndarray | tf.Tensor) -> dict[str, np.ndarray]:
@@ -42,7 +47,11 @@ class HeldOut:
       vocabulary: gives the ids of words.
       words_num: words of a caption that are used.
       count: at most so many pictures.
-      candidates: captions each picture chooses from.
+      candidates: captions each picture chooses from; fewer if the split has
+        not as many of other classes.
+
+    Raises:
+      UserError: the split is too small to score anything on.
     """
 
     def __init__(
@@ -67,11 +76,62 @@ class HeldOut:
         self.token_ids, self.lengths = vocabulary.encode(
             tf.constant(every), words_num
         )
-        self.candidates = candidates
+        if len(set(self.groups)) == 1:  # one class tells as much as none
+            self.groups = np.arange(len(rows))
+        self.candidates = min(candidates, 1 + self._fewest_others())
+
+    def _fewest_others(self) -> int:
+        """Captions of other groups than a picture's, where they are fewest."""
+        _, counts = np.unique(self.groups[self.owners], return_counts=True)
+        others = int(counts.sum() - counts.max())
+        if not others:
+            raise UserError(
+                "a split that is scored on must hold at least 2 pictures; "
+                f"received {len(self.places)}; move pictures to it"
+            )
+        return others
 
     def first_captions(self) -> list[str]:
         """One caption of each picture."""
         return [captions[0] for captions in self.captions]
+
+    def caption_rows(self, count: int) -> np.ndarray:
+        """Which captions to draw from, int [count], places among all.
+
+        The first caption of every picture, then the second of every picture,
+        and so on; after the last one from the start again.
+        """
+        _, first = np.unique(self.owners, return_index=True)
+        rank = np.arange(len(self.owners)) - first[self.owners]
+        return np.resize(np.argsort(rank, kind="stable"), count)
+
+    def r_precision(
+        self,
+        image_features: np.ndarray,
+        sentences: np.ndarray,
+        rows: np.ndarray,
+    ) -> RPrecision:
+        """R-precision of pictures of the captions `rows`.
+
+        The others each picture chooses from depend on its caption alone, so
+        that real and generated pictures of the same rows meet the same ones.
+
+        Args:
+          image_features: float32 [N, D].
+          sentences: features of all captions, see `sentences`.
+          rows: int [N], places of the true captions.
+        """
+        groups = self.groups[self.owners]
+        return r_precision(
+            image_features,
+            sentences[rows],
+            groups[rows],
+            candidates=self.candidates,
+            folds=min(FOLDS, len(rows)),
+            seed=0,
+            pool_features=sentences,
+            pool_groups=groups,
+        )
 
     def sentences(self, text_encoder: TextEncoder) -> np.ndarray:
         """Sentence features of every caption, float32 [captions, D]."""
@@ -111,13 +171,29 @@ class HeldOut:
     ) -> RPrecision:
         """R-precision of the real pictures, each with each of its captions."""
         features = image_encoder.image_projection(pooled).numpy()
-        return r_precision(
+        return self.r_precision(
             features[self.owners],
             self.sentences(text_encoder),
-            self.groups[self.owners],
-            candidates=self.candidates,
-            seed=0,
+            np.arange(len(self.owners)),
         )
+
+
+class Drawn(NamedTuple):
+    """What is kept of N generated pictures, however many they are."""
+
+    rows: np.ndarray  # int [N], the captions they were drawn from
+    features: dict[str, np.ndarray]  # image_features [N, D], pooled [N, C]
+    images: np.ndarray  # uint8, the first DIVERSITY_PICTURES
+
+
+def one_caption_distances(
+    sampler: Sampler, captions: Sequence[str], samples: int = 16
+) -> list[PairwiseDistance]:
+    """How much pictures of one caption differ, for each caption."""
+    return [
+        pairwise_distance(sampler.pictures([caption] * samples, range(samples)))
+        for caption in captions
+    ]
 
 
 class GeneratedScores:
@@ -139,10 +215,10 @@ class GeneratedScores:
         size: int,
     ):
         self.held_out = held_out
+        self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self.size = size
         self._features = tf.function(self._encode)
-        self._sentences = held_out.sentences(text_encoder)
-        self._real = statistics(held_out.trunk_features(image_encoder, size))
 
     def _encode(self, images):
         features = self.image_encoder.trunk_features(images)
@@ -152,6 +228,73 @@ class GeneratedScores:
             "pooled": tf.cast(features["pooled"], tf.float32),
         }
 
+    @functools.cached_property
+    def sentences(self) -> np.ndarray:
+        """Features of all held-out captions."""
+        return self.held_out.sentences(self.text_encoder)
+
+    @functools.cached_property
+    def real_pooled(self) -> np.ndarray:
+        """Pooled features of the held-out pictures, float32 [N, C]."""
+        return self.held_out.trunk_features(self.image_encoder, self.size)
+
+    @functools.cached_property
+    def _real_statistics(self):
+        return statistics(self.real_pooled)
+
+    def draw(
+        self,
+        sampler: Sampler,
+        count: int,
+        progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    ) -> Drawn:
+        """Draws pictures for held-out captions, and keeps their features.
+
+        Args:
+          sampler: draws them; the n-th has seed n.
+          count: how many.
+          progress: wraps the iteration over batches, such as tqdm does.
+        """
+        rows = self.held_out.caption_rows(count)
+        every = [c for captions in self.held_out.captions for c in captions]
+        features, kept = [], []
+        for first in progress(range(0, count, BATCH)):
+            seeds = range(first, min(first + BATCH, count))
+            captions = [every[rows[seed]] for seed in seeds]
+            name = sampler.last_images
+            images = sampler.outputs(captions, seeds, [name])[name]
+            features.append(batched(self._features, images))
+            if first < DIVERSITY_PICTURES:
+                kept.append(to_uint8(images).numpy())
+        return Drawn(
+            rows,
+            {k: np.concatenate([f[k] for f in features]) for k in features[0]},
+            np.concatenate(kept)[:DIVERSITY_PICTURES],
+        )
+
+    def frechet(self, pooled: np.ndarray) -> float:
+        """Distance of pooled features [N, C] from the held-out pictures'."""
+        return frechet_distance(statistics(pooled), self._real_statistics)
+
+    def r_precision(self, drawn: Drawn) -> RPrecision:
+        """R-precision of generated pictures."""
+        return self.held_out.r_precision(
+            drawn.features["image_features"], self.sentences, drawn.rows
+        )
+
+    def real_r_precision(self, rows: np.ndarray) -> RPrecision:
+        """The same of the real pictures that captions `rows` belong to."""
+        features = self.image_encoder.image_projection(self.real_pooled).numpy()
+        return self.held_out.r_precision(
+            features[self.held_out.owners[rows]], self.sentences, rows
+        )
+
+    def real_images(self) -> np.ndarray:
+        """The first held-out pictures, as many as `Drawn.images` at most."""
+        batches = self.held_out.images(self.size)
+        first = batches.unbatch().take(DIVERSITY_PICTURES)
+        return to_uint8(tf.stack(list(first))).numpy()
+
     def __call__(self, sampler: Sampler) -> Mapping[str, float]:
         """R-precision, Frechet distance, diversity of a sampler's pictures.
 
@@ -159,29 +302,14 @@ class GeneratedScores:
         for the very first.
         """
         captions = self.held_out.first_captions()
-        name = sampler.last_images
-        images = sampler.outputs(captions, range(len(captions)), [name])[name]
-        found = batched(self._features, images)
-        owners = self.held_out.owners
-        _, first = np.unique(owners, return_index=True)
-        precision = r_precision(
-            found["image_features"],
-            self._sentences[first],
-            self.held_out.groups,
-            candidates=self.held_out.candidates,
-            seed=0,
-            pool_features=self._sentences,
-            pool_groups=self.held_out.groups[owners],
-        )
-        same = pairwise_distance(sampler.pictures(captions[:1] * 16, range(16)))
-        different = pairwise_distance(to_uint8(images[:100]).numpy())
+        drawn = self.draw(sampler, len(captions))
+        precision = self.r_precision(drawn)
+        (same,) = one_caption_distances(sampler, captions[:1])
         return {
             "r_precision": precision.mean,
             "r_precision_std": precision.std,
-            "frechet": frechet_distance(
-                statistics(found["pooled"]), self._real
-            ),
+            "frechet": self.frechet(drawn.features["pooled"]),
             "diversity_one_caption": same.mean,
-            "diversity_captions": different.mean,
-            "images": len(images),
+            "diversity_captions": pairwise_distance(drawn.images).mean,
+            "images": len(captions),
         }

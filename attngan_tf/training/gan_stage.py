@@ -2,12 +2,15 @@
 
 import os
 
+import keras
 import tensorflow as tf
 
 from attngan_tf import figures
 from attngan_tf.config import Config
 from attngan_tf.data.pipeline import TrainingData
 from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import Sampler, to_uint8
 from attngan_tf.training import assembly, augmentation
 from attngan_tf.training.assembly import Data
@@ -20,6 +23,52 @@ from attngan_tf.training.loop import Loop
 PREVIEWS = 16  # captions of the sample grids
 
 
+def gan_step(
+    config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
+) -> GanStep:
+    """A step with networks and optimizers as they are before training."""
+    generator = build.generator(config)
+    average = build.generator(config, "average")
+    average.set_weights(generator.get_weights())
+    discriminators = build.discriminators(config)
+    return GanStep(
+        generator=generator,
+        average=average,
+        discriminators=discriminators,
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        generator_optimizer=assembly.adam(config, config.gan_learning_rate),
+        discriminator_optimizers={
+            size: assembly.adam(config, config.discriminator_learning_rate)
+            for size in discriminators
+        },
+        damsm_lambda=config.damsm_lambda,
+        damsm=assembly.damsm_options(config),
+        same_class_mask=config.damsm_same_class_mask,
+        loss_scale=config.gan_loss_scale,
+        mismatched_pairs=config.gan_mismatched_pairs,
+        augment=config.discriminator_augmentation,
+        ema_decay=config.ema_decay,
+        ema_warmup=config.ema_warmup,
+    )
+
+
+def training_data(config: Config, data: Data) -> TrainingData:
+    """Batches for `gan_step`."""
+    draws = augmentation.DRAWS if config.discriminator_augmentation else 0
+    return TrainingData(
+        records=data.train,
+        vocabulary=data.vocabulary,
+        words_num=config.words_num,
+        image_sizes=config.image_sizes,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        z_size=config.z_size,
+        condition_size=config.condition_size,
+        augmentation_draws=draws,
+    )
+
+
 class GanStage:
     """GAN training, ready to run; arguments as of `DamsmStage`."""
 
@@ -29,11 +78,12 @@ class GanStage:
         self.config = config
         self.data = data
         self.log = Log(config.workdir, "gan")
+        keras.utils.set_random_seed(config.seed)  # of the first weights
         with strategy.scope():
             self.text_encoder, self.image_encoder = assembly.trained_encoders(
                 config, data.vocabulary
             )
-            self.step = self._step()
+            self.step = gan_step(config, self.text_encoder, self.image_encoder)
             self.checkpoints = Checkpoints(
                 os.path.join(config.workdir, "gan"),
                 self._checkpoint_items(),
@@ -53,7 +103,7 @@ class GanStage:
             image_encoder=self.image_encoder,
             size=config.image_sizes[-1],
         )
-        self.training_data = self._training_data()
+        self.training_data = training_data(config, data)
         self.loop = Loop(
             strategy=strategy,
             step=self.step,
@@ -82,33 +132,6 @@ class GanStage:
         """Trains up to `total_steps`."""
         self.loop.run(self.total_steps)
 
-    def _step(self) -> GanStep:
-        config = self.config
-        generator = build.generator(config)
-        average = build.generator(config, "average")
-        average.set_weights(generator.get_weights())
-        discriminators = build.discriminators(config)
-        return GanStep(
-            generator=generator,
-            average=average,
-            discriminators=discriminators,
-            text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder,
-            generator_optimizer=assembly.adam(config, config.gan_learning_rate),
-            discriminator_optimizers={
-                size: assembly.adam(config, config.discriminator_learning_rate)
-                for size in discriminators
-            },
-            damsm_lambda=config.damsm_lambda,
-            damsm=assembly.damsm_options(config),
-            same_class_mask=config.damsm_same_class_mask,
-            loss_scale=config.gan_loss_scale,
-            mismatched_pairs=config.gan_mismatched_pairs,
-            augment=config.discriminator_augmentation,
-            ema_decay=config.ema_decay,
-            ema_warmup=config.ema_warmup,
-        )
-
     def _checkpoint_items(self) -> dict:
         step = self.step
         items = {
@@ -121,21 +144,6 @@ class GanStage:
             optimizer = step.discriminator_optimizers[size]
             items[f"discriminator_optimizer_{size}"] = optimizer
         return items
-
-    def _training_data(self) -> TrainingData:
-        config = self.config
-        draws = augmentation.DRAWS if config.discriminator_augmentation else 0
-        return TrainingData(
-            records=self.data.train,
-            vocabulary=self.data.vocabulary,
-            words_num=config.words_num,
-            image_sizes=config.image_sizes,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            z_size=config.z_size,
-            condition_size=config.condition_size,
-            augmentation_draws=draws,
-        )
 
     def _rates(self) -> dict[str, float]:
         optimizer = self.step.generator_optimizer

@@ -28,16 +28,30 @@ class Log:
         )
         os.makedirs(os.path.join(workdir, "samples"), exist_ok=True)
 
-    def report(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends one line to metrics.jsonl, and scalars to TensorBoard."""
+    def report(
+        self,
+        step: int,
+        values: Mapping[str, float],
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Appends one line to metrics.jsonl, and its parts to TensorBoard.
+
+        Args:
+          step: of training.
+          values: numbers by name.
+          texts: what the numbers depend on, by name.
+        """
         values = {name: float(value) for name, value in values.items()}
+        texts = texts or {}
         line = {"stage": self.stage, "step": step, "time": time.time()}
         path = os.path.join(self.workdir, METRICS_FILE)
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line | values) + "\n")
+            file.write(json.dumps({**line, **values, **texts}) + "\n")
         with self._summaries.as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)
+            for name, text in texts.items():
+                tf.summary.text(name, text, step=step)
         self._summaries.flush()
 
     def picture(self, name: str, step: int, image: Image.Image) -> None:

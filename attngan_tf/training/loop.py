@@ -21,6 +21,51 @@ class NonFiniteLossError(UserError):
     """A loss term is infinite or not a number."""
 
 
+def compile_step(
+    strategy: tf.distribute.Strategy,
+    step: Step,
+    after_step: Callable[[], None] = lambda: None,
+    jit_compile: bool = False,
+) -> Step:
+    """The step on every replica, in one graph; arguments as of `Loop`.
+
+    Returns:
+      A function of distributed batches that gives each term's sum.
+    """
+    on_replica = tf.function(step, jit_compile=jit_compile or None)
+
+    @tf.function
+    def train_step(batch):
+        terms = strategy.run(on_replica, args=(batch,))
+        with strategy.scope():
+            after_step()
+        return {
+            name: strategy.reduce("SUM", value, axis=None)
+            for name, value in terms.items()
+        }
+
+    return train_step
+
+
+def distributed_batches(
+    strategy: tf.distribute.Strategy,
+    data: TrainingData,
+    first_step: int,
+    prepare_batches: Callable = lambda dataset: dataset,
+) -> tf.distribute.DistributedDataset:
+    """Batches for every replica, from a step on; arguments as of `Loop`."""
+
+    def part(context: tf.distribute.InputContext):
+        rows = data.batch_size // context.num_input_pipelines
+        each = data.batch_size // context.num_replicas_in_sync
+        first = context.input_pipeline_id * rows
+        return prepare_batches(
+            data.batches(first_step, Slice(first, rows, each))
+        )
+
+    return strategy.distribute_datasets_from_function(part)
+
+
 class Interruption:
     """Notes Ctrl-C and SIGTERM instead of dying of them."""
 
@@ -90,35 +135,15 @@ class Loop:
         self.events = events
         self.prepare_batches = prepare_batches
         self.rates = rates
-        self.train_step = self._compile(step, after_step, jit_compile)
+        self.train_step = compile_step(strategy, step, after_step, jit_compile)
         self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self._since = 0.0  # when the steps in _pending began
 
-    def _compile(self, step, after_step, jit_compile):
-        on_replica = tf.function(step, jit_compile=jit_compile or None)
-
-        @tf.function
-        def train_step(batch):
-            terms = self.strategy.run(on_replica, args=(batch,))
-            after_step()
-            return {
-                name: self.strategy.reduce("SUM", value, axis=None)
-                for name, value in terms.items()
-            }
-
-        return train_step
-
     def batches(self, first_step: int) -> tf.distribute.DistributedDataset:
         """Batches for every replica, from a step on."""
-
-        def part(context: tf.distribute.InputContext):
-            rows = self.data.batch_size // context.num_input_pipelines
-            each = self.data.batch_size // context.num_replicas_in_sync
-            first = context.input_pipeline_id * rows
-            dataset = self.data.batches(first_step, Slice(first, rows, each))
-            return self.prepare_batches(dataset)
-
-        return self.strategy.distribute_datasets_from_function(part)
+        return distributed_batches(
+            self.strategy, self.data, first_step, self.prepare_batches
+        )
 
     def run(self, total_steps: int) -> None:
         """Trains from the last checkpoint up to `total_steps`, and saves.

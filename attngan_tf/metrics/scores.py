@@ -1,0 +1,57 @@
+"""Scores beside one another: of generated pictures, and of real ones."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Value(NamedTuple):
+    """A score, of how many pictures, and its spread where it has one."""
+
+    mean: float
+    n: int
+    std: float | None = None
+
+    def text(self, decimals: int) -> str:
+        """Such as 35.20 +- 1.31."""
+        text = f"{self.mean:.{decimals}f}"
+        if self.std is not None:
+            text += f" +- {self.std:.{decimals}f}"
+        return text
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """The parts by the names they have in metrics.jsonl."""
+        numbers = {name: self.mean, f"{name}_n": self.n}
+        if self.std is not None:
+            numbers[f"{name}_std"] = self.std
+        return numbers
+
+
+class Row(NamedTuple):
+    """A score of generated pictures, and the same of real ones."""
+
+    name: str
+    label: str
+    generated: Value
+    real: Value
+    decimals: int = 2
+
+    def numbers(self) -> dict[str, float]:
+        """The parts of both; the real one's names begin with real_."""
+        return self.generated.numbers(self.name) | self.real.numbers(
+            f"real_{self.name}"
+        )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as aligned text, under a line of headings."""
+    cells = [["", "N", "generated", "N", "real"]]
+    for row in rows:
+        cells.append([row.label])
+        for value in (row.generated, row.real):
+            cells[-1] += [f"{value.n:,}", value.text(row.decimals)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for label, *values in cells:
+        padded = [v.rjust(w) for v, w in zip(values, widths[1:], strict=True)]
+        lines.append("  ".join([label.ljust(widths[0]), *padded]))
+    return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""Pictures on their way into batches: decoding, scaling, cropping."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from attngan_tf.data import pipeline
+
+WIDTH, HEIGHT = 90, 60
+WHOLE = (0, 0, 0, 0)
+
+
+def ramp() -> np.ndarray:
+    """Red tells the column, green the row: 2 and 3 levels a pixel."""
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    return np.stack([20 + 2 * x, 20 + 3 * y, 0 * x], -1).astype(np.uint8)
+
+
+def noise(width=WIDTH, height=HEIGHT, seed=0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def encoded(pixels: np.ndarray, kind="PNG", **options) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, kind, **options)
+    return data.getvalue()
+
+
+def decode(data: bytes, crop=WHOLE) -> np.ndarray:
+    return pipeline.decode(tf.constant(data), tf.constant(crop)).numpy()
+
+
+def triangle(size: int, target: int) -> np.ndarray:
+    """Weights [target, size] of a reduction: a triangle as wide as 2 steps."""
+    step = size / target
+    centres = (np.arange(target) + 0.5) * step
+    away = np.abs(centres[:, None] - (np.arange(size) + 0.5)) / max(step, 1.0)
+    weights = np.maximum(0.0, 1.0 - away)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    rows = triangle(pixels.shape[0], height)
+    columns = triangle(pixels.shape[1], width)
+    return np.einsum("ih,hwc,jw->ijc", rows, np.float64(pixels), columns)
+
+
+def views(pixels: np.ndarray, size: int, count: int) -> np.ndarray:
+    """Random views of `count` keys."""
+
+    @tf.function
+    def draw(key):
+        return pipeline.random_view(tf.constant(pixels), size, key)
+
+    return np.stack([draw(tf.constant([7, i], tf.int64)) for i in range(count)])
+
+
+@pytest.mark.parametrize(
+    "crop", [(5, 11, 40, 33), (0, 0, 1, 1), (59, 89, 1, 1)]
+)
+def test_png_inside_the_box_is_bit_equal(crop):
+    pixels = noise()
+    top, left, height, width = crop
+    inside = pixels[top : top + height, left : left + width]
+    np.testing.assert_array_equal(decode(encoded(pixels), crop), inside)
+    np.testing.assert_array_equal(decode(encoded(pixels)), pixels)
+
+
+@pytest.mark.parametrize("crop", [(8, 16, 40, 56), (5, 11, 33, 47)])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_jpeg_inside_the_box_is_the_whole_ones_but_for_its_rim(
+    crop, subsampling
+):
+    data = encoded(noise(), "JPEG", subsampling=subsampling)
+    top, left, height, width = crop
+    found = decode(data, crop)
+    whole = decode(data)[top : top + height, left : left + width]
+    assert found.shape == whole.shape == (height, width, 3)
+    if subsampling == 0:
+        np.testing.assert_array_equal(found, whole)
+    # Halved colours are interpolated; at the rim of the box a neighbour is
+    # missing. Measured on noise: 55 levels at most there, 0.5 on average.
+    np.testing.assert_array_equal(found[1:-1, 1:-1], whole[1:-1, 1:-1])
+    assert np.abs(np.int64(found) - whole).mean() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size", "expected"),
+    [  # the shorter side becomes size x 76/64; the ratio stays
+        (90, 60, 64, (76, 114)),
+        (60, 90, 64, (114, 76)),
+        (90, 60, 256, (304, 456)),
+        (50, 50, 16, (19, 19)),
+        (401, 299, 299, (355, 476)),
+    ],
+)
+def test_scale_of_the_shorter_side(width, height, size, expected):
+    found = pipeline.scale(tf.zeros([height, width, 3], tf.uint8), size)
+    assert found.shape == (*expected, 3)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(16, (19, 28)), (64, (76, 114))])
+def test_scale_is_antialiased(size, shape):
+    pixels = noise()
+    found = pipeline.scale(tf.constant(pixels), size)
+    np.testing.assert_allclose(found, resized(pixels, *shape), atol=1e-2)
+
+
+def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
+    size, count = 32, 600
+    # 60 x 90 becomes 38 x 57: crops start at 0 to 6 and at 0 to 25.
+    ratio = 38 / 60
+    found = views(ramp(), size, count)
+    assert found.shape == (count, size, size, 3)
+    mirrored = found[:, 16, 20, 0] < found[:, 16, 10, 0]
+    # 300 expected, standard deviation 12.
+    assert 240 < mirrored.sum() < 360
+    upright = np.where(mirrored[:, None, None, None], found[:, :, ::-1], found)
+    # The place in the picture of the view's middle, then the crop's start.
+    column = (upright[:, 16, 16, 0] - 20) / 2
+    row = (upright[:, 16, 16, 1] - 20) / 3
+    left = (column + 0.5) * 57 / WIDTH - 0.5 - 16
+    top = (row + 0.5) * ratio - 0.5 - 16
+    for starts, last in ((left, 25), (top, 6)):
+        np.testing.assert_allclose(starts, np.rint(starts), atol=0.02)
+        counts = np.bincount(np.rint(starts).astype(int))
+        assert len(counts) == last + 1
+        assert counts.min() > 0.4 * count / (last + 1)
+    # Not one of the three draws tells another.
+    draws = np.corrcoef([mirrored, left, top]) - np.eye(3)
+    assert np.abs(draws).max() < 0.15
+
+
+def test_a_view_is_a_piece_of_the_scaled_picture_to_the_last_bit():
+    pixels = noise()
+    scaled = pipeline.scale(tf.constant(pixels), 16).numpy()  # 19 x 28
+    pieces = {
+        piece.tobytes()
+        for top in range(4)
+        for left in range(13)
+        for crop in [scaled[top : top + 16, left : left + 16]]
+        for piece in (crop, crop[:, ::-1])
+    }
+    assert len(pieces) == 4 * 13 * 2
+    found = {view.tobytes() for view in views(pixels, 16, 40)}
+    assert found <= pieces
+    assert len(found) > 20
+
+
+def test_the_centre_view_is_the_middle():
+    found = pipeline.centre_view(tf.constant(ramp()), 32).numpy()
+    scaled = resized(ramp(), 38, 57)
+    np.testing.assert_allclose(found, scaled[3:35, 12:44], atol=1e-2)
+
+
+def test_pyramid_reduces_the_view_antialiased():
+    view = noise(32, 32, seed=2).astype(np.float32)
+    found = pipeline.pyramid(tf.constant(view), (8, 16, 32))
+    assert list(found) == ["images_8", "images_16", "images_32"]
+    np.testing.assert_allclose(found["images_32"], view / 127.5 - 1, atol=1e-6)
+    for size in (8, 16):
+        expected = resized(view, size, size) / 127.5 - 1
+        np.testing.assert_allclose(found[f"images_{size}"], expected, atol=1e-4)
+
+
+def test_pyramid_keeps_the_mean_of_areas():
+    """A fine checkerboard is grey when it is smaller, as from far away."""
+    fine = 255.0 * (np.indices((64, 64)).sum(axis=0) % 2)
+    board = np.repeat(fine[:, :, None], 3, axis=2).astype(np.float32)
+    found = pipeline.pyramid(tf.constant(board), (16, 32, 64))
+    assert np.abs(found["images_64"]).min() == 1.0
+    for size in (16, 32):
+        np.testing.assert_allclose(found[f"images_{size}"], 0.0, atol=0.02)
+    # Broad areas keep their colours: the means of 4 x 4 boxes.
+    broad = noise(4, 4, seed=3).repeat(16, axis=0).repeat(16, axis=1)
+    small = pipeline.pyramid(tf.constant(np.float32(broad)), (16, 64))
+    boxes = broad.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3)) / 127.5 - 1
+    inner = np.ix_([1, 2, 5, 6, 9, 10, 13, 14], [1, 2, 5, 6, 9, 10, 13, 14])
+    np.testing.assert_allclose(
+        small["images_16"].numpy()[inner], boxes[inner], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_white_and_black_are_the_ends_of_the_range(level):
+    pixels = np.full((70, 50, 3), level, np.uint8)
+    view = pipeline.random_view(tf.constant(pixels), 32, tf.constant([1, 2]))
+    for image in pipeline.pyramid(view, (8, 16, 32)).values():
+        np.testing.assert_allclose(image, level / 127.5 - 1, atol=1e-6)
+
+
+def test_pictures_stay_in_the_range():
+    pixels = 255 * (noise() > 127).astype(np.uint8)
+    for view in views(pixels, 32, 5):
+        for image in pipeline.pyramid(tf.constant(view), (8, 32)).values():
+            assert np.abs(image).max() <= 1 + 1e-6

@@ -1,0 +1,340 @@
+"""Settings: what is accepted, what a mistake says, what is kept."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from attngan_tf import config as config_lib
+from attngan_tf.config import Config, UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FIELDS = [field.name for field in dataclasses.fields(Config)]
+SHIPPED = sorted(
+    os.path.join(folder, file)
+    for folder, _, files in os.walk(os.path.join(ROOT, "configs"))
+    for file in files
+)
+# A command of this module's flags that starts without TensorFlow.
+COMMAND = """
+from attngan_tf import config
+def main(values, arguments):
+    print(config.config_from_flags(values))
+config.run(config.define_config_flags, main)
+"""
+
+
+def parse(*arguments: str) -> Config:
+    values = flags.FlagValues()
+    config_lib.define_config_flags(values)
+    values(["train", *arguments])
+    return config_lib.config_from_flags(values)
+
+
+def demo(**fields) -> Config:
+    return Config(**{"dataset": "demo"} | fields)
+
+
+# Fields, and what the one line must say: the flag, the rule, the value.
+WRONG = [
+    ({"num_stages": 0}, "--num_stages", "at least 1", "received 0"),
+    ({"num_stages": 5}, "--num_stages", "at most 4", "received 5"),
+    ({"num_stages": "3"}, "--num_stages", "type int", "received '3'"),
+    ({"num_stages": 3.0}, "--num_stages", "type int", "received 3.0"),
+    ({"num_stages": True}, "--num_stages", "type int", "received True"),
+    ({"num_stages": None}, "--num_stages", "type int", "received None"),
+    ({"jit_compile": 1}, "--jit_compile", "type bool", "received 1"),
+    ({"workdir": 3}, "--workdir", "type str", "received 3"),
+    ({"damsm_gamma1": "5"}, "--damsm_gamma1", "type float", "received '5'"),
+    ({"damsm_gamma1": float("nan")}, "--damsm_gamma1", "received nan"),
+    ({"damsm_lambda": float("inf")}, "--damsm_lambda", "received inf"),
+    ({"words_num": 0}, "--words_num", "at least 1", "received 0"),
+    ({"base_size": 30}, "--base_size", "power of two", "received 30"),
+    ({"base_size": 24}, "--base_size", "power of two", "received 24"),
+    ({"base_size": 4}, "--base_size", "at least 8", "received 4"),
+    ({"feature_size": 7}, "--feature_size", "even", "received 7"),
+    ({"batch_size": 0}, "--batch_size", "at least 1", "received 0"),
+    ({"batch_size": 1}, "--batch_size", "at least 2", "--damsm_lambda=0"),
+    (
+        {"batch_size": 1, "damsm_lambda": 0.0, "gan_mismatched_pairs": True},
+        *("--batch_size", "at least 2", "--gan_mismatched_pairs"),
+    ),
+    ({"damsm_batch_size": 1}, "--damsm_batch_size", "at least 2"),
+    (
+        {"image_region_layer": "mixed9"},
+        *("--image_region_layer", "mixed6, mixed7", "received 'mixed9'"),
+    ),
+    ({"dataset": "birds"}, "--dataset", "demo, folder, cub, coco", "'birds'"),
+    ({"precision": "float16"}, "--precision", "mixed_float16", "'float16'"),
+    ({"stage": "GAN"}, "--stage", "all, damsm, gan", "'GAN'"),
+    ({"image_encoder_size": 74}, "--image_encoder_size", "at least 75"),
+    (
+        {"image_encoder": "small_cnn", "damsm_cached_views": 2},
+        *("--damsm_cached_views", "small_cnn", "received 2"),
+    ),
+    ({"ema_decay": 1.0}, "--ema_decay", "at most 0.999999", "received 1.0"),
+    ({"damsm_gamma2": 0.0}, "--damsm_gamma2", "at least", "received 0.0"),
+    ({"damsm_dropout": 1.0}, "--damsm_dropout", "at most", "received 1.0"),
+    ({"damsm_steps": -1}, "--damsm_steps", "at least 0", "received -1"),
+    ({"seed": 2**31}, "--seed", "at most 2147483647", "received 2147483648"),
+    ({"dataset": "cub"}, "--data_dir", "--dataset=cub", "received none"),
+]
+
+
+@pytest.mark.parametrize(("fields", "parts"), [(w[0], w[1:]) for w in WRONG])
+def test_a_wrong_value_is_told_in_one_line(fields, parts):
+    with pytest.raises(UserError) as error:
+        demo(**fields)
+    message = str(error.value)
+    assert message.startswith(parts[0])
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"damsm_steps": None, "gan_steps": 0},
+        {"batch_size": 1, "damsm_lambda": 0.0},
+        {"damsm_lambda": 5},
+        {"image_encoder": "small_cnn", "image_encoder_size": 16},
+        {"image_encoder_size": 75},
+        {"dataset": "coco", "data_dir": "somewhere"},
+        {"base_size": 8, "num_stages": 1},
+    ],
+)
+def test_what_lies_just_inside_the_rules(fields):
+    found = dataclasses.asdict(demo(**fields))
+    assert found == dataclasses.asdict(demo()) | fields
+
+
+def test_sizes_double_from_stage_to_stage():
+    assert demo().image_sizes == (64, 128, 256)
+    assert demo(base_size=16, num_stages=4).image_sizes == (16, 32, 64, 128)
+    assert demo(num_stages=1).image_sizes == (64,)
+
+
+def test_the_defaults_are_the_papers_for_cub():
+    found = dataclasses.asdict(Config(data_dir="CUB"))
+    expected = {
+        "dataset": "cub",
+        "damsm_epochs": 200,
+        "gan_epochs": 600,
+        "words_num": 18,
+        "words_num_test": 25,
+        "gf": 32,
+        "df": 64,
+        "z_size": 100,
+        "condition_size": 100,
+        "feature_size": 256,
+        "embedding_size": 300,
+        "residual_blocks": 2,
+        "batch_size": 20,
+        "damsm_batch_size": 50,
+        "damsm_gamma1": 5.0,
+        "damsm_gamma2": 5.0,
+        "damsm_gamma3": 10.0,
+        "damsm_lambda": 5.0,
+        "damsm_learning_rate": 2e-3,
+        "gan_learning_rate": 2e-4,
+        "discriminator_learning_rate": 2e-4,
+        "text_encoder_clip": 0.25,
+        "image_encoder_size": 299,
+        "image_region_layer": "mixed6",
+        "word_score": "paper",
+        "gan_loss_scale": "paper",
+        "gan_mismatched_pairs": False,
+        "damsm_same_class_mask": False,
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_every_field_is_a_flag_with_help_and_the_same_default():
+    values = flags.FlagValues()
+    config_lib.define_config_flags(values)
+    for field in dataclasses.fields(Config):
+        flag = values[field.name]
+        assert len(flag.help) > 15, field.name
+        assert flag.help.endswith(field.metadata["help"])
+        assert flag.default == field.default
+    assert parse("--dataset=demo") == demo()
+
+
+def test_flags_reach_fields_with_their_types():
+    found = parse(
+        *("--dataset=demo", "--gan_steps=7", "--damsm_lambda=2", "--gf=3"),
+        *("--nocondition_noise", "--ema_warmup", "--workdir=a b"),
+    )
+    assert found == demo(
+        gan_steps=7,
+        damsm_lambda=2.0,
+        gf=3,
+        condition_noise=False,
+        ema_warmup=True,
+        workdir="a b",
+    )
+    assert type(found.damsm_lambda) is float
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=os.path.basename)
+def test_every_shipped_flagfile_parses(path):
+    found = parse(f"--flagfile={path}", "--data_dir=somewhere")
+    name = os.path.basename(path).removesuffix(".flags")
+    assert os.path.basename(found.workdir) == name
+    assert path.endswith(".flags")
+
+
+def test_there_are_shipped_flagfiles():
+    assert len(SHIPPED) >= 2
+
+
+def test_later_flags_win_over_the_flagfiles(tmp_path):
+    file = tmp_path / "some.flags"
+    file.write_text("# a comment\n--dataset=demo\n--gf=5\n--df=6\n")
+    assert parse(f"--flagfile={file}", "--gf=7") == demo(gf=7, df=6)
+    assert parse("--gf=7", f"--flagfile={file}") == demo(gf=5, df=6)
+
+
+def test_save_and_load_give_the_same(tmp_path):
+    config = demo(gf=5, gan_steps=9, damsm_lambda=0.5, ema_warmup=True)
+    config.save(str(tmp_path), {"keras": "3"})
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert set(written) == {*FIELDS, "versions"}
+    assert written["versions"] == {"keras": "3"}
+    assert os.listdir(tmp_path) == ["config.json"]
+    expected = dataclasses.replace(config, workdir=str(tmp_path))
+    assert Config.load(str(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (None, "found none"),
+        ("{", "not valid JSON"),
+        ("[]", "config.json"),
+        ("3", "config.json"),
+        (b"\xff\xfe", "not valid JSON"),
+        ('{"dataset": "demo", "sead": 3}', "sead"),
+        ('{"dataset": "demo", "gf": "many"}', "--gf"),
+    ],
+)
+def test_what_load_says_of_other_files(tmp_path, content, part):
+    if content is not None:
+        content = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(UserError, match=part) as error:
+        Config.load(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_workdir_that_is_a_file_is_a_users_mistake(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    with pytest.raises(UserError, match=r"config\.json"):
+        Config.load(str(file))
+
+
+def test_differences_list_only_what_must_not_change():
+    other = dict.fromkeys(
+        [f.name for f in dataclasses.fields(Config) if f.metadata["may_change"]]
+    )
+    assert {"workdir", "data_dir", "stage", "gan_steps", "gan_epochs"} <= set(
+        other
+    )
+    here = demo(workdir="b", data_dir="c", stage="gan", gan_steps=3, gf=5)
+    assert here.differences(demo()) == ["gf: 32 there, 5 here"]
+    here = dataclasses.replace(here, seed=4)
+    assert here.differences(demo()) == [
+        "seed: 0 there, 4 here",
+        "gf: 32 there, 5 here",
+    ]
+    assert demo().differences(demo()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("dataset", "seed", "base_size", "num_stages", "words_num", "gf"),
+        *("batch_size", "damsm_batch_size", "damsm_lambda", "precision"),
+        *("word_score", "generator", "attention", "image_encoder", "ema_decay"),
+    ],
+)
+def test_what_makes_another_model_must_not_change(name):
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    assert not fields[name].metadata["may_change"]
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--num_stages=0"], "--num_stages must be at least 1; received 0"),
+        (["--num_stagess=3"], "num_stagess"),
+        (["--gf=many"], "--gf=many"),
+        (["--stage=GAN"], "<all|damsm|gan>"),
+        (["--ema_decay"], "ema_decay"),
+        (["--flagfile=/no/such.flags"], "/no/such.flags"),
+        (["--nojit_compile=true"], "nojit_compile"),
+        ([f"--flagfile={sys.executable}"], "--flagfile"),
+    ],
+)
+def test_a_command_ends_with_one_line_and_code_1(arguments, part):
+    done = run("-c", COMMAND, "--dataset=demo", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert part in lines[0]
+
+
+def test_a_command_that_succeeds_says_nothing_on_stderr():
+    done = run("-c", COMMAND, "--dataset=demo", "--gf=3")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "gf=3" in done.stdout
+
+
+def test_help_lists_the_flags():
+    done = run("-c", COMMAND, "--help")
+    for name in ("--num_stages", "--[no]jit_compile", "--damsm_lambda"):
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--dataset=demo", "--word_num=3"], "word_num"),
+        (["--data_dir="], "--data_dir must name"),
+        (["--dataset=demo", "stray"], "stray"),
+    ],
+)
+def test_training_ends_with_one_line_and_code_1(arguments, part):
+    done = run("-m", "attngan_tf.train", *arguments)
+    assert done.returncode == 1, done.stderr
+    ours = [x for x in done.stderr.splitlines() if not of_tensorflow(x)]
+    assert len(ours) == 1, done.stderr
+    assert ours[0].startswith("error: ")
+    assert part in ours[0]
+
+
+def of_tensorflow(line: str) -> bool:
+    """Whether a line is one of TensorFlow's own log (I0000 00:00:...)."""
+    return line.startswith(
+        ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
+    )
