@@ -132,9 +132,9 @@ def library_faults(sources: dict[str, str]) -> list[str]:
         used = imports(source)
         for library, patterns, allowed in LIBRARIES:
             uses = any(f"{x}.".startswith(f"{library}.") for x in used)
-            if uses and fits(name, patterns) != allowed:
-                if (name, library) not in EXCEPTIONS:
-                    faults.append(f"{name} uses {library}")
+            excepted = (name, library) in EXCEPTIONS
+            if uses and fits(name, patterns) != allowed and not excepted:
+                faults.append(f"{name} uses {library}")
     if config := sources.get("attngan_tf.config"):
         outside = {x.split(".")[0] for x in imports(config)}
         outside -= {*sys.stdlib_module_names, "absl"}

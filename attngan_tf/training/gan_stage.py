@@ -147,7 +147,7 @@ class GanStage:
 
     def _rates(self) -> dict[str, float]:
         optimizer = self.step.generator_optimizer
-        return {"learning_rate": float(optimizer.learning_rate)}
+        return {"learning_rate": float(optimizer.learning_rate.numpy())}
 
     def _preview(self, step: int) -> None:
         """A grid and an attention figure of fixed captions and noise."""

@@ -318,6 +318,6 @@ def test_cached_views_go_on_where_they_stopped(prepared):
     rows = np.concatenate(whole)
     # Picture by picture: blue is of the picture, red and green of the view.
     blues = np.rint((rows[:, 0, 0, 2] + 1) * 12.75)
-    assert (blues.reshape(COUNT, 3).T == blues[::3]).all()
+    assert (blues[::3] == blues.reshape(COUNT, 3).T).all()
     assert len({row[:, :, :2].tobytes() for row in rows}) >= 18
     assert not np.array_equal(views(6)[0], whole[0])

@@ -126,7 +126,7 @@ def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
     left = (column + 0.5) * 57 / WIDTH - 0.5 - 16
     top = (row + 0.5) * ratio - 0.5 - 16
     for starts, last in ((left, 25), (top, 6)):
-        np.testing.assert_allclose(starts, np.rint(starts), atol=0.02)
+        np.testing.assert_allclose(starts, np.rint(starts), atol=0.05)
         counts = np.bincount(np.rint(starts).astype(int))
         assert len(counts) == last + 1
         assert counts.min() > 0.4 * count / (last + 1)
@@ -174,7 +174,7 @@ def test_pyramid_keeps_the_mean_of_areas():
     found = pipeline.pyramid(tf.constant(board), (16, 32, 64))
     assert np.abs(found["images_64"]).min() == 1.0
     for size in (16, 32):
-        np.testing.assert_allclose(found[f"images_{size}"], 0.0, atol=0.02)
+        np.testing.assert_allclose(found[f"images_{size}"], 0.0, atol=0.03)
     # Broad areas keep their colours: the means of 4 x 4 boxes.
     broad = noise(4, 4, seed=3).repeat(16, axis=0).repeat(16, axis=1)
     small = pipeline.pyramid(tf.constant(np.float32(broad)), (16, 64))
