@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import sys
 import types
@@ -344,8 +345,15 @@ class Config:
                 f"a workdir holds a {CONFIG_FILE}; found none in {workdir!r}; "
                 "name the --workdir of a training run"
             ) from None
+        except OSError as error:
+            raise UserError(f"{path} must be a file to read; {error}") from None
         except ValueError as error:
             raise UserError(f"{path} is not valid JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise UserError(
+                f"{path} must hold the fields of a configuration; received "
+                f"{fields!r}; name the --workdir of a training run"
+            )
         fields.pop("versions", None)
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
@@ -385,6 +393,8 @@ def _check_field(field: dataclasses.Field, value) -> None:
             f"--{field.name} must be of type {kind.__name__}; "
             f"received {value!r}"
         )
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"--{field.name} must be finite; received {value!r}")
     rule = field.metadata
     if rule["choices"] and value not in rule["choices"]:
         raise UserError(
@@ -409,16 +419,11 @@ def _check_combinations(config: Config) -> None:
             "--base_size must be 4 times a power of two (the first map is 4 "
             f"x 4 and doubles); received {config.base_size}; 64 is the paper's"
         )
-    if config.batch_size < 2 and config.damsm_lambda > 0:
+    if config.batch_size < 2:
         raise UserError(
-            "--batch_size must be at least 2 with the DAMSM loss, which "
-            "compares the pairs of a batch; received 1; raise it, or set "
-            "--damsm_lambda=0"
-        )
-    if config.batch_size < 2 and config.gan_mismatched_pairs:
-        raise UserError(
-            "--batch_size must be at least 2 with --gan_mismatched_pairs, "
-            "which takes another picture's caption; received 1"
+            "--batch_size must be at least 2, for batch normalization and for "
+            "the DAMSM loss, which compares the pairs of a batch; received "
+            f"{config.batch_size}"
         )
     if config.image_encoder == "inception_v3":
         if config.image_encoder_size < 75:
@@ -436,11 +441,6 @@ def _check_combinations(config: Config) -> None:
         raise UserError(
             "--feature_size must be even (half of it for each direction of "
             f"the LSTM); received {config.feature_size}"
-        )
-    if config.dataset != "demo" and not config.data_dir:
-        raise UserError(
-            f"--data_dir must name the raw data of --dataset={config.dataset}; "
-            "received none"
         )
 
 
@@ -495,11 +495,17 @@ def run(
       main: does the work; takes the parsed flags and the other arguments.
     """
     define(flags.FLAGS)
+    # --help lists the flags of the command's own module only.
+    for flag in flags.FLAGS.flags_by_module_dict().get(__name__, []):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
     def parse(argv):
         try:
             return flags.FLAGS(argv)
-        except flags.Error as error:
+        except UnicodeDecodeError as error:
+            _fail(f"--flagfile must be a text file; {error}")
+        # absl raises ValueError for --noname=value.
+        except (flags.Error, ValueError) as error:
             _fail(error)
 
     def body(argv):
@@ -511,6 +517,6 @@ def run(
     app.run(body, flags_parser=parse)
 
 
-def _fail(error: Exception) -> typing.NoReturn:
+def _fail(error: Exception | str) -> typing.NoReturn:
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(1)

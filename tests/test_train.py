@@ -1,7 +1,6 @@
 """Whole runs: what they leave, and how they go on."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -15,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import UserError
 from attngan_tf.train import train
 from attngan_tf.training.loop import NonFiniteLossError
 
@@ -154,10 +153,3 @@ def test_an_interrupted_run_is_saved(tiny_config, tmp_path, number):
     path = tf.train.latest_checkpoint(tmp_path / "damsm")
     assert path.endswith(f"-{saved.group(1)}")
     assert "Traceback" not in stderr
-
-
-def test_the_embedded_data_needs_no_folder():
-    assert Config(dataset="demo").data_dir == ""
-    with pytest.raises(UserError, match="data_dir"):
-        Config(dataset="cub")
-    assert os.path.basename(Config(dataset="demo").workdir) == "attngan"

@@ -35,13 +35,6 @@ class Records:
         """One record as numpy values; the image is still encoded bytes."""
         return self._source[int(index)]
 
-    def captions(self) -> list[list[str]]:
-        """The captions of every record, in order."""
-        return [
-            [caption.decode() for caption in self.row(i)["captions"]]
-            for i in range(len(self))
-        ]
-
     def class_ids(self) -> np.ndarray:
         """The class of every record, int64 [N]."""
         return np.array([self.row(i)["class_id"] for i in range(len(self))])

@@ -30,10 +30,15 @@ class BatchNorm(keras.layers.Layer):
             shape=shape,
             name="gamma",
             dtype="float32",
+            autocast=False,
             initializer=keras.initializers.RandomNormal(1.0, 0.02),
         )
         self.beta = self.add_weight(
-            shape=shape, name="beta", dtype="float32", initializer="zeros"
+            shape=shape,
+            name="beta",
+            dtype="float32",
+            autocast=False,
+            initializer="zeros",
         )
         moving = {"trainable": False, "dtype": "float32", "autocast": False}
         self.moving_mean = self.add_weight(
@@ -67,7 +72,7 @@ class BatchNorm(keras.layers.Layer):
         return y if len(x.shape) == 4 else y[:, 0, 0, :]
 
     def _scale(self):
-        """gamma and beta in float32, also under mixed precision."""
+        """Gamma and beta in float32, also under mixed precision."""
         return (
             tf.cast(self.gamma, tf.float32),
             tf.cast(self.beta, tf.float32),

@@ -17,7 +17,9 @@ class ConditioningAugmentation(keras.Layer):
 
     def build(self, input_shape):
         self.dense = keras.layers.Dense(
-            4 * self.condition_size, dtype=self.dtype_policy
+            4 * self.condition_size,
+            kernel_initializer=keras.initializers.Orthogonal(),
+            dtype=self.dtype_policy,
         )
         self.dense.build(input_shape)
         self.glu = blocks.GLU(dtype=self.dtype_policy)

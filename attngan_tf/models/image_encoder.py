@@ -128,7 +128,10 @@ class ImageEncoder(keras.Model):
         """
         if images.shape[1:3] != (self.size, self.size):
             images = ops.image.resize(
-                images, (self.size, self.size), interpolation="bilinear"
+                images,
+                (self.size, self.size),
+                interpolation="bilinear",
+                antialias=images.shape[1] > self.size,
             )
         features = self.trunk(images, training=training)
         _, h, w, C = features["regions"].shape

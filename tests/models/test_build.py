@@ -53,7 +53,7 @@ def generator_inputs(network) -> dict[str, np.ndarray]:
     ],
 )
 def test_fields_of_the_generator(field, value, attribute):
-    assert getattr(build.generator(config()), attribute) != value
+    assert getattr(config(), field) != value
     network = build.generator(config(**{field: value}))
     assert getattr(network, attribute) == value
     before = len(network.weights)
