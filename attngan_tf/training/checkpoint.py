@@ -128,9 +128,20 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
 
 
 def restore_part(path: str, **networks: tf.keras.Model) -> None:
-    """Restores networks, built before, from a checkpoint that has more."""
-    status = tf.train.Checkpoint(**networks).restore(path)
-    status.assert_existing_objects_matched().expect_partial()
+    """Restores networks, built before, from a checkpoint that has more.
+
+    Raises:
+      UserError: the checkpoint lacks a weight, or has it in another shape.
+    """
+    try:
+        status = tf.train.Checkpoint(**networks).restore(path)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise UserError(
+            f"the checkpoint {path} does not fit this workdir's config.json: "
+            f"{str(error).splitlines()[0]}; put back the configuration it "
+            "was trained with"
+        ) from None
 
 
 def check_vocabulary(vocabulary: Vocabulary, path: str, workdir: str) -> None:
