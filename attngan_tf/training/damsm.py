@@ -67,8 +67,9 @@ class DamsmStep:
         """Updates the encoders on this replica's part of a batch.
 
         Args:
-          batch: token_ids, lengths, class_id, dropout_draws, and either images_S at
-            the encoder's size or the regions and pooled features of its trunk.
+          batch: token_ids, lengths, class_id, dropout_draws, and either
+            images_S at the encoder's size, or the regions and pooled features
+            of its trunk.
 
         Returns:
           The loss terms, divided by the number of replicas.
