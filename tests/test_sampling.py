@@ -1,0 +1,104 @@
+"""From captions and seeds to pictures."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import attngan_tf
+from attngan_tf import sampling
+
+CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_workdir):
+    return attngan_tf.load(str(tiny_workdir))
+
+
+def test_noise_depends_on_the_seed_of_its_row_alone():
+    together = sampling.noise(tf.constant([3, 7, 3], tf.int64), 5, 0)
+    alone = sampling.noise(tf.constant([7], tf.int64), 5, 0)
+    np.testing.assert_array_equal(together[1], alone[0])
+    np.testing.assert_array_equal(together[0], together[2])
+    assert not np.array_equal(together[0], together[1])
+    other = sampling.noise(tf.constant([7], tf.int64), 5, 1)
+    assert not np.array_equal(alone, other)
+
+
+def test_noise_is_standard_normal():
+    rows = sampling.noise(tf.range(4000, dtype=tf.int64), 10, 0).numpy()
+    assert abs(rows.mean()) < 0.02
+    assert abs(rows.std() - 1) < 0.02
+    assert abs(np.corrcoef(rows.T) - np.eye(10)).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(-1.0, 0), (1.0, 255), (0.0, 128), (-2.0, 0), (3.0, 255), (0.5, 191)],
+)
+def test_pixels_are_rounded_and_clipped(value, level):
+    assert sampling.to_uint8(tf.constant([value])).numpy() == [level]
+
+
+def test_any_caption_gives_a_picture(model):
+    pictures = model.generate(CAPTIONS)
+    assert pictures.shape == (len(CAPTIONS), 16, 16, 3)
+    assert pictures.dtype == np.uint8
+
+
+def test_a_row_does_not_depend_on_the_others(model):
+    name = model.sampler.last_images
+    together = model.sampler.outputs(CAPTIONS, range(5), [name])[name]
+    for row, caption in enumerate(CAPTIONS):
+        alone = model.sampler.outputs([caption], [row], [name])[name]
+        np.testing.assert_allclose(together[row], alone[0], atol=1e-5)
+
+
+def test_batches_do_not_matter(model):
+    captions = [f"a bird with {n} wings" for n in range(7)]
+    whole = model.sampler.pictures(captions, range(7), batch_size=7)
+    parts = model.sampler.pictures(captions, range(7), batch_size=3)
+    assert np.abs(whole.astype(int) - parts).max() <= 1
+
+
+def test_a_caption_has_its_own_seed(model):
+    first = model.generate(["a red bird", "a blue bird"])
+    again = model.generate(["a blue bird", "a red bird"])
+    np.testing.assert_array_equal(first, again[::-1])
+    other = model.generate(["a red bird"], seeds=[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_condition_noise_can_be_left_out(model):
+    sampler = sampling.Sampler(
+        vocabulary=model.sampler.vocabulary,
+        text_encoder=model.sampler.text_encoder,
+        generator=model.sampler.generator,
+        words_num=6,
+        condition_noise=False,
+    )
+    captions = tf.constant(["a red bird"])
+    z = sampling.noise(tf.constant([4], tf.int64), 8, 0)
+    expected = sampler.from_noise(captions, z, tf.zeros([1, 6]))
+    found = sampler.outputs(["a red bird"], [4])
+    np.testing.assert_allclose(
+        found["images_16"], expected["images_16"], atol=1e-6
+    )
+    noisy = model.sampler.outputs(["a red bird"], [4])
+    assert np.abs(found["images_16"] - noisy["images_16"]).max() > 1e-4
+
+
+def test_scores_are_of_pairs(model):
+    captions = ["a red bird", "a blue bird with white wings"]
+    pictures = model.generate(captions)
+    both = model.score(captions, pictures)
+    alone = model.score(captions[1:], pictures[1:])
+    for name in ("sentence_score", "word_score"):
+        assert both[name].shape == (2,)
+        np.testing.assert_allclose(both[name][1:], alone[name], atol=1e-5)
+    assert np.abs(both["sentence_score"]).max() <= 1.0
+
+
+def test_the_words_nobody_taught_are_named(model):
+    found = model.unknown_words(["a red Xylophone bird", "xylophone kazoo"])
+    assert found == ["xylophone", "kazoo"]

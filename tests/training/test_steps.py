@@ -1,0 +1,204 @@
+"""What one step changes, and what it leaves alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.models import build
+from attngan_tf.training import assembly, augmentation
+from attngan_tf.training.damsm import DamsmStep, EpochDecay
+from attngan_tf.training.gan_stage import gan_step
+
+B, T = 4, 6
+
+
+def make_batch(seed: int = 0) -> dict[str, tf.Tensor]:
+    """A batch of noise pictures and random words."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, T + 1, B)
+    token_ids = rng.integers(1, 9, (B, T)) * (np.arange(T) < lengths[:, None])
+    batch = {
+        f"images_{size}": rng.uniform(-1, 1, (B, size, size, 3))
+        for size in (8, 16, 32)
+    }
+    batch |= {
+        "z": rng.normal(size=(B, 8)),
+        "eps": rng.normal(size=(B, 6)),
+        "dropout_draws": rng.uniform(size=(B, T, 8)),
+        "augmentation": rng.uniform(size=(B, 2, augmentation.DRAWS)),
+    }
+    batch = {k: tf.constant(v, tf.float32) for k, v in batch.items()}
+    return batch | {
+        "token_ids": tf.constant(token_ids, tf.int32),
+        "lengths": tf.constant(lengths, tf.int32),
+        "class_id": tf.constant([0, 1, 1, 2], tf.int64),
+    }
+
+
+@pytest.fixture
+def make_gan(tiny_config):
+    def make(**fields):
+        config = tiny_config(**fields)
+        text_encoder = build.text_encoder(config, 9)
+        image_encoder = build.image_encoder(config, None)
+        text_encoder.trainable = image_encoder.trainable = False
+        return gan_step(config, text_encoder, image_encoder)
+
+    return make
+
+
+def weights(network) -> list[np.ndarray]:
+    return [w.numpy() for w in network.weights]
+
+
+def equal(before, network) -> bool:
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(before, weights(network), strict=True)
+    )
+
+
+RELEASED = {
+    "gan_mismatched_pairs": True,
+    "gan_loss_scale": "released",
+    "word_score": "released",
+    "damsm_same_class_mask": True,
+    "discriminator_augmentation": True,
+}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, RELEASED, {"generator": "attndcgan"}, {"attention": "none"}],
+    ids=["paper", "released", "attndcgan", "no attention"],
+)
+def test_a_step_moves_every_weight_it_should(make_gan, fields):
+    step = make_gan(**fields)
+    networks = [step.generator, *step.discriminators.values()]
+    before = [weights(network) for network in networks]
+    fixed = weights(step.text_encoder), weights(step.image_encoder)
+    terms = step(make_batch())
+    assert all(np.isfinite(value) for value in terms.values())
+    for old, network in zip(before, networks, strict=True):
+        for a, w in zip(old, network.weights, strict=True):
+            assert not np.array_equal(a, w.numpy()), w.path
+    assert equal(fixed[0], step.text_encoder)
+    assert equal(fixed[1], step.image_encoder)
+
+
+def test_a_discriminators_update_leaves_the_generator_alone(make_gan):
+    step = make_gan()
+    text = step.text_encoder(make_batch()["token_ids"], make_batch()["lengths"])
+    generator, other = weights(step.generator), weights(step.discriminators[8])
+    before = weights(step.discriminators[16])
+    fake = tf.random.stateless_uniform([B, 16, 16, 3], [0, 0], -1, 1)
+    step._update_discriminator(16, make_batch(), fake, text)
+    assert equal(generator, step.generator)
+    assert equal(other, step.discriminators[8])
+    assert not equal(before, step.discriminators[16])
+
+
+def test_the_generators_update_leaves_the_discriminators_weights_alone(
+    make_gan,
+):
+    step = make_gan()
+    for optimizer in step.discriminator_optimizers.values():
+        optimizer.learning_rate.assign(0.0)
+    before = [
+        [w.numpy() for w in network.trainable_variables]
+        for network in step.discriminators.values()
+    ]
+    generator = weights(step.generator)
+    step(make_batch())
+    after = [
+        [w.numpy() for w in network.trainable_variables]
+        for network in step.discriminators.values()
+    ]
+    for old, new in zip(before, after, strict=True):
+        for a, b in zip(old, new, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not equal(generator, step.generator)
+
+
+def test_batch_norm_moves_once_in_a_step(make_gan):
+    step, again = make_gan(), make_gan()
+    again.generator.set_weights(step.generator.get_weights())
+    batch = make_batch()
+    text = again.text_encoder(batch["token_ids"], batch["lengths"])
+    again.text_encoder.set_weights(step.text_encoder.get_weights())
+    text = again.text_encoder(batch["token_ids"], batch["lengths"])
+    again.generator(
+        {**text, **{k: batch[k] for k in ("lengths", "z", "eps")}},
+        training=True,
+    )
+    step(batch)
+    for a, b in zip(
+        step.generator.non_trainable_variables,
+        again.generator.non_trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [False, True])
+def test_the_average_follows(make_gan, warmup):
+    step = make_gan(ema_decay=0.9, ema_warmup=warmup)
+    expected = [w.numpy() for w in step.average.trainable_variables]
+    for number in range(1, 4):
+        step(make_batch(number))
+        step.update_average()
+        decay = min(0.9, (1 + number) / (10 + number)) if warmup else 0.9
+        expected = [
+            decay * a + (1 - decay) * w.numpy()
+            for a, w in zip(
+                expected, step.generator.trainable_variables, strict=True
+            )
+        ]
+    for a, b in zip(expected, step.average.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), atol=1e-6)
+    for a, b in zip(
+        step.generator.non_trainable_variables,
+        step.average.non_trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(
+            a.numpy(), b.numpy()
+        )  # BN statistics are the live ones
+
+
+@pytest.fixture
+def damsm_step(tiny_config) -> DamsmStep:
+    config = tiny_config()
+    return DamsmStep(
+        text_encoder=build.text_encoder(config, 9),
+        image_encoder=build.image_encoder(config, None),
+        optimizer=assembly.adam(config, 0.01),
+        text_clip=0.25,
+        loss=assembly.damsm_options(config),
+        same_class_mask=False,
+    )
+
+
+def test_an_encoder_step_lowers_the_loss(damsm_step):
+    compiled = tf.function(damsm_step)
+    first = compiled(make_batch())["total"].numpy()
+    for _ in range(30):
+        last = compiled(make_batch())["total"].numpy()
+    assert last < 0.6 * first
+
+
+def test_the_embedding_of_padding_does_not_move(damsm_step):
+    embeddings = damsm_step.text_encoder.embedding.embeddings
+    before = embeddings.numpy()
+    damsm_step(make_batch())
+    after = embeddings.numpy()
+    np.testing.assert_array_equal(before[0], after[0])
+    assert not np.array_equal(before[1:], after[1:])
+
+
+def test_the_encoders_rate_decays_to_a_tenth():
+    schedule = EpochDecay(0.002, 0.98, steps_per_epoch=10)
+    assert float(schedule(9)) == pytest.approx(0.002)
+    assert float(schedule(10)) == pytest.approx(0.002 * 0.98)
+    assert float(schedule(255)) == pytest.approx(0.002 * 0.98**25)
+    assert float(schedule(10_000)) == pytest.approx(0.0002)
