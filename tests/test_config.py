@@ -58,11 +58,7 @@ WRONG = [
     ({"base_size": 4}, "--base_size", "at least 8", "received 4"),
     ({"feature_size": 7}, "--feature_size", "even", "received 7"),
     ({"batch_size": 0}, "--batch_size", "at least 1", "received 0"),
-    ({"batch_size": 1}, "--batch_size", "at least 2", "--damsm_lambda=0"),
-    (
-        {"batch_size": 1, "damsm_lambda": 0.0, "gan_mismatched_pairs": True},
-        *("--batch_size", "at least 2", "--gan_mismatched_pairs"),
-    ),
+    ({"batch_size": 1}, "--batch_size", "at least 2", "DAMSM", "received 1"),
     ({"damsm_batch_size": 1}, "--damsm_batch_size", "at least 2"),
     (
         {"image_region_layer": "mixed9"},
@@ -99,7 +95,7 @@ def test_a_wrong_value_is_told_in_one_line(fields, parts):
     "fields",
     [
         {"damsm_steps": None, "gan_steps": 0},
-        {"batch_size": 1, "damsm_lambda": 0.0},
+        {"batch_size": 2},
         {"damsm_lambda": 5},
         {"image_encoder": "small_cnn", "image_encoder_size": 16},
         {"image_encoder_size": 75},
