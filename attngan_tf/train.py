@@ -22,6 +22,7 @@ def train(config: Config) -> None:
       UserError: the data, the workdir or the devices do not fit.
     """
     strategy = distribution.make_strategy(config)
+    config = distribution.own_workdir(config, strategy)
     checkpoint.open_workdir(config)
     builder = catalog.open_builder(
         config.dataset,

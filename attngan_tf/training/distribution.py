@@ -1,5 +1,6 @@
 """Devices, and what replicas must share."""
 
+import dataclasses
 import os
 
 import tensorflow as tf
@@ -22,7 +23,9 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
             "mixed_bfloat16 or float32 on a CPU"
         )
     if config.distribution == "multi_worker":
-        return _multi_worker()
+        strategy = _multi_worker()
+        check_batches(config, strategy.num_replicas_in_sync)
+        return strategy
     devices = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
     if config.distribution == "one_device":
         devices = devices[:1]
@@ -62,7 +65,32 @@ def _multi_worker() -> tf.distribute.Strategy:
             "environment variable TF_CONFIG; received none; set it on every "
             "worker"
         )
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise UserError(
+            "TF_CONFIG must describe the cluster and this worker's task; "
+            f"received {os.environ['TF_CONFIG']!r}: {error}"
+        ) from None
+
+
+def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
+    """The configuration with this worker's own workdir.
+
+    The first worker has the run's. Every other one keeps a run of its own
+    inside it: all workers save at the same steps, and go on from there.
+    """
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return config
+    if resolver.task_type == "chief" or (
+        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+    ):
+        return config
+    folder = f"{resolver.task_type}_{resolver.task_id}"
+    return dataclasses.replace(
+        config, workdir=os.path.join(config.workdir, folder)
+    )
 
 
 def check_batches(config: Config, replicas: int) -> None:
@@ -95,6 +123,8 @@ def gather(tensor: tf.Tensor) -> tf.Tensor:
     """
     if replicas() == 1:
         return tensor
+    # What comes straight from a batch has no device, which workers ask for.
+    tensor = tf.identity(tensor)
     gathered = tf.distribute.get_replica_context().all_gather(tensor, axis=0)
     # all_gather forgets the shape, which the word score's slices go by.
     rows, *others = tensor.shape

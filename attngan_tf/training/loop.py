@@ -32,7 +32,7 @@ def compile_step(
     Returns:
       A function of distributed batches that gives each term's sum.
     """
-    on_replica = tf.function(step, jit_compile=jit_compile or None)
+    on_replica = tf.function(step, jit_compile=True) if jit_compile else step
 
     @tf.function
     def train_step(batch):

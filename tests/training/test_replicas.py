@@ -1,14 +1,17 @@
 """One replica and two give the same numbers."""
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 
-def losses(tiny_config, folder, **fields) -> list[dict[str, float]]:
-    """Every reported term of a run in a process of its own."""
+def start(tiny_config, folder, environment=None, **fields):
+    """Starts a run in a process of its own."""
     config = tiny_config(
         workdir=str(folder),
         damsm_steps=5,
@@ -23,15 +26,35 @@ def losses(tiny_config, folder, **fields) -> list[dict[str, float]]:
         for name, value in vars(config).items()
         if value is not None
     ]
-    subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "attngan_tf.train", *flags],
-        check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | (environment or {}),
         text=True,
     )
+
+
+def reports(process, folder) -> list[dict[str, float]]:
+    """Every report of the losses of a run that has ended well."""
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output[-4000:]
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     return [row for row in found if "images_per_second" in row]
+
+
+def losses(tiny_config, folder, **fields) -> list[dict[str, float]]:
+    return reports(start(tiny_config, folder, **fields), folder)
+
+
+def assert_equal(one, two):
+    assert len(one) == len(two) == 10
+    for row, other in zip(one, two, strict=True):
+        assert row.keys() == other.keys()
+        for name, value in row.items():
+            if name not in ("stage", "time", "images_per_second"):
+                assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -50,9 +73,39 @@ def test_two_replicas_compute_what_one_does(tiny_config, tmp_path, released):
         virtual_devices=2,
         **fields,
     )
-    assert len(one) == len(two) == 10
-    for row, other in zip(one, two, strict=True):
-        assert row.keys() == other.keys()
-        for name, value in row.items():
-            if name not in ("stage", "time", "images_per_second"):
-                assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-4)
+    assert_equal(one, two)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@pytest.mark.slow
+def test_two_workers_compute_what_one_does(tiny_config, tmp_path):
+    alone = losses(tiny_config, tmp_path / "alone")
+    workers = [f"localhost:{port}" for port in free_ports(2)]
+    folder = tmp_path / "workers"
+    processes = [
+        start(
+            tiny_config,
+            folder,
+            {
+                "TF_CONFIG": json.dumps(
+                    {
+                        "cluster": {"worker": workers},
+                        "task": {"type": "worker", "index": index},
+                    }
+                )
+            },
+            distribution="multi_worker",
+        )
+        for index in range(2)
+    ]
+    second = reports(processes[1], folder / "worker_1")
+    first = reports(processes[0], folder)
+    assert_equal(alone, first)
+    assert_equal(first, second)
