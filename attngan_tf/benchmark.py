@@ -132,12 +132,7 @@ def benchmark(config: Config, mode: str, steps: int) -> dict:
       sizes they were measured at.
     """
     strategy = distribution.make_strategy(config)
-    builder = catalog.open_builder(
-        config.dataset,
-        config.data_dir,
-        config.prepared_dir,
-        config.captions_per_image,
-    )
+    builder = catalog.open_configured(config)
     catalog.prepare(builder)
     data = assembly.read_data(builder)
     found = MODES[mode](config, strategy, data, steps)

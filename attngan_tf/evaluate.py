@@ -281,12 +281,7 @@ def open_data(
     moved = {"data_dir": data_dir, "prepared_dir": prepared_dir}
     moved = {name: path for name, path in moved.items() if path is not None}
     config = dataclasses.replace(config, **moved)
-    builder = catalog.open_builder(
-        config.dataset,
-        config.data_dir,
-        config.prepared_dir,
-        config.captions_per_image,
-    )
+    builder = catalog.open_configured(config)
     catalog.prepare(builder)
     return assembly.open_data(builder, config)
 

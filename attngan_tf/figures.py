@@ -25,15 +25,6 @@ EQUAL = 1e-3
 SIGMA = 20 / 256
 
 
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Pictures in [-1, 1] to uint8: rounded, and clipped where they go beyond.
-
-    NaN becomes 0, black: a preview of a diverged model shows that it diverged.
-    """
-    levels = np.rint((np.asarray(images, np.float32) + 1) * 127.5)
-    return np.clip(np.nan_to_num(levels, nan=0.0), 0, 255).astype(np.uint8)
-
-
 def grid(
     images: np.ndarray,
     columns: int,

@@ -14,12 +14,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             f"{' '.join(arguments)}; write --name=value"
         )
     config = config_lib.config_from_flags(values)
-    builder = catalog.open_builder(
-        config.dataset,
-        config.data_dir,
-        config.prepared_dir,
-        config.captions_per_image,
-    )
+    builder = catalog.open_configured(config)
     report = catalog.prepare(builder)
     print(f"prepared: {builder.data_dir}")
     for line in report.lines():

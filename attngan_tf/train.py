@@ -24,12 +24,7 @@ def train(config: Config) -> None:
     strategy = distribution.make_strategy(config)
     config = distribution.own_workdir(config, strategy)
     checkpoint.open_workdir(config)
-    builder = catalog.open_builder(
-        config.dataset,
-        config.data_dir,
-        config.prepared_dir,
-        config.captions_per_image,
-    )
+    builder = catalog.open_configured(config)
     for line in catalog.prepare(builder).lines():
         print(line)
     if config.encoders:

@@ -35,15 +35,6 @@ def drawn(monkeypatch):
     return texts
 
 
-def test_to_uint8_rounds_and_clips():
-    values = [-1, 1, 0, -1.5, 7, np.inf, -np.inf, np.nan, -1 + 2 * 37.4 / 255]
-    levels = figures.to_uint8(np.array(values, np.float32))
-    assert levels.dtype == np.uint8
-    assert levels.tolist() == [0, 255, 128, 0, 255, 255, 0, 0, 37]
-    every = np.arange(256)
-    np.testing.assert_array_equal(figures.to_uint8(every / 127.5 - 1), every)
-
-
 def test_grid_fills_row_by_row():
     images = np.stack([plain(c) for c in (RED, GREEN, BLUE)])
     sheet = figures.grid(images, columns=2)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from attngan_tf.config import UserError
 from attngan_tf.train import train
@@ -38,6 +39,12 @@ def test_a_run_leaves_what_the_design_says(tiny_workdir):
         assert tf.train.latest_checkpoint(folder)
         assert tf.train.latest_checkpoint(folder / "best")
         assert list((tiny_workdir / "tensorboard" / stage).iterdir())
+        folder = tiny_workdir / "tensorboard" / stage
+        assert any(
+            event.graph_def
+            for file in folder.iterdir()
+            for event in summary_iterator(str(file))
+        )
     grid = Image.open(tiny_workdir / "samples" / "gan_grid_0000004.png")
     assert np.asarray(grid).std() > 10
     assert (tiny_workdir / "samples" / "gan_attention_0000004.png").is_file()

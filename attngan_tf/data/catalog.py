@@ -8,7 +8,7 @@ import sys
 import tensorflow_datasets as tfds
 from absl import logging
 
-from attngan_tf.config import UserError
+from attngan_tf.config import Config, UserError
 from attngan_tf.data.coco import Coco
 from attngan_tf.data.cub import Cub
 from attngan_tf.data.demo import Demo
@@ -64,6 +64,16 @@ def open_builder(
     )
     with _quiet():
         return builder_class(data_dir=prepared_dir, config=config)
+
+
+def open_configured(config: Config) -> CaptionedPictures:
+    """The builder of a configuration's data set; see `open_builder`."""
+    return open_builder(
+        config.dataset,
+        config.data_dir,
+        config.prepared_dir,
+        config.captions_per_image,
+    )
 
 
 def prepare(builder: CaptionedPictures) -> Report:

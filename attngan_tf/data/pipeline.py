@@ -238,17 +238,28 @@ class TrainingData:
             return tf.data.Dataset.range(first, first + part.rows)
 
         steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return (
-            steps.flat_map(numbers)
-            .map(self.example, num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(part.rows_per_replica, drop_remainder=True)
-            .prefetch(tf.data.AUTOTUNE)
+        return _batched(
+            steps.flat_map(numbers),
+            self.example,
+            part.rows_per_replica,
+            drop_remainder=True,
         )
 
     def whole_batches(self, first_step: int = 0) -> tf.data.Dataset:
         """Batches for one device that takes all rows."""
         rows = self.batch_size
         return self.batches(first_step, Slice(0, rows, rows))
+
+
+def _batched(
+    numbers: tf.data.Dataset, example, size: int, drop_remainder: bool = False
+) -> tf.data.Dataset:
+    """Examples of numbers, made side by side, in batches, in order."""
+    return (
+        numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(size, drop_remainder=drop_remainder)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def _noise(size: int, key: tf.Tensor) -> tf.Tensor:
@@ -281,11 +292,7 @@ def centre_views(
         indices = tf.data.Dataset.from_tensor_slices(
             tf.constant(places, tf.int64)
         )
-    return (
-        indices.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return _batched(indices, example, batch_size)
 
 
 def cached_views(
@@ -307,8 +314,4 @@ def cached_views(
     numbers = tf.data.Dataset.range(
         first_batch * batch_size, len(records) * views
     )
-    return (
-        numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return _batched(numbers, example, batch_size)

@@ -143,25 +143,3 @@ def context_squares(weights, regions):
     else:
         squares = ops.sum(ops.square(ops.matmul(weights, regions)), axis=-1)
     return ops.reshape(squares, [I, S, T])
-
-
-def region_context(words, regions, lengths, gamma1: float):
-    """Eq. 9 for all pairs: what each word of S sentences reads in I images.
-
-    Args:
-      words: float [S, T, D].
-      regions: float [I, N, D].
-      lengths: int [S], the number of true words, at least 1.
-      gamma1: sharpness of the attention over regions.
-
-    Returns:
-      The contexts float32 [I, S, T, D] (padding reads the mean region), and
-      the weights [I, S, T, N].
-    """
-    I, N, D = ops.shape(regions)
-    S, T, _ = ops.shape(words)
-    weights, _ = region_attention(words, regions, lengths, gamma1)
-    context = ops.matmul(
-        ops.reshape(weights, [I, S * T, N]), ops.cast(regions, "float32")
-    )
-    return ops.reshape(context, [I, S, T, D]), weights

@@ -67,7 +67,8 @@ class Log:
         with self._summaries.as_default():
             tf.summary.text(name, text, step=0)
 
-    def graph(self, concrete: tf.types.experimental.ConcreteFunction) -> None:
-        """Writes the graph of a step to TensorBoard."""
+    def graph(self, step, batch) -> None:
+        """Writes the graph of a compiled step to TensorBoard."""
+        concrete = step.get_concrete_function(batch)
         with self._summaries.as_default():
             tf.summary.graph(concrete.graph)

@@ -167,6 +167,8 @@ class Loop:
         with bar, Interruption() as interruption:
             for step, batch in enumerate(self.batches(first), first + 1):
                 self._pending.append((step, self.train_step(batch)))
+                if step == 1:
+                    self.log.graph(self.train_step, batch)
                 bar.update()
                 ended = step == total_steps or interruption.signal is not None
                 self._after(step, ended, total_steps)
