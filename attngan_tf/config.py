@@ -243,8 +243,8 @@ class Config:
     )
     discriminator_augmentation: bool = _option(
         False,
-        "shift, cut and recolour the discriminators' pictures, real and "
-        "generated alike (DiffAugment): for small data sets",
+        "shift and cut the discriminators' pictures, real and generated alike "
+        "(DiffAugment): for small data sets",
     )
     ema_decay: float = _option(
         0.999,

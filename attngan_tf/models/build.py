@@ -1,17 +1,15 @@
 """From a configuration to networks: the only place that knows both."""
 
 import os
+from collections.abc import Iterable
 
 import keras
 
 from attngan_tf.config import Config, UserError
 from attngan_tf.models.discriminator import Discriminator
 from attngan_tf.models.generator import Generator
-from attngan_tf.models.image_encoder import (
-    ImageEncoder,
-    inception_trunk,
-    small_trunk,
-)
+from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
+from attngan_tf.models.inception import inception_trunk
 from attngan_tf.models.text_encoder import TextEncoder
 
 
@@ -32,13 +30,16 @@ def text_encoder(
     return network
 
 
-def image_encoder(config: Config, weights: str | None) -> ImageEncoder:
+def image_encoder(
+    config: Config, weights: str | None, pictures: Iterable | None = None
+) -> ImageEncoder:
     """The image encoder, with its weights made.
 
     Args:
       config: the configuration.
       weights: of Inception-v3: "imagenet", a path, or None for random ones;
         small_cnn has none to load.
+      pictures: see `inception_trunk`.
 
     Raises:
       UserError: the weights cannot be loaded.
@@ -47,7 +48,7 @@ def image_encoder(config: Config, weights: str | None) -> ImageEncoder:
     if config.image_encoder == "small_cnn":
         trunk = small_trunk(config.image_encoder_size, dtype)
     else:
-        trunk = _inception(config, weights, dtype)
+        trunk = _inception(config, weights, dtype, pictures)
     network = ImageEncoder(
         trunk=trunk,
         size=config.image_encoder_size,
@@ -59,7 +60,9 @@ def image_encoder(config: Config, weights: str | None) -> ImageEncoder:
     return network
 
 
-def _inception(config: Config, weights: str | None, dtype) -> keras.Model:
+def _inception(
+    config: Config, weights: str | None, dtype, pictures: Iterable | None
+) -> keras.Model:
     if weights not in (None, "imagenet") and not os.path.isfile(weights):
         raise UserError(
             "--inception_weights must be imagenet, none, or the path of a "
@@ -71,6 +74,7 @@ def _inception(config: Config, weights: str | None, dtype) -> keras.Model:
             config.image_region_layer,
             weights,
             dtype,
+            pictures,
         )
     except Exception as error:
         if weights is None:

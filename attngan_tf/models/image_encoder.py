@@ -1,60 +1,9 @@
 """The image encoder of the DAMSM (paper, 3.2, Eq. 6)."""
 
-import contextlib
-
 import keras
 from keras import ops
 
 from attngan_tf.models.batch_norm import BatchNorm
-
-# Sides of the region maps of Inception-v3 follow from its layers; 299 gives
-# 17 x 17 at both layers.
-REGION_LAYERS = ("mixed6", "mixed7")
-
-
-@contextlib.contextmanager
-def _default_dtype(policy):
-    """keras.applications takes its precision from the global policy only."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def inception_trunk(
-    size: int, region_layer: str, weights: str | None, dtype
-) -> keras.Model:
-    """Inception-v3 up to its last average pool, with fixed weights.
-
-    Args:
-      size: side of the pictures, at least 75.
-      region_layer: the layer that gives the regions: mixed6 or mixed7.
-      weights: "imagenet", a path, or None for random weights.
-      dtype: the dtype policy.
-
-    Returns:
-      A model [B, size, size, 3] in [-1, 1] -> {regions [B, h, w, 768],
-      pooled [B, 2048]}.
-    """
-    with _default_dtype(dtype):
-        inception = keras.applications.InceptionV3(
-            include_top=False,
-            weights=weights,
-            input_shape=(size, size, 3),
-            pooling="avg",
-        )
-    trunk = keras.Model(
-        inception.input,
-        {
-            "regions": inception.get_layer(region_layer).output,
-            "pooled": inception.output,
-        },
-        name="inception_v3",
-    )
-    trunk.trainable = False
-    return trunk
 
 
 def small_trunk(size: int, dtype) -> keras.Model:

@@ -15,7 +15,7 @@ from attngan_tf.training import assembly, checkpoint
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.damsm import DamsmStep, EpochDecay
-from attngan_tf.training.features import FeatureCache, measure_batch_norm
+from attngan_tf.training.features import FeatureCache
 from attngan_tf.training.log import Log
 from attngan_tf.training.loop import Loop
 
@@ -165,18 +165,15 @@ class DamsmStage:
 
 def _image_encoder(config: Config, data: Data, fresh: bool) -> ImageEncoder:
     """The image encoder at the start of its training."""
-    weights = None
-    if fresh and config.inception_weights != "none":
-        weights = config.inception_weights
-    network = build.image_encoder(config, weights)
-    is_inception = config.image_encoder == "inception_v3"
-    if fresh and is_inception and weights is None:
-        print(
-            "warning: --inception_weights=none: Inception-v3 stays random; "
-            "its BN statistics are measured on training pictures"
-        )
-        views = pipeline.cached_views(
-            data.train, config.image_encoder_size, 1, config.seed, 50
-        )
-        measure_batch_norm(network, views)
-    return network
+    if config.image_encoder != "inception_v3" or not fresh:
+        return build.image_encoder(config, None)
+    if config.inception_weights != "none":
+        return build.image_encoder(config, config.inception_weights)
+    print(
+        "warning: --inception_weights=none: Inception-v3 stays random; its BN "
+        "statistics are measured on training pictures"
+    )
+    views = pipeline.cached_views(
+        data.train, config.image_encoder_size, 1, config.seed, 50
+    )
+    return build.image_encoder(config, None, views.take(8))

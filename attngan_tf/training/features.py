@@ -14,36 +14,6 @@ from attngan_tf.models.image_encoder import ImageEncoder
 BATCH = 32
 
 
-def measure_batch_norm(
-    image_encoder: ImageEncoder, images: tf.data.Dataset, batches: int = 8
-) -> None:
-    """Sets the trunk's BN statistics to those of real pictures.
-
-    A trunk of random weights is usable only when its BN fits its maps. With
-    momentum k/(k+1) at the k-th batch, the statistics end as plain means.
-
-    Args:
-      image_encoder: has the trunk; it stays fixed.
-      images: batches float32 [B, H, W, 3] in [-1, 1].
-      batches: how many to measure on.
-    """
-    trunk = image_encoder.trunk
-    norms = [
-        layer
-        for layer in trunk.layers
-        if isinstance(layer, tf.keras.layers.BatchNormalization)
-    ]
-    before = [norm.momentum for norm in norms]
-    trunk.trainable = True  # else Keras runs BN in inference mode
-    for k, batch in enumerate(images.take(batches)):
-        for norm in norms:
-            norm.momentum = k / (k + 1)
-        image_encoder.trunk_features(batch, training=True)
-    for norm, momentum in zip(norms, before, strict=True):
-        norm.momentum = momentum
-    trunk.trainable = False
-
-
 class FeatureCache:
     """Regions and pooled features of V views of each training picture.
 

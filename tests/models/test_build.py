@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from attngan_tf.config import Config, UserError
 from attngan_tf.models import build
-from attngan_tf.models.image_encoder import inception_trunk
+from attngan_tf.models.inception import inception_trunk
 
 SMALL = {
     "dataset": "demo",

@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attngan_tf.models.image_encoder import (
-    ImageEncoder,
-    inception_trunk,
-    small_trunk,
-)
+from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
+from attngan_tf.models.inception import inception_trunk
 
 WEIGHTS = "inception/inception_v3_imagenet_notop.weights.h5"
 

@@ -1,0 +1,116 @@
+"""Inception-v3 as the fixed trunk of the image encoder (paper, 3.2)."""
+
+import contextlib
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+
+# Sides of the region maps follow from the layers; 299 gives 17 x 17 at both.
+REGION_LAYERS = ("mixed6", "mixed7")
+
+
+@contextlib.contextmanager
+def _default_dtype(policy):
+    """keras.applications takes its precision from the global policy only."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def inception_trunk(
+    size: int,
+    region_layer: str,
+    weights: str | None,
+    dtype,
+    pictures: Iterable | None = None,
+) -> keras.Model:
+    """Inception-v3 up to its last average pool, with fixed weights.
+
+    Args:
+      size: side of the pictures, at least 75.
+      region_layer: the layer that gives the regions, of REGION_LAYERS.
+      weights: "imagenet", a path, or None for random weights.
+      dtype: the dtype policy.
+      pictures: batches float32 [B, size, size, 3] in [-1, 1] to measure BN's
+        statistics on, without which random weights give no usable features.
+
+    Returns:
+      A model [B, size, size, 3] in [-1, 1] -> {regions [B, h, w, 768],
+      pooled [B, 2048]}, each BN folded into the convolution before it.
+    """
+    with _default_dtype(dtype):
+        inception = keras.applications.InceptionV3(
+            include_top=False,
+            weights=weights,
+            input_shape=(size, size, 3),
+            pooling="avg",
+        )
+    if pictures is not None:
+        measure_batch_norm(inception, pictures)
+    inception = without_batch_norm(inception)
+    trunk = keras.Model(
+        inception.input,
+        {
+            "regions": inception.get_layer(region_layer).output,
+            "pooled": inception.output,
+        },
+        name="inception_v3",
+    )
+    trunk.trainable = False
+    return trunk
+
+
+def _batch_norms(network: keras.Model) -> list[keras.Layer]:
+    kind = keras.layers.BatchNormalization
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
+def measure_batch_norm(network: keras.Model, batches: Iterable) -> None:
+    """Sets BN's statistics to the means of those of batches of pictures.
+
+    They are plain means since momentum is k/(k+1) at the k-th batch.
+    """
+    for k, batch in enumerate(batches):
+        for norm in _batch_norms(network):
+            norm.momentum = k / (k + 1)
+        network(batch, training=True)
+
+
+def without_batch_norm(network: keras.Model) -> keras.Model:
+    """The same function with each BN folded into the convolution before it.
+
+    A frozen BN is a factor and a shift of each channel. As passes over whole
+    maps, they are most of what Inception-v3 takes on a CPU (BUILD_NOTES.md).
+
+    Args:
+      network: a functional model in which every BN has no gamma and follows
+        a convolution without bias.
+    """
+    makers = {id(layer.output): layer for layer in network.layers}
+    pairs = [(makers[id(bn.input)], bn) for bn in _batch_norms(network)]
+    normalized = {conv.name for conv, _ in pairs}
+
+    def copy(layer):
+        config = layer.get_config()
+        if layer.name in normalized:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    def call(layer, x, **kwargs):
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        return x if is_norm else layer(x, **kwargs)
+
+    folded = keras.models.clone_model(
+        network, clone_function=copy, call_function=call
+    )
+    for conv, bn in pairs:
+        (kernel,), (beta, mean, variance) = conv.get_weights(), bn.get_weights()
+        factor = 1.0 / np.sqrt(variance + bn.epsilon)
+        folded.get_layer(conv.name).set_weights(
+            [kernel * factor, beta - mean * factor]
+        )
+    return folded
