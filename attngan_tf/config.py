@@ -65,6 +65,13 @@ class Config:
         "~/tensorflow_datasets",
         may_change=True,
     )
+    memory_mb: int = _option(
+        1000,
+        "keep scaled training pictures in memory if they take about so many "
+        "MB at most; else they are decoded at every step",
+        least=0,
+        may_change=True,
+    )
     captions_per_image: int = _option(
         0,
         "captions every picture must have; 0: as many as the data set says "

@@ -12,7 +12,7 @@ from absl import flags
 
 from attngan_tf import config as config_lib
 from attngan_tf.config import Config, UserError
-from attngan_tf.data import catalog, demo, pipeline
+from attngan_tf.data import catalog, demo, views
 from attngan_tf.metrics.colour import colour_accuracy
 from attngan_tf.metrics.diversity import pairwise_distance
 from attngan_tf.metrics.scores import Row, Value, table
@@ -162,10 +162,10 @@ class Evaluation:
         records = getattr(self.data, self.split)
         class_ids = records.class_ids().tolist()
         places = [i for i, k in enumerate(class_ids) if k in names]
-        views = pipeline.centre_views(
+        batches = views.centre_views(
             records, (self.size,), evaluation.BATCH, places
         )
-        images = [to_uint8(v[f"images_{self.size}"]).numpy() for v in views]
+        images = [to_uint8(b[f"images_{self.size}"]).numpy() for b in batches]
         return np.concatenate(images), [names[class_ids[i]] for i in places]
 
     def texts(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ LEVELS = [
     ("attngan_tf.models.blocks", 1),
     ("attngan_tf.models.batch_norm", 1),
     ("attngan_tf.models.attention", 1),
+    ("attngan_tf.models.inception", 1),
     ("attngan_tf.metrics.*", 1),
     ("attngan_tf.models.text_encoder", 2),
     ("attngan_tf.models.image_encoder", 2),

@@ -161,10 +161,14 @@ def _wing(
 
 
 def _head(long_beak: bool) -> list[_Shape]:
-    length = 1.3 if long_beak else 0.94
-    half = 0.15 if long_beak else 0.2
-    beak = np.array([(0.42, 0.12 - half), (length, 0.14), (0.42, 0.1 + half)])
-    mouth = np.array([(0.46, 0.11), (length - 0.12, 0.14)])
+    # Large, as a toucan's: its colour must be seen at 32 x 32, too.
+    length = 1.5 if long_beak else 1.06
+    half = 0.25 if long_beak else 0.32
+    beak = _curve(
+        (0.3, 0.06 - half), (0.7, 0.1 - 0.86 * half), (length, 0.2),
+        (0.7, 0.1 + 0.8 * half), (0.3, 0.1 + half),
+    )  # fmt: skip
+    mouth = np.array([(0.52, 0.12), (length - 0.12, 0.17)])
     eye = np.array([0.2, -0.1])
     return [
         _Shape(beak, "beak"),
@@ -234,7 +238,7 @@ def _placed(
     shapes: list[_Shape], bird: Bird, rng: np.random.Generator
 ) -> tuple[list[_Shape], float]:
     """The shapes in canvas pixels, about the middle; and a unit's pixels."""
-    unit = _CANVAS * (0.18 + 0.055 * bird.size)
+    unit = _CANVAS * (0.175 + 0.05 * bird.size)
     outer = [
         shape.points
         for shape in shapes

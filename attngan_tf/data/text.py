@@ -129,23 +129,23 @@ class Vocabulary:
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         return token_ids, tf.clip_by_value(lengths, 1, words_num)
 
-    def encode_subset(
-        self, caption: tf.Tensor, words_num: int, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """T known words drawn from one caption, in order (released code).
 
-        Args:
-          caption: string [].
-          words_num: T; a caption with no more words keeps them all.
-          seed: int32 [2], the key of the draw.
+def draw_words(
+    ids: tf.Tensor, words_num: int, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """T words drawn from one caption's, in order (released code).
 
-        Returns:
-          token_ids int32 [T] and the length int32 [], as `encode`.
-        """
-        ids = self.known_ids(caption[tf.newaxis])[0]
-        draws = tf.random.stateless_uniform(tf.shape(ids), seed)
-        kept = tf.sort(tf.argsort(draws)[:words_num])
-        ids = tf.gather(ids, kept)
-        token_ids = tf.pad(ids, [[0, words_num - tf.size(ids)]])
-        token_ids = tf.ensure_shape(token_ids, [words_num])
-        return token_ids, tf.maximum(tf.size(ids), 1)
+    Args:
+      ids: int32 [known words of the caption].
+      words_num: T; a caption with no more words keeps them all.
+      seed: int32 [2], the key of the draw.
+
+    Returns:
+      token_ids int32 [T] and the length int32 [], as `Vocabulary.encode`.
+    """
+    draws = tf.random.stateless_uniform(tf.shape(ids), seed)
+    kept = tf.sort(tf.argsort(draws)[:words_num])
+    ids = tf.gather(ids, kept)
+    token_ids = tf.pad(ids, [[0, words_num - tf.size(ids)]])
+    token_ids = tf.ensure_shape(token_ids, [words_num])
+    return token_ids, tf.maximum(tf.size(ids), 1)

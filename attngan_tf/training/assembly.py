@@ -8,8 +8,8 @@ import keras
 import tensorflow_datasets as tfds
 
 from attngan_tf.config import Config, UserError
-from attngan_tf.data.pipeline import Records
 from attngan_tf.data.text import VOCABULARY_FILE, Vocabulary
+from attngan_tf.data.views import Records
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.config import Config
-from attngan_tf.data import pipeline
+from attngan_tf.data import views
 from attngan_tf.data.pipeline import TrainingData
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
@@ -100,6 +100,7 @@ class DamsmStage:
             image_sizes=(config.image_encoder_size,),
             batch_size=config.damsm_batch_size,
             seed=config.seed,
+            memory_mb=config.memory_mb,
             dropout_size=config.embedding_size,
             views=config.damsm_cached_views or None,
         )
@@ -173,7 +174,7 @@ def _image_encoder(config: Config, data: Data, fresh: bool) -> ImageEncoder:
         "warning: --inception_weights=none: Inception-v3 stays random; its BN "
         "statistics are measured on training pictures"
     )
-    views = pipeline.cached_views(
+    pictures = views.cached_views(
         data.train, config.image_encoder_size, 1, config.seed, 50
     )
-    return build.image_encoder(config, None, views.take(8))
+    return build.image_encoder(config, None, pictures.take(8))

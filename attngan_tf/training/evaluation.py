@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.config import UserError
-from attngan_tf.data import pipeline
-from attngan_tf.data.pipeline import Records
+from attngan_tf.data import views
 from attngan_tf.data.text import Vocabulary
+from attngan_tf.data.views import Records
 from attngan_tf.metrics.diversity import PairwiseDistance, pairwise_distance
 from attngan_tf.metrics.frechet import frechet_distance, statistics
 from attngan_tf.metrics.r_precision import RPrecision, r_precision
@@ -146,9 +146,7 @@ class HeldOut:
 
     def images(self, size: int) -> tf.data.Dataset:
         """The pictures' middles in batches [B, size, size, 3], in [-1, 1]."""
-        batches = pipeline.centre_views(
-            self.records, (size,), BATCH, self.places
-        )
+        batches = views.centre_views(self.records, (size,), BATCH, self.places)
         return batches.map(lambda batch: batch[f"images_{size}"])
 
     def trunk_features(

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from attngan_tf.data import pipeline
-from attngan_tf.data.pipeline import Records
+from attngan_tf.data import views
+from attngan_tf.data.views import Records
 from attngan_tf.models.image_encoder import ImageEncoder
 
 BATCH = 32
@@ -81,7 +81,7 @@ class FeatureCache:
         """Computes the rows that are missing; goes on after a stop."""
         compute = tf.function(self.image_encoder.trunk_features)
         first = state["rows_done"] // BATCH
-        batches = pipeline.cached_views(
+        batches = views.cached_views(
             self.records,
             self.image_encoder.size,
             self.views,

@@ -63,6 +63,7 @@ def training_data(config: Config, data: Data) -> TrainingData:
         image_sizes=config.image_sizes,
         batch_size=config.batch_size,
         seed=config.seed,
+        memory_mb=config.memory_mb,
         z_size=config.z_size,
         condition_size=config.condition_size,
         augmentation_draws=draws,

@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from attngan_tf.data import catalog, pipeline, records
-from attngan_tf.data.pipeline import Records, Slice, TrainingData
+from attngan_tf.data import catalog, records, views
+from attngan_tf.data.memory import ScaledPictures
+from attngan_tf.data.pipeline import Slice, TrainingData
 from attngan_tf.data.text import Vocabulary
+from attngan_tf.data.views import Records
 
 COUNT = 7  # training pictures, which are no whole number of batches of 4
 WIDTH, HEIGHT = 90, 60
@@ -118,6 +120,18 @@ def test_a_batch_holds_what_is_asked_for(training):
     }
     for name, value in bare.items():  # options change no other draw
         np.testing.assert_array_equal(value, batch[name])
+
+
+def test_what_is_held_in_memory_changes_nothing(training):
+    sizes = (8, 16)
+    decoded = training(image_sizes=sizes, memory_mb=0)
+    held = training(image_sizes=sizes, memory_mb=1)
+    # 19 x 19 pixels of 12 bytes would be 30 kB for 7 squares.
+    assert isinstance(held.scaled.__self__, ScaledPictures)
+    assert not hasattr(decoded.scaled, "__self__")
+    assert_equal(
+        collect(held.whole_batches(), 5), collect(decoded.whole_batches(), 5)
+    )
 
 
 def test_picture_caption_and_class_are_of_one_record(training, prepared):
@@ -283,10 +297,8 @@ def test_the_box_of_a_record_is_all_that_is_seen(tmp_path):
         top, left, height, width = Boxed.crop
         whole = tf.io.decode_image(row["image"]).numpy()
         inside = whole[top : top + height, left : left + width]
-        (batch,) = collect(pipeline.centre_views(train, (32,), 1, [i]), 1)
-        expected = pipeline.normalize(
-            pipeline.centre_view(tf.constant(inside), 32)
-        )
+        (batch,) = collect(views.centre_views(train, (32,), 1, [i]), 1)
+        expected = views.normalize(views.centre_view(tf.constant(inside), 32))
         np.testing.assert_array_equal(batch["images_32"][0], expected)
 
 
@@ -296,7 +308,7 @@ def test_pictures_for_scores_come_once_and_in_order(prepared):
     assert sorted(numbers) == [7, 8, 9]
 
     def blues(**options):
-        batches = pipeline.centre_views(test, (8, 16), 2, **options)
+        batches = views.centre_views(test, (8, 16), 2, **options)
         return [
             np.rint((batch["images_16"][:, 0, 0, 2] + 1) * 12.75).tolist()
             for batch in collect(batches, 9)
@@ -307,17 +319,17 @@ def test_pictures_for_scores_come_once_and_in_order(prepared):
 
 
 def test_cached_views_go_on_where_they_stopped(prepared):
-    def views(seed, first=0):
-        batches = pipeline.cached_views(prepared[0], 16, 3, seed, 4, first)
+    def cached(seed, first=0):
+        batches = views.cached_views(prepared[0], 16, 3, seed, 4, first)
         return list(batches.as_numpy_iterator())
 
-    whole = views(5)
+    whole = cached(5)
     assert [len(batch) for batch in whole] == [4, 4, 4, 4, 4, 1]
-    for found, expected in zip(views(5, 2), whole[2:], strict=True):
+    for found, expected in zip(cached(5, 2), whole[2:], strict=True):
         np.testing.assert_array_equal(found, expected)
     rows = np.concatenate(whole)
     # Picture by picture: blue is of the picture, red and green of the view.
     blues = np.rint((rows[:, 0, 0, 2] + 1) * 12.75)
     assert (blues[::3] == blues.reshape(COUNT, 3).T).all()
     assert len({row[:, :, :2].tobytes() for row in rows}) >= 18
-    assert not np.array_equal(views(6)[0], whole[0])
+    assert not np.array_equal(cached(6)[0], whole[0])

@@ -86,39 +86,6 @@ def test_only_the_heads_of_inception_are_trained(inception):
         np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize(("size", "side"), [(299, 17), (139, 7)])
-@pytest.mark.parametrize("layer", ["mixed6", "mixed7"])
-def test_region_grids_of_inception(size, side, layer):
-    trunk = inception_trunk(size, layer, None, keras.DTypePolicy("float32"))
-    assert trunk.output["regions"].shape == (None, side, side, 768)
-    assert trunk.output["pooled"].shape == (None, 2048)
-
-
-def test_each_region_layer_is_the_one_named(inception):
-    other = inception_trunk(75, "mixed7", None, keras.DTypePolicy("float32"))
-    other.set_weights(inception.get_weights())
-    images = pictures(1, 75, 75, 3)
-    names = ("mixed6", "mixed7")
-    outputs = {name: inception.get_layer(name).output for name in names}
-    expected = keras.Model(inception.input, outputs)(images)
-    assert not np.allclose(expected["mixed6"], expected["mixed7"], atol=1e-3)
-    for name, trunk in zip(names, (inception, other), strict=True):
-        np.testing.assert_allclose(
-            trunk(images)["regions"], expected[name], rtol=1e-4, atol=1e-6
-        )
-
-
-def test_the_global_policy_comes_back():
-    before = keras.config.dtype_policy().name
-    policy = keras.DTypePolicy("mixed_bfloat16")
-    trunk = inception_trunk(75, "mixed6", None, policy)
-    assert trunk.get_layer("mixed6").compute_dtype == "bfloat16"
-    assert keras.config.dtype_policy().name == before
-    with pytest.raises(ValueError, match="weights"):
-        inception_trunk(75, "mixed6", "/no/such/file", policy)
-    assert keras.config.dtype_policy().name == before
-
-
 def test_small_trunk_is_trained():
     trunk = small_trunk(32, keras.DTypePolicy("float32"))
     network = encoder(trunk, 32)

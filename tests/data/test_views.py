@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from attngan_tf.data import pipeline
+from attngan_tf.data import views
 
 WIDTH, HEIGHT = 90, 60
 WHOLE = (0, 0, 0, 0)
@@ -31,7 +31,7 @@ def encoded(pixels: np.ndarray, kind="PNG", **options) -> bytes:
 
 
 def decode(data: bytes, crop=WHOLE) -> np.ndarray:
-    return pipeline.decode(tf.constant(data), tf.constant(crop)).numpy()
+    return views.decode(tf.constant(data), tf.constant(crop)).numpy()
 
 
 def triangle(size: int, target: int) -> np.ndarray:
@@ -49,12 +49,13 @@ def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.einsum("ih,hwc,jw->ijc", rows, np.float64(pixels), columns)
 
 
-def views(pixels: np.ndarray, size: int, count: int) -> np.ndarray:
+def random_views(pixels: np.ndarray, size: int, count: int) -> np.ndarray:
     """Random views of `count` keys."""
 
     @tf.function
     def draw(key):
-        return pipeline.random_view(tf.constant(pixels), size, key)
+        scaled = views.scale(tf.constant(pixels), size)
+        return views.random_view(scaled, size, key)
 
     return np.stack([draw(tf.constant([7, i], tf.int64)) for i in range(count)])
 
@@ -99,14 +100,14 @@ def test_jpeg_inside_the_box_is_the_whole_ones_but_for_its_rim(
     ],
 )
 def test_scale_of_the_shorter_side(width, height, size, expected):
-    found = pipeline.scale(tf.zeros([height, width, 3], tf.uint8), size)
+    found = views.scale(tf.zeros([height, width, 3], tf.uint8), size)
     assert found.shape == (*expected, 3)
 
 
 @pytest.mark.parametrize(("size", "shape"), [(16, (19, 28)), (64, (76, 114))])
 def test_scale_is_antialiased(size, shape):
     pixels = noise()
-    found = pipeline.scale(tf.constant(pixels), size)
+    found = views.scale(tf.constant(pixels), size)
     np.testing.assert_allclose(found, resized(pixels, *shape), atol=1e-2)
 
 
@@ -114,7 +115,7 @@ def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
     size, count = 32, 600
     # 60 x 90 becomes 38 x 57: crops start at 0 to 6 and at 0 to 25.
     ratio = 38 / 60
-    found = views(ramp(), size, count)
+    found = random_views(ramp(), size, count)
     assert found.shape == (count, size, size, 3)
     mirrored = found[:, 16, 20, 0] < found[:, 16, 10, 0]
     # 300 expected, standard deviation 12.
@@ -137,7 +138,7 @@ def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
 
 def test_a_view_is_a_piece_of_the_scaled_picture_to_the_last_bit():
     pixels = noise()
-    scaled = pipeline.scale(tf.constant(pixels), 16).numpy()  # 19 x 28
+    scaled = views.scale(tf.constant(pixels), 16).numpy()  # 19 x 28
     pieces = {
         piece.tobytes()
         for top in range(4)
@@ -146,20 +147,20 @@ def test_a_view_is_a_piece_of_the_scaled_picture_to_the_last_bit():
         for piece in (crop, crop[:, ::-1])
     }
     assert len(pieces) == 4 * 13 * 2
-    found = {view.tobytes() for view in views(pixels, 16, 40)}
+    found = {view.tobytes() for view in random_views(pixels, 16, 40)}
     assert found <= pieces
     assert len(found) > 20
 
 
 def test_the_centre_view_is_the_middle():
-    found = pipeline.centre_view(tf.constant(ramp()), 32).numpy()
+    found = views.centre_view(tf.constant(ramp()), 32).numpy()
     scaled = resized(ramp(), 38, 57)
     np.testing.assert_allclose(found, scaled[3:35, 12:44], atol=1e-2)
 
 
 def test_pyramid_reduces_the_view_antialiased():
     view = noise(32, 32, seed=2).astype(np.float32)
-    found = pipeline.pyramid(tf.constant(view), (8, 16, 32))
+    found = views.pyramid(tf.constant(view), (8, 16, 32))
     assert list(found) == ["images_8", "images_16", "images_32"]
     np.testing.assert_allclose(found["images_32"], view / 127.5 - 1, atol=1e-6)
     for size in (8, 16):
@@ -172,12 +173,12 @@ def test_pyramid_keeps_the_mean_of_areas():
     # Without antialiasing only the two white columns of four would be read.
     stripes = np.tile([0.0, 255.0, 255.0, 0.0], 16)
     board = np.broadcast_to(stripes[None, :, None], (64, 64, 3))
-    found = pipeline.pyramid(tf.constant(board, tf.float32), (16, 64))
+    found = views.pyramid(tf.constant(board, tf.float32), (16, 64))
     assert np.abs(found["images_64"]).min() == 1.0
     np.testing.assert_allclose(found["images_16"][:, 1:-1], 0.0, atol=1e-5)
     # Broad areas keep their colours: the means of 4 x 4 boxes.
     broad = noise(4, 4, seed=3).repeat(16, axis=0).repeat(16, axis=1)
-    small = pipeline.pyramid(tf.constant(np.float32(broad)), (16, 64))
+    small = views.pyramid(tf.constant(np.float32(broad)), (16, 64))
     boxes = broad.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3)) / 127.5 - 1
     inner = np.ix_([1, 2, 5, 6, 9, 10, 13, 14], [1, 2, 5, 6, 9, 10, 13, 14])
     np.testing.assert_allclose(
@@ -188,13 +189,14 @@ def test_pyramid_keeps_the_mean_of_areas():
 @pytest.mark.parametrize("level", [0, 255])
 def test_white_and_black_are_the_ends_of_the_range(level):
     pixels = np.full((70, 50, 3), level, np.uint8)
-    view = pipeline.random_view(tf.constant(pixels), 32, tf.constant([1, 2]))
-    for image in pipeline.pyramid(view, (8, 16, 32)).values():
+    scaled = views.scale(tf.constant(pixels), 32)
+    view = views.random_view(scaled, 32, tf.constant([1, 2]))
+    for image in views.pyramid(view, (8, 16, 32)).values():
         np.testing.assert_allclose(image, level / 127.5 - 1, atol=1e-6)
 
 
 def test_pictures_stay_in_the_range():
     pixels = 255 * (noise() > 127).astype(np.uint8)
-    for view in views(pixels, 32, 5):
-        for image in pipeline.pyramid(tf.constant(view), (8, 32)).values():
+    for view in random_views(pixels, 32, 5):
+        for image in views.pyramid(tf.constant(view), (8, 32)).values():
             assert np.abs(image).max() <= 1 + 1e-6

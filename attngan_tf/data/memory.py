@@ -1,0 +1,75 @@
+"""What training reads again in every epoch, made once and kept in memory."""
+
+import numpy as np
+import tensorflow as tf
+
+from attngan_tf.data import views
+from attngan_tf.data.text import Vocabulary
+from attngan_tf.data.views import Records
+
+LINES = 4096  # captions tokenized at once
+
+
+class Captions:
+    """The captions of a split as word ids, and its classes.
+
+    Args:
+      records: the pictures and captions.
+      vocabulary: gives the ids of words.
+    """
+
+    def __init__(self, records: Records, vocabulary: Vocabulary):
+        lines, counts, classes = [], [], []
+        for i in range(len(records)):
+            row = records.row(i)
+            lines += list(row["captions"])
+            counts.append(len(row["captions"]))
+            classes.append(row["class_id"])
+        with tf.init_scope():  # may be built while a pipeline is traced
+            parts = [
+                vocabulary.known_ids(tf.constant(lines[start : start + LINES]))
+                for start in range(0, len(lines), LINES)
+            ]
+            self._ids = tf.concat(parts, axis=0)  # [captions, words]
+            self._first = tf.constant(np.cumsum([0, *counts]))
+            self._classes = tf.constant(classes, tf.int64)
+
+    def class_id(self, index: tf.Tensor) -> tf.Tensor:
+        """The class int64 [] of picture `index`."""
+        return self._classes[index]
+
+    def draw(self, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The ids int32 [words] of one of a picture's captions."""
+        first, last = self._first[index], self._first[index + 1]
+        return self._ids[
+            tf.random.stateless_uniform([], seed, first, last, tf.int64)
+        ]
+
+
+class ScaledPictures:
+    """Pictures scaled for random crops, decoded once.
+
+    Args:
+      records: the pictures.
+      size: side of the crops.
+    """
+
+    def __init__(self, records: Records, size: int):
+        with tf.init_scope():
+            scaled = tf.data.Dataset.range(len(records)).map(
+                lambda index: views.scale(records.pixels(index), size),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
+            arrays = list(scaled.as_numpy_iterator())
+            shapes = np.array([a.shape for a in arrays], np.int32)  # [N, 3]
+            self._numbers = tf.constant(
+                np.concatenate([a.ravel() for a in arrays])
+            )
+            self._first = tf.constant(np.cumsum([0, *shapes.prod(axis=1)]))
+            self._shapes = tf.constant(shapes)
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """A picture float32 [H, W, 3] in [0, 255], as `views.scale` gives."""
+        first, last = self._first[index], self._first[index + 1]
+        picture = tf.reshape(self._numbers[first:last], self._shapes[index])
+        return tf.ensure_shape(picture, [None, None, 3])

@@ -1,0 +1,170 @@
+"""Records to pictures: decoding, scaling, crops and the sizes of stages."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+# Released code: pictures are scaled so that the shorter side has this share
+# more pixels than the crop.
+CROP_MARGIN = 76 / 64
+
+
+class Records:
+    """Random access to one split of a prepared data set."""
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        self._source = builder.as_data_source(
+            split=split, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def row(self, index: int) -> dict:
+        """One record as numpy values; the image is still encoded bytes."""
+        return self._source[int(index)]
+
+    def class_ids(self) -> np.ndarray:
+        """The class of every record, int64 [N]."""
+        return np.array([self.row(i)["class_id"] for i in range(len(self))])
+
+    def pixels(self, index: tf.Tensor) -> tf.Tensor:
+        """A picture, in a tf.data graph: uint8 [H, W, 3] inside its crop."""
+
+        def fetch(i):
+            row = self.row(i)
+            return row["image"], row["crop"]
+
+        image, crop = tf.numpy_function(fetch, [index], [tf.string, tf.int32])
+        pixels = decode(tf.ensure_shape(image, []), tf.ensure_shape(crop, [4]))
+        return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
+    """Encoded bytes -> uint8 [H, W, 3] inside `crop`.
+
+    Args:
+      image: JPEG or PNG bytes.
+      crop: int32 [4]: top, left, height, width; all 0 for the whole picture.
+    """
+    has_crop = crop[2] > 0
+
+    def part(pixels):
+        top, left, height, width = tf.unstack(crop)
+        return tf.cond(
+            has_crop,
+            lambda: pixels[top : top + height, left : left + width],
+            lambda: pixels,
+        )
+
+    pixels = tf.cond(
+        tf.logical_and(tf.io.is_jpeg(image), has_crop),
+        lambda: tf.image.decode_and_crop_jpeg(image, crop, channels=3),
+        lambda: part(
+            tf.io.decode_image(image, channels=3, expand_animations=False)
+        ),
+    )
+    return pixels
+
+
+def scale(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 picture in [0, 255] whose shorter side is size x 76/64."""
+    H, W = tf.unstack(tf.cast(tf.shape(pixels)[:2], tf.float32))
+    target = round(size * CROP_MARGIN)
+    ratio = target / tf.minimum(H, W)
+    shape = tf.cast(tf.round([H * ratio, W * ratio]), tf.int32)
+    return tf.image.resize(pixels, shape, antialias=True)
+
+
+def scaled_bytes(count: int, size: int) -> int:
+    """What so many scaled pictures take in memory if they are squares."""
+    return count * 3 * 4 * round(size * CROP_MARGIN) ** 2
+
+
+def random_view(scaled: tf.Tensor, size: int, key: tf.Tensor) -> tf.Tensor:
+    """A random crop [size, size, 3] of a scaled picture, maybe mirrored."""
+    crop_key, flip_key = tf.unstack(tf.random.split(key, 2))
+    view = tf.image.stateless_random_crop(scaled, [size, size, 3], crop_key)
+    return tf.image.stateless_random_flip_left_right(view, flip_key)
+
+
+def centre_view(pixels: tf.Tensor, size: int) -> tf.Tensor:
+    """The middle [size, size, 3] of the scaled picture."""
+    return tf.image.resize_with_crop_or_pad(scale(pixels, size), size, size)
+
+
+def normalize(view: tf.Tensor) -> tf.Tensor:
+    """[0, 255] -> [-1, 1]."""
+    return view / 127.5 - 1.0
+
+
+def pyramid(view: tf.Tensor, sizes: tuple[int, ...]) -> dict[str, tf.Tensor]:
+    """The view at each size, antialiased: images_S [S, S, 3] in [-1, 1]."""
+    images = {}
+    for size in sizes:
+        smaller = view
+        if view.shape[0] != size:
+            smaller = tf.image.resize(view, [size, size], antialias=True)
+        images[f"images_{size}"] = normalize(smaller)
+    return images
+
+
+def batched(
+    numbers: tf.data.Dataset, example, size: int, drop_remainder: bool = False
+) -> tf.data.Dataset:
+    """Examples of numbers, made side by side, in batches, in order."""
+    return (
+        numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(size, drop_remainder=drop_remainder)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def centre_views(
+    records: Records,
+    sizes: tuple[int, ...],
+    batch_size: int,
+    places: Sequence[int] | None = None,
+) -> tf.data.Dataset:
+    """Pictures once, in order: batches of images_S of their middles.
+
+    Args:
+      records: the pictures.
+      sizes: sides of the pictures; each is reduced from the last.
+      batch_size: pictures in a batch; the last may have fewer.
+      places: which pictures; None: all.
+    """
+
+    def example(index):
+        view = centre_view(records.pixels(index), sizes[-1])
+        return pyramid(view, sizes)
+
+    indices = tf.data.Dataset.range(len(records))
+    if places is not None:
+        indices = tf.data.Dataset.from_tensor_slices(
+            tf.constant(places, tf.int64)
+        )
+    return batched(indices, example, batch_size)
+
+
+def cached_views(
+    records: Records,
+    size: int,
+    views: int,
+    seed: int,
+    batch_size: int,
+    first_batch: int = 0,
+) -> tf.data.Dataset:
+    """V views of every picture, picture by picture: [B, size, size, 3]."""
+
+    def example(number):
+        key = tf.random.fold_in(tf.constant([seed, 1], tf.int64), number)
+        scaled = scale(records.pixels(number // views), size)
+        return normalize(random_view(scaled, size, key))
+
+    numbers = tf.data.Dataset.range(
+        first_batch * batch_size, len(records) * views
+    )
+    return batched(numbers, example, batch_size)
