@@ -12,8 +12,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import config as config_lib
-from attngan_tf.config import Config
+from attngan_tf import command
+from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
 from attngan_tf.models import build
 from attngan_tf.training import assembly, distribution
@@ -152,7 +152,7 @@ def benchmark(config: Config, mode: str, steps: int) -> dict:
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags: those of training, and its own."""
-    config_lib.define_config_flags(values)
+    command.define_config_flags(values)
     flags.DEFINE_enum(
         "mode",
         "train",
@@ -173,11 +173,11 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
-        raise config_lib.UserError(
+        raise UserError(
             "benchmark takes flags only; received "
             f"{' '.join(arguments)}; write --name=value"
         )
-    config = config_lib.config_from_flags(values)
+    config = command.config_from_flags(values)
     found = benchmark(config, values.mode, values.steps)
     rounded = {
         name: round(value, 3) if isinstance(value, float) else value
@@ -187,4 +187,4 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    config_lib.run(define_flags, main)
+    command.run(define_flags, main)

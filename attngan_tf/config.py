@@ -1,40 +1,12 @@
-"""Every setting of a run: one frozen dataclass, and the flags made from it."""
+"""Every setting of a run: one frozen dataclass."""
 
 import dataclasses
 import json
-import math
 import os
-import sys
-import types
-import typing
-from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from attngan_tf.options import UserError, check_option, option
 
 CONFIG_FILE = "config.json"
-
-
-class UserError(Exception):
-    """A mistake a user can mend; its text is the one line that is printed."""
-
-
-def _option(
-    default,
-    help_text: str,
-    *,
-    choices: Sequence[str] = (),
-    least: float | None = None,
-    most: float | None = None,
-    may_change: bool = False,
-):
-    """A field of `Config`: its default, help text and rule.
-
-    `may_change` marks a field that a run may go on with another value of:
-    where things lie, how long to train, what to report.
-    """
-    rule = {"choices": choices, "least": least, "most": most}
-    metadata = {"help": help_text, "may_change": may_change, **rule}
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,108 +18,108 @@ class Config:
     """
 
     # Where things lie, and what this run does.
-    workdir: str = _option(
+    workdir: str = option(
         "runs/attngan",
         "folder for checkpoints, logs and pictures",
         may_change=True,
     )
-    dataset: str = _option(
+    dataset: str = option(
         "cub",
         "which data set to train on",
         choices=("demo", "folder", "cub", "coco"),
     )
-    data_dir: str = _option(
+    data_dir: str = option(
         "", "folder of the raw data (demo needs none)", may_change=True
     )
-    prepared_dir: str = _option(
+    prepared_dir: str = option(
         "",
         "folder of the prepared data; empty: $TFDS_DATA_DIR, or "
         "~/tensorflow_datasets",
         may_change=True,
     )
-    memory_mb: int = _option(
+    memory_mb: int = option(
         1000,
         "keep scaled training pictures in memory if they take about so many "
         "MB at most; else they are decoded at every step",
         least=0,
         may_change=True,
     )
-    captions_per_image: int = _option(
+    captions_per_image: int = option(
         0,
         "captions every picture must have; 0: as many as the data set says "
         "(10 in CUB, 5 in COCO, at least one elsewhere)",
         least=0,
     )
-    stage: str = _option(
+    stage: str = option(
         "all",
         "what to train: the encoders (damsm), the GAN on trained encoders "
         "(gan), or one after the other (all)",
         choices=("all", "damsm", "gan"),
         may_change=True,
     )
-    encoders: str = _option(
+    encoders: str = option(
         "",
         "workdir whose trained encoders to use, so that the GAN alone is "
         "trained; empty: train them here",
         may_change=True,
     )
-    seed: int = _option(
+    seed: int = option(
         0, "seed of every random draw of the run", least=0, most=2**31 - 1
     )
 
     # How long to train. Steps win over epochs when they are set.
-    damsm_epochs: int = _option(
+    damsm_epochs: int = option(
         200, "epochs of encoder training", least=0, may_change=True
     )
-    damsm_steps: int | None = _option(
+    damsm_steps: int | None = option(
         None, "steps of encoder training", least=0, may_change=True
     )
-    gan_epochs: int = _option(
+    gan_epochs: int = option(
         600, "epochs of GAN training", least=0, may_change=True
     )
-    gan_steps: int | None = _option(
+    gan_steps: int | None = option(
         None, "steps of GAN training", least=0, may_change=True
     )
 
     # Pictures and captions.
-    base_size: int = _option(
+    base_size: int = option(
         64, "side of the first stage's picture, in pixels", least=8
     )
-    num_stages: int = _option(
+    num_stages: int = option(
         3,
         "number of stages; each doubles the side of the picture",
         least=1,
         most=4,
     )
-    words_num: int = _option(
+    words_num: int = option(
         18, "words of a caption used in training (T)", least=1
     )
-    words_num_test: int = _option(
+    words_num_test: int = option(
         25, "words of a caption used after training", least=1
     )
 
     # Sizes of the networks.
-    feature_size: int = _option(
+    feature_size: int = option(
         256, "size of word and region features (D)", least=2
     )
-    embedding_size: int = _option(300, "size of a word embedding", least=1)
-    gf: int = _option(32, "channels of the generator's maps (GF)", least=1)
-    df: int = _option(
+    embedding_size: int = option(300, "size of a word embedding", least=1)
+    gf: int = option(32, "channels of the generator's maps (GF)", least=1)
+    df: int = option(
         64, "channels of the discriminators' first maps (DF)", least=1
     )
-    z_size: int = _option(100, "size of the noise vector (Z)", least=1)
-    condition_size: int = _option(
+    z_size: int = option(100, "size of the noise vector (Z)", least=1)
+    condition_size: int = option(
         100, "size of the conditioning vector", least=1
     )
-    residual_blocks: int = _option(
+    residual_blocks: int = option(
         2, "residual blocks in each stage after the first", least=0
     )
-    generator: str = _option(
+    generator: str = option(
         "attngan",
         "which generator: the paper's, or AttnDCGAN of the released code",
         choices=("attngan", "attndcgan"),
     )
-    attention: str = _option(
+    attention: str = option(
         "words",
         "what the later stages attend to; none makes it StackGAN-v2's "
         "generator",
@@ -155,28 +127,28 @@ class Config:
     )
 
     # Image encoder.
-    image_encoder: str = _option(
+    image_encoder: str = option(
         "inception_v3",
         "network of the image encoder: inception_v3 is fixed and made for "
         "photographs; small_cnn is trained with the text encoder",
         choices=("inception_v3", "small_cnn"),
     )
-    inception_weights: str = _option(
+    inception_weights: str = option(
         "imagenet",
         "weights of Inception-v3: imagenet (downloaded), none, or the path "
         "of a Keras weights file without top",
         may_change=True,
     )
-    image_region_layer: str = _option(
+    image_region_layer: str = option(
         "mixed6",
         "layer of Inception-v3 that gives the regions; the paper's 'mixed "
         "6e' is mixed7",
         choices=("mixed6", "mixed7"),
     )
-    image_encoder_size: int = _option(
+    image_encoder_size: int = option(
         299, "side of the picture the image encoder sees, in pixels", least=16
     )
-    damsm_cached_views: int = _option(
+    damsm_cached_views: int = option(
         0,
         "views of each training picture (crops and flips) whose Inception "
         "features are kept on disk for encoder training; 0: features are "
@@ -186,102 +158,102 @@ class Config:
     )
 
     # DAMSM: Eq. 7-14.
-    damsm_batch_size: int = _option(
+    damsm_batch_size: int = option(
         50, "pairs in a batch of encoder training (M)", least=2
     )
-    damsm_gamma1: float = _option(
+    damsm_gamma1: float = option(
         5.0, "sharpness of a word's attention over regions (Eq. 9)", least=0
     )
-    damsm_gamma2: float = _option(
+    damsm_gamma2: float = option(
         5.0, "weight of the best matching words (Eq. 10)", least=1e-6
     )
-    damsm_gamma3: float = _option(
+    damsm_gamma3: float = option(
         10.0, "sharpness of the match over the batch (Eq. 11)", least=0
     )
-    damsm_same_class_mask: bool = _option(
+    damsm_same_class_mask: bool = option(
         False,
         "leave pairs of one class out of each other's mismatches (released "
         "code)",
     )
-    word_score: str = _option(
+    word_score: str = option(
         "paper",
         "Eq. 10 as printed, or without its 1/gamma2 as in the released code",
         choices=("paper", "released"),
     )
-    damsm_learning_rate: float = _option(
+    damsm_learning_rate: float = option(
         2e-3, "Adam's step for the encoders, at the start", least=0
     )
-    damsm_learning_rate_decay: float = _option(
+    damsm_learning_rate_decay: float = option(
         0.98,
         "factor on the encoders' learning rate after each epoch, down to a "
         "tenth",
         least=0.1,
         most=1.0,
     )
-    damsm_dropout: float = _option(
+    damsm_dropout: float = option(
         0.5, "share of each word embedding dropped", least=0, most=0.95
     )
-    text_encoder_clip: float = _option(
+    text_encoder_clip: float = option(
         0.25, "greatest norm of the text encoder's gradient", least=1e-6
     )
 
     # GAN: Eq. 3-5.
-    batch_size: int = _option(
+    batch_size: int = option(
         20, "pictures in a batch of GAN training, over all replicas", least=1
     )
-    damsm_lambda: float = _option(
+    damsm_lambda: float = option(
         5.0, "weight of the DAMSM loss in the generator's (Eq. 3)", least=0
     )
-    gan_loss_scale: str = _option(
+    gan_loss_scale: str = option(
         "paper",
         "Eq. 4 as printed, or without its 1/2 as in the released code",
         choices=("paper", "released"),
     )
-    gan_mismatched_pairs: bool = _option(
+    gan_mismatched_pairs: bool = option(
         False,
         "show discriminators real pictures with another's caption, too "
         "(released code)",
     )
-    gan_learning_rate: float = _option(
+    gan_learning_rate: float = option(
         2e-4, "Adam's step for the generator", least=0
     )
-    discriminator_learning_rate: float = _option(
+    discriminator_learning_rate: float = option(
         2e-4, "Adam's step for the discriminators", least=0
     )
-    discriminator_augmentation: bool = _option(
+    discriminator_augmentation: bool = option(
         False,
         "shift and cut the discriminators' pictures, real and generated alike "
         "(DiffAugment): for small data sets",
     )
-    ema_decay: float = _option(
+    ema_decay: float = option(
         0.999,
         "decay of the generator's moving average",
         least=0,
         most=0.999999,
     )
-    ema_warmup: bool = _option(
+    ema_warmup: bool = option(
         False, "let the moving average forget faster in the first steps"
     )
-    condition_noise: bool = _option(
+    condition_noise: bool = option(
         True,
         "draw the conditioning noise eps in sampling, too (released code); "
         "otherwise the mean is used",
     )
 
     # How to compute.
-    precision: str = _option(
+    precision: str = option(
         "float32",
         "number format of the networks",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
-    jit_compile: bool = _option(False, "compile the training steps by XLA")
-    distribution: str = _option(
+    jit_compile: bool = option(False, "compile the training steps by XLA")
+    distribution: str = option(
         "auto",
         "devices to train on: auto takes every GPU, or the CPU",
         choices=("auto", "one_device", "mirrored", "multi_worker"),
         may_change=True,
     )
-    virtual_devices: int = _option(
+    virtual_devices: int = option(
         0,
         "split the CPU into so many devices, to try several replicas",
         least=0,
@@ -290,37 +262,37 @@ class Config:
     )
 
     # What to write, and when.
-    log_interval: int = _option(
+    log_interval: int = option(
         50, "steps between two reports", least=1, may_change=True
     )
-    sample_interval: int = _option(
+    sample_interval: int = option(
         500, "steps between two sample grids", least=1, may_change=True
     )
-    checkpoint_interval: int = _option(
+    checkpoint_interval: int = option(
         500,
         "steps between two checkpoints of the GAN",
         least=1,
         may_change=True,
     )
-    evaluation_interval: int = _option(
+    evaluation_interval: int = option(
         1000,
         "steps of the GAN between two scorings of generated pictures",
         least=1,
         may_change=True,
     )
-    evaluation_images: int = _option(
+    evaluation_images: int = option(
         1000,
         "pictures of the test split that scorings during training use",
         least=100,
         may_change=True,
     )
-    keep_checkpoints: int = _option(
+    keep_checkpoints: int = option(
         3, "last checkpoints to keep", least=1, may_change=True
     )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            _check_field(field, getattr(self, field.name))
+            check_option(field, getattr(self, field.name))
         _check_combinations(self)
 
     @property
@@ -381,44 +353,6 @@ class Config:
         ]
 
 
-def _plain_type(annotation) -> tuple[type, bool]:
-    """A field's type without `| None`, and whether None was allowed."""
-    if isinstance(annotation, types.UnionType):
-        return typing.get_args(annotation)[0], True
-    return annotation, False
-
-
-def _check_field(field: dataclasses.Field, value) -> None:
-    kind, optional = _plain_type(field.type)
-    if value is None and optional:
-        return
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (
-        isinstance(value, bool) and kind is not bool
-    ):
-        raise UserError(
-            f"--{field.name} must be of type {kind.__name__}; "
-            f"received {value!r}"
-        )
-    if kind is float and not math.isfinite(value):
-        raise UserError(f"--{field.name} must be finite; received {value!r}")
-    rule = field.metadata
-    if rule["choices"] and value not in rule["choices"]:
-        raise UserError(
-            f"--{field.name} must be one of {', '.join(rule['choices'])}; "
-            f"received {value!r}"
-        )
-    if rule["least"] is not None and not value >= rule["least"]:
-        raise UserError(
-            f"--{field.name} must be at least {rule['least']}; "
-            f"received {value!r}"
-        )
-    if rule["most"] is not None and not value <= rule["most"]:
-        raise UserError(
-            f"--{field.name} must be at most {rule['most']}; received {value!r}"
-        )
-
-
 def _check_combinations(config: Config) -> None:
     quarter = config.base_size // 4
     if config.base_size % 4 or quarter & (quarter - 1):
@@ -449,81 +383,3 @@ def _check_combinations(config: Config) -> None:
             "--feature_size must be even (half of it for each direction of "
             f"the LSTM); received {config.feature_size}"
         )
-
-
-def define_config_flags(values: flags.FlagValues) -> None:
-    """Defines a flag for every field of `Config`."""
-    for field in dataclasses.fields(Config):
-        kind, _ = _plain_type(field.type)
-        rule = field.metadata
-        common = {"flag_values": values}
-        if rule["choices"]:
-            flags.DEFINE_enum(
-                field.name,
-                field.default,
-                list(rule["choices"]),
-                rule["help"],
-                **common,
-            )
-        elif kind is bool:
-            flags.DEFINE_bool(field.name, field.default, rule["help"], **common)
-        elif kind is int:
-            flags.DEFINE_integer(
-                field.name, field.default, rule["help"], **common
-            )
-        elif kind is float:
-            flags.DEFINE_float(
-                field.name, field.default, rule["help"], **common
-            )
-        else:
-            flags.DEFINE_string(
-                field.name, field.default, rule["help"], **common
-            )
-
-
-def config_from_flags(values: flags.FlagValues) -> Config:
-    """The configuration that parsed flags describe; raises UserError."""
-    return Config(
-        **{
-            field.name: values[field.name].value
-            for field in dataclasses.fields(Config)
-        }
-    )
-
-
-def run(
-    define: Callable[[flags.FlagValues], None],
-    main: Callable[[flags.FlagValues, list[str]], None],
-) -> None:
-    """Runs a command: a user's mistake ends in one line and exit code 1.
-
-    Args:
-      define: defines the command's flags on the given values.
-      main: does the work; takes the parsed flags and the other arguments.
-    """
-    define(flags.FLAGS)
-    # --help lists the flags of the command's own module only.
-    for flag in flags.FLAGS.flags_by_module_dict().get(__name__, []):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-
-    def parse(argv):
-        try:
-            return flags.FLAGS(argv)
-        except UnicodeDecodeError as error:
-            _fail(f"--flagfile must be a text file; {error}")
-        # absl raises ValueError for --noname=value.
-        except (flags.Error, ValueError) as error:
-            _fail(error)
-
-    def body(argv):
-        try:
-            main(flags.FLAGS, argv[1:])
-        except UserError as error:
-            _fail(error)
-
-    app.run(body, flags_parser=parse)
-
-
-def _fail(error: Exception | str) -> typing.NoReturn:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(1)

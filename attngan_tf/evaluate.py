@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from attngan_tf import config as config_lib
+from attngan_tf import command
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog, demo, views
 from attngan_tf.metrics.colour import colour_accuracy
@@ -321,4 +321,4 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    config_lib.run(define_flags, main)
+    command.run(define_flags, main)

@@ -15,6 +15,7 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 GAP = 4  # pixels between pictures, and beside text
 CAPTION_LINES = 12  # a longer caption ends in an ellipsis
 CAPTION_WIDTH = 144  # least width of a captioned picture's column
+SHEET_TILE = 128  # least size of a picture on a contact sheet, about
 FIGURE_TILE = 192  # least size of a picture in the attention figure
 DIM = 0.3  # share of the picture in an attention map; released: 75 / 255
 
@@ -23,6 +24,11 @@ DIM = 0.3  # share of the picture in an attention map; released: 75 / 255
 EQUAL = 1e-3
 # Released code: a standard deviation of 20 pixels on pictures of 256.
 SIGMA = 20 / 256
+
+
+def sheet_scale(size: int) -> int:
+    """The factor that makes pictures of so many pixels about SHEET_TILE."""
+    return max(1, SHEET_TILE // size)
 
 
 def grid(

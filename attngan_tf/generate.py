@@ -7,8 +7,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from attngan_tf import config as config_lib
-from attngan_tf import figures
+from attngan_tf import command, figures
 from attngan_tf.config import UserError
 from attngan_tf.model import Model, load
 from attngan_tf.sampling import to_uint8
@@ -127,7 +126,7 @@ def contact_sheet(
     images: np.ndarray, captions: list[str], samples: int
 ) -> Image.Image:
     """All pictures on one sheet: a row a caption if it has several."""
-    scale = max(1, 128 // images.shape[1])
+    scale = figures.sheet_scale(images.shape[1])
     columns = samples if samples > 1 else min(SHEET_COLUMNS, len(captions))
     return figures.grid(images, columns, captions, scale)
 
@@ -160,4 +159,4 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    config_lib.run(define_flags, main)
+    command.run(define_flags, main)

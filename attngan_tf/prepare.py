@@ -2,18 +2,19 @@
 
 from absl import flags
 
-from attngan_tf import config as config_lib
+from attngan_tf import command
+from attngan_tf.config import UserError
 from attngan_tf.data import catalog
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command; takes the flags of training, so that its flagfiles fit."""
     if arguments:
-        raise config_lib.UserError(
+        raise UserError(
             "prepare takes flags only; received "
             f"{' '.join(arguments)}; write --name=value"
         )
-    config = config_lib.config_from_flags(values)
+    config = command.config_from_flags(values)
     builder = catalog.open_configured(config)
     report = catalog.prepare(builder)
     print(f"prepared: {builder.data_dir}")
@@ -22,4 +23,4 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    config_lib.run(config_lib.define_config_flags, main)
+    command.run(command.define_config_flags, main)

@@ -7,8 +7,8 @@ import os
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import config as config_lib
-from attngan_tf.config import Config
+from attngan_tf import command
+from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
 from attngan_tf.training import assembly, checkpoint, distribution
 from attngan_tf.training.damsm_stage import DamsmStage
@@ -60,15 +60,15 @@ trained: {workdir}. What to do next:
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
-        raise config_lib.UserError(
+        raise UserError(
             "train takes flags only; received "
             f"{' '.join(arguments)}; write --name=value"
         )
-    config = config_lib.config_from_flags(values)
+    config = command.config_from_flags(values)
     train(config)
     if config.stage != "damsm":
         print(_next_commands(config))
 
 
 if __name__ == "__main__":
-    config_lib.run(config_lib.define_config_flags, main)
+    command.run(command.define_config_flags, main)

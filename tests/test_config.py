@@ -9,7 +9,7 @@ import sys
 import pytest
 from absl import flags
 
-from attngan_tf import config as config_lib
+from attngan_tf import command
 from attngan_tf.config import Config, UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -21,18 +21,18 @@ SHIPPED = sorted(
 )
 # A command of this module's flags that starts without TensorFlow.
 COMMAND = """
-from attngan_tf import config
+from attngan_tf import command
 def main(values, arguments):
-    print(config.config_from_flags(values))
-config.run(config.define_config_flags, main)
+    print(command.config_from_flags(values))
+command.run(command.define_config_flags, main)
 """
 
 
 def parse(*arguments: str) -> Config:
     values = flags.FlagValues()
-    config_lib.define_config_flags(values)
+    command.define_config_flags(values)
     values(["train", *arguments])
-    return config_lib.config_from_flags(values)
+    return command.config_from_flags(values)
 
 
 def demo(**fields) -> Config:
@@ -151,7 +151,7 @@ def test_the_defaults_are_the_papers_for_cub():
 
 def test_every_field_is_a_flag_with_help_and_the_same_default():
     values = flags.FlagValues()
-    config_lib.define_config_flags(values)
+    command.define_config_flags(values)
     for field in dataclasses.fields(Config):
         flag = values[field.name]
         assert len(flag.help) > 15, field.name

@@ -48,6 +48,13 @@ def test_grid_fills_row_by_row():
     assert figures.grid(images, columns=5).size == (3 * 8 + 2 * 4, 8)
 
 
+@pytest.mark.parametrize(
+    ("size", "scale"), [(8, 16), (32, 4), (64, 2), (100, 1), (512, 1)]
+)
+def test_pictures_on_a_sheet_can_be_seen(size, scale):
+    assert figures.sheet_scale(size) == scale
+
+
 def test_grid_scale_repeats_pixels():
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(1, 2, 3, 3)
     pixels = np.asarray(figures.grid(image, columns=1, scale=3))

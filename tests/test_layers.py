@@ -17,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # levels, and from its own where NEIGHBOURS says so.
 LEVELS = [
     ("attngan_tf.config", 0),
+    ("attngan_tf.options", 0),
+    ("attngan_tf.command", 0),
     ("attngan_tf.data.text", 1),
     ("attngan_tf.models.blocks", 1),
     ("attngan_tf.models.batch_norm", 1),
@@ -43,6 +45,9 @@ LEVELS = [
     ("export.*", 5),
 ]
 NEIGHBOURS = [
+    ("attngan_tf.config", "attngan_tf.options"),
+    ("attngan_tf.command", "attngan_tf.config"),
+    ("attngan_tf.command", "attngan_tf.options"),
     ("attngan_tf.models.blocks", "attngan_tf.models.batch_norm"),
     ("attngan_tf.metrics.*", "attngan_tf.metrics.*"),
     ("attngan_tf.data.*", "attngan_tf.data.*"),
@@ -61,8 +66,8 @@ LIBRARIES = [
     ("tensorflow", ["attngan_tf.losses", "attngan_tf.models.*"], False),
     ("tensorflow", ["attngan_tf.metrics.*", "attngan_tf.figures"], False),
     ("keras", ["attngan_tf.metrics.*", "attngan_tf.figures"], False),
-    ("absl.flags", ["attngan_tf.config", *COMMANDS, "export.*"], True),
-    ("absl.app", ["attngan_tf.config", "export.*"], True),
+    ("absl.flags", ["attngan_tf.command", *COMMANDS, "export.*"], True),
+    ("absl.app", ["attngan_tf.command", "export.*"], True),
 ]
 EXCEPTIONS = {("attngan_tf.models.batch_norm", "tensorflow")}
 
@@ -136,10 +141,11 @@ def library_faults(sources: dict[str, str]) -> list[str]:
             excepted = (name, library) in EXCEPTIONS
             if uses and fits(name, patterns) != allowed and not excepted:
                 faults.append(f"{name} uses {library}")
-    if config := sources.get("attngan_tf.config"):
-        outside = {x.split(".")[0] for x in imports(config)}
-        outside -= {*sys.stdlib_module_names, "absl"}
-        faults += [f"attngan_tf.config uses {x}" for x in sorted(outside)]
+    for name in sources:
+        if level(name) == 0:
+            outside = {x.split(".")[0] for x in imports(sources[name])}
+            outside -= {*sys.stdlib_module_names, "absl", "attngan_tf"}
+            faults += [f"{name} uses {x}" for x in sorted(outside)]
     return faults
 
 

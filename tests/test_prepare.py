@@ -8,7 +8,7 @@ import absl.flags
 import pytest
 from PIL import Image
 
-from attngan_tf import config, prepare
+from attngan_tf import command, config, prepare
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_faults_end_in_one_line(data):
 )
 def test_mistakes_are_named(data, flags, message):
     values = absl.flags.FlagValues()
-    config.define_config_flags(values)
+    command.define_config_flags(values)
     common = ["prepare", "--dataset=folder", f"--data_dir={data}"]
     _, *arguments = values([*common, *flags])
     with pytest.raises(config.UserError, match=message):

@@ -157,7 +157,9 @@ class GanStage:
         captions = [captions[i] for i in chosen]
         outputs = self.sampler.outputs(captions, range(len(captions)))
         images = to_uint8(outputs[self.sampler.last_images]).numpy()
-        self.log.picture("grid", step, figures.grid(images, 4, captions))
+        scale = figures.sheet_scale(images.shape[1])
+        sheet = figures.grid(images, 4, captions, scale)
+        self.log.picture("grid", step, sheet)
         figure = self.sampler.attention_figure(outputs, 0)
         if figure is not None:
             self.log.picture("attention", step, figure)

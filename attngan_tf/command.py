@@ -1,0 +1,89 @@
+"""Commands: the flags made from `Config`, and how a command ends."""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+
+from absl import app, flags
+
+from attngan_tf.config import Config, UserError
+from attngan_tf.options import plain_type
+
+
+def define_config_flags(values: flags.FlagValues) -> None:
+    """Defines a flag for every field of `Config`."""
+    for field in dataclasses.fields(Config):
+        kind, _ = plain_type(field.type)
+        rule = field.metadata
+        common = {"flag_values": values}
+        if rule["choices"]:
+            flags.DEFINE_enum(
+                field.name,
+                field.default,
+                list(rule["choices"]),
+                rule["help"],
+                **common,
+            )
+        elif kind is bool:
+            flags.DEFINE_bool(field.name, field.default, rule["help"], **common)
+        elif kind is int:
+            flags.DEFINE_integer(
+                field.name, field.default, rule["help"], **common
+            )
+        elif kind is float:
+            flags.DEFINE_float(
+                field.name, field.default, rule["help"], **common
+            )
+        else:
+            flags.DEFINE_string(
+                field.name, field.default, rule["help"], **common
+            )
+
+
+def config_from_flags(values: flags.FlagValues) -> Config:
+    """The configuration that parsed flags describe; raises UserError."""
+    return Config(
+        **{
+            field.name: values[field.name].value
+            for field in dataclasses.fields(Config)
+        }
+    )
+
+
+def run(
+    define: Callable[[flags.FlagValues], None],
+    main: Callable[[flags.FlagValues, list[str]], None],
+) -> None:
+    """Runs a command: a user's mistake ends in one line and exit code 1.
+
+    Args:
+      define: defines the command's flags on the given values.
+      main: does the work; takes the parsed flags and the other arguments.
+    """
+    define(flags.FLAGS)
+    # --help lists the flags of the command's own module only.
+    for flag in flags.FLAGS.flags_by_module_dict().get(__name__, []):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+    def parse(argv):
+        try:
+            return flags.FLAGS(argv)
+        except UnicodeDecodeError as error:
+            _fail(f"--flagfile must be a text file; {error}")
+        # absl raises ValueError for --noname=value.
+        except (flags.Error, ValueError) as error:
+            _fail(error)
+
+    def body(argv):
+        try:
+            main(flags.FLAGS, argv[1:])
+        except UserError as error:
+            _fail(error)
+
+    app.run(body, flags_parser=parse)
+
+
+def _fail(error: Exception | str) -> typing.NoReturn:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(1)
