@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import flags
 
 from attngan_tf import command
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import Config
 from attngan_tf.data import catalog
 from attngan_tf.models import build
 from attngan_tf.training import assembly, distribution
@@ -173,10 +173,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
-        raise UserError(
-            "benchmark takes flags only; received "
-            f"{' '.join(arguments)}; write --name=value"
-        )
+        raise command.flags_only("benchmark", arguments)
     config = command.config_from_flags(values)
     found = benchmark(config, values.mode, values.steps)
     rounded = {

@@ -1,6 +1,8 @@
 """Commands: the flags made from `Config`, and how a command ends."""
 
 import dataclasses
+import os
+import signal
 import sys
 import typing
 from collections.abc import Callable
@@ -43,12 +45,13 @@ def define_config_flags(values: flags.FlagValues) -> None:
 
 def config_from_flags(values: flags.FlagValues) -> Config:
     """The configuration that parsed flags describe; raises UserError."""
-    return Config(
-        **{
-            field.name: values[field.name].value
-            for field in dataclasses.fields(Config)
-        }
-    )
+    fields = {
+        field.name: values[field.name].value
+        for field in dataclasses.fields(Config)
+    }
+    for name in ("workdir", "encoders"):  # bash leaves the ~ of --flag=~/x
+        fields[name] = os.path.expanduser(fields[name])
+    return Config(**fields)
 
 
 def run(
@@ -80,8 +83,19 @@ def run(
             main(flags.FLAGS, argv[1:])
         except UserError as error:
             _fail(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
     app.run(body, flags_parser=parse)
+
+
+def flags_only(name: str, arguments: list[str]) -> UserError:
+    """The error of a command that takes flags only and was given more."""
+    return UserError(
+        f"{name} takes flags only; received {' '.join(arguments)}; write "
+        "--name=value"
+    )
 
 
 def _fail(error: Exception | str) -> typing.NoReturn:

@@ -61,7 +61,6 @@ class Config:
         "",
         "workdir whose trained encoders to use, so that the GAN alone is "
         "trained; empty: train them here",
-        may_change=True,
     )
     seed: int = option(
         0, "seed of every random draw of the run", least=0, most=2**31 - 1

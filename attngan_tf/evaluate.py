@@ -295,10 +295,7 @@ def report(workdir: str, step: int, rows: Sequence[Row], texts: dict) -> None:
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
-        raise UserError(
-            "evaluate takes flags only; received "
-            f"{' '.join(arguments)}; write --name=value"
-        )
+        raise command.flags_only("evaluate", arguments)
     if not values.workdir:
         raise UserError(
             "--workdir must name the folder of a training run; received none"

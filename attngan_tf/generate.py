@@ -56,7 +56,11 @@ def read_captions(path: str | None, arguments: list[str]) -> list[str]:
     Raises:
       UserError: there are none, or the file cannot be read.
     """
-    captions = list(arguments)
+    # A shell may hand over bytes that are not UTF-8.
+    captions = [
+        text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        for text in arguments
+    ]
     if path:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -97,7 +101,6 @@ def generate(
     Returns:
       The files written, the contact sheet last.
     """
-    os.makedirs(output, exist_ok=True)
     repeated = [caption for caption in captions for _ in range(samples)]
     first = (
         model.caption_seeds(captions)
@@ -113,10 +116,9 @@ def generate(
         path = os.path.join(output, file_name(number + 1, caption, sample))
         Image.fromarray(image).save(path)
         files.append(path)
-        figure = model.sampler.attention_figure(outputs, row)
-        if attention and figure is not None:
+        if attention:
             files.append(path.removesuffix(".png") + "_attention.png")
-            figure.save(files[-1])
+            model.sampler.attention_figure(outputs, row).save(files[-1])
     files.append(os.path.join(output, "contact_sheet.png"))
     contact_sheet(images, captions, samples).save(files[-1])
     return files
@@ -138,11 +140,19 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             "--workdir must name the folder of a training run; received none"
         )
     captions = read_captions(values.captions_file, arguments)
+    try:
+        os.makedirs(values.output, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output must be a folder; {error}") from None
     model = load(values.workdir, values.checkpoint)
-    if values.attention and model.config.attention == "none":
+    config = model.config
+    if values.attention and (
+        config.attention == "none" or config.num_stages == 1
+    ):
         raise UserError(
             "--attention needs a generator that attends to words; this one "
-            "was trained with --attention=none; leave the flag out"
+            f"was trained with --attention={config.attention} and "
+            f"--num_stages={config.num_stages}; leave the flag out"
         )
     files = generate(
         model,

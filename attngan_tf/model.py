@@ -13,6 +13,9 @@ from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.sampling import Sampler, caption_seeds
 from attngan_tf.training import assembly, checkpoint
 
+NAMES = ("sentence_score", "word_score")
+SCORED = 16  # captions and pictures compared at a time
+
 
 class Model:
     """Draws pictures for captions, and scores how well they fit.
@@ -77,11 +80,19 @@ class Model:
           sentence_score float32 [B], a cosine in [-1, 1]; word_score float32
           [B] (Eq. 10).
         """
-        if len(captions) != len(images):
+        if len(captions) != len(images) or not len(captions):
             raise UserError(
-                "each caption must have a picture; received "
+                "each of one or more captions must have a picture; received "
                 f"{len(captions)} captions and {len(images)} pictures"
             )
+        parts = [
+            self._score(captions[i : i + SCORED], images[i : i + SCORED])
+            for i in range(0, len(captions), SCORED)
+        ]
+        return {k: np.concatenate([part[k] for part in parts]) for k in NAMES}
+
+    def _score(self, captions, images) -> dict[str, np.ndarray]:
+        """Few rows: every caption is compared with every picture."""
         text = self.sampler.encode_text(tf.constant(list(captions)))
         image = self.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0)
         word_scores = losses.word_scores(
@@ -95,10 +106,9 @@ class Model:
         sentence_scores = losses.sentence_scores(
             image["image_features"], text["sentence_features"]
         )
-        return {
-            "sentence_score": tf.linalg.diag_part(sentence_scores).numpy(),
-            "word_score": tf.linalg.diag_part(word_scores).numpy(),
-        }
+        scores = (sentence_scores, word_scores)
+        diagonals = [tf.linalg.diag_part(pairs).numpy() for pairs in scores]
+        return dict(zip(NAMES, diagonals, strict=True))
 
 
 def load(

@@ -3,17 +3,13 @@
 from absl import flags
 
 from attngan_tf import command
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command; takes the flags of training, so that its flagfiles fit."""
     if arguments:
-        raise UserError(
-            "prepare takes flags only; received "
-            f"{' '.join(arguments)}; write --name=value"
-        )
+        raise command.flags_only("prepare", arguments)
     config = command.config_from_flags(values)
     builder = catalog.open_configured(config)
     report = catalog.prepare(builder)

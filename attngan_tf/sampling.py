@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from attngan_tf import figures
+from attngan_tf.config import UserError
 from attngan_tf.data.text import Vocabulary
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.text_encoder import TextEncoder
@@ -129,6 +130,13 @@ class Sampler:
           batch_size: captions drawn at a time.
         """
         captions = tf.constant(list(captions), tf.string)
+        if not len(captions) or (
+            seeds is not None and len(seeds) != len(captions)
+        ):
+            raise UserError(
+                "there must be one or more captions, and as many seeds if any; "
+                f"received {len(captions)} captions and {seeds} as seeds"
+            )
         seeds = (
             caption_seeds(captions)
             if seeds is None

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import shlex
+import sys
 
 import tensorflow as tf
 from absl import flags
@@ -30,13 +32,33 @@ def train(config: Config) -> None:
     if config.encoders:
         assembly.adopt_encoders(config)
     data = assembly.open_data(builder, config)
+    checkpoint.claim_workdir(config)
     if config.stage != "gan" and not config.encoders:
-        _run(DamsmStage(config, strategy, data), config)
+        stage = DamsmStage(config, strategy, data)
+        _check_encoders_stay(stage, config)
+        _run(stage, config)
     if config.stage != "damsm":
         _run(GanStage(config, strategy, data), config)
+        _mark_done(config)
+
+
+def _mark_done(config: Config) -> None:
+    if checkpoint.exists(config.workdir, "gan"):
         done = os.path.join(config.workdir, checkpoint.DONE_FILE)
         with open(done, "w", encoding="utf-8") as file:
             file.write("all stages are trained\n")
+
+
+def _check_encoders_stay(stage: DamsmStage, config: Config) -> None:
+    """Raises UserError where encoders of a begun GAN would be trained on."""
+    done = stage.checkpoints.last_step()
+    if done < stage.total_steps and checkpoint.exists(config.workdir, "gan"):
+        raise UserError(
+            f"the GAN of {config.workdir} was begun with encoders of step "
+            f"{done}, which stay as they are; received {stage.total_steps} "
+            "steps for them; train others in a new --workdir, or ask for as "
+            "many as before"
+        )
 
 
 def _run(stage: DamsmStage | GanStage, config: Config) -> None:
@@ -48,22 +70,18 @@ def _run(stage: DamsmStage | GanStage, config: Config) -> None:
 
 
 def _next_commands(config: Config) -> str:
-    workdir = config.workdir
+    workdir, python = shlex.quote(config.workdir), sys.executable
     return f"""
 trained: {workdir}. What to do next:
-  python -m attngan_tf.generate --workdir={workdir} "a small red bird"
-  python -m attngan_tf.evaluate --workdir={workdir}
-  python -m export.saved_model --workdir={workdir} --export_dir={workdir}/export
-  tensorboard --logdir={workdir}/tensorboard"""
+  {python} -m attngan_tf.generate --workdir={workdir} "a small red bird"
+  {python} -m attngan_tf.evaluate --workdir={workdir}
+  {python} -m tensorboard.main --logdir={workdir}/tensorboard"""
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
-        raise UserError(
-            "train takes flags only; received "
-            f"{' '.join(arguments)}; write --name=value"
-        )
+        raise command.flags_only("train", arguments)
     config = command.config_from_flags(values)
     train(config)
     if config.stage != "damsm":

@@ -1,5 +1,6 @@
 """Whole runs: what they leave, and how they go on."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -101,6 +102,75 @@ def test_another_configuration_is_refused(tiny_config, tiny_workdir):
     assert "gf: 4 there, 8 here" in said
     assert "damsm_lambda: 5.0 there, 1.0 here" in said
     assert "\n" not in said
+
+
+def test_a_mistake_before_training_binds_the_folder_to_nothing(
+    tiny_config, tmp_path
+):
+    with pytest.raises(UserError, match="--captions_per_image"):
+        train(tiny_config(workdir=str(tmp_path), captions_per_image=99))
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_encoders_of_another_run(tiny_config, tiny_workdir, tmp_path):
+    fields = {"workdir": str(tmp_path), "encoders": str(tiny_workdir)}
+    with pytest.raises(UserError, match="--feature_size must be that of"):
+        train(tiny_config(**fields, feature_size=8))
+    train(tiny_config(**fields, gan_steps=2))
+    paths = [
+        tf.train.latest_checkpoint(folder / "damsm" / "best")
+        for folder in (tiny_workdir, tmp_path)
+    ]
+    theirs, ours = map(tf.train.load_checkpoint, paths)
+    for name in theirs.get_variable_to_shape_map():
+        np.testing.assert_array_equal(
+            ours.get_tensor(name), theirs.get_tensor(name)
+        )
+    assert not rows(tmp_path, "damsm", "total")
+    assert len(rows(tmp_path, "gan", "generator/total")) == 2
+    with pytest.raises(UserError, match="encoders"):  # they would be replaced
+        train(tiny_config(workdir=str(tmp_path)))
+
+
+def test_encoders_of_a_begun_gan_are_not_trained_on(
+    tiny_config, tiny_workdir, tmp_path
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_workdir, copy)
+    with pytest.raises(UserError, match="encoders of step 4") as raised:
+        train(tiny_config(workdir=str(copy), damsm_steps=8))
+    assert "received 8 steps" in str(raised.value)
+    assert not (copy / "DONE").exists()
+
+
+@pytest.mark.slow
+def test_inception_with_kept_features_in_bfloat16(tiny_config, tmp_path):
+    """What configs/cub_small.flags asks for, but for trained weights."""
+    config = tiny_config(
+        workdir=str(tmp_path),
+        **{"image_encoder": "inception_v3", "image_encoder_size": 75},
+        **{"inception_weights": "none", "damsm_cached_views": 2},
+        **{"precision": "mixed_bfloat16", "damsm_steps": 4, "gan_steps": 2},
+        keep_checkpoints=1,
+    )
+    train(config)
+    features = tmp_path / "damsm" / "features"
+    regions = np.load(features / "regions.npy")
+    assert regions.shape == (48, 9, 768)  # two views of 24 pictures
+    assert regions.dtype == np.float16
+    # No two views are alike, and every one was written.
+    assert len({view.tobytes() for view in regions}) == 48
+    assert np.abs(regions).max(axis=(1, 2)).min() > 0
+    assert len(rows(tmp_path, "gan", "damsm/total")) == 2
+    state = tf.train.get_checkpoint_state(tmp_path / "gan")
+    assert len(state.all_model_checkpoint_paths) == 1
+    before = (features / "pooled.npy").stat().st_mtime_ns
+    (features / "regions.npy").unlink()  # to make room: it is made again
+    shutil.rmtree(tmp_path / "gan")
+    train(dataclasses.replace(config, damsm_steps=5))
+    assert (features / "pooled.npy").stat().st_mtime_ns > before
+    np.testing.assert_array_equal(np.load(features / "regions.npy"), regions)
 
 
 def test_a_changed_vocabulary_is_refused(tiny_workdir, tmp_path):

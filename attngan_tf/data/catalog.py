@@ -91,9 +91,9 @@ def prepare(builder: CaptionedPictures) -> Report:
         for fault in error.faults:
             print(f"fault: {fault}", file=sys.stderr)
         raise
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
         raise UserError(
-            "--prepared_dir must be a folder to write to; received "
+            "--prepared_dir must be a folder with room to write to; received "
             f"{builder.data_dir_root}: {error.strerror or error}"
         ) from None
     return Report.load(builder.data_dir)

@@ -62,10 +62,13 @@ class ScaledPictures:
             )
             arrays = list(scaled.as_numpy_iterator())
             shapes = np.array([a.shape for a in arrays], np.int32)  # [N, 3]
-            self._numbers = tf.constant(
-                np.concatenate([a.ravel() for a in arrays])
-            )
-            self._first = tf.constant(np.cumsum([0, *shapes.prod(axis=1)]))
+            first = np.cumsum([0, *shapes.prod(axis=1)])
+            numbers = np.empty(first[-1], np.float32)
+            for i, place in enumerate(first[:-1]):
+                numbers[place : first[i + 1]] = arrays[i].ravel()
+                arrays[i] = None  # all of them twice would be too much
+            self._numbers = tf.constant(numbers)
+            self._first = tf.constant(first)
             self._shapes = tf.constant(shapes)
 
     def read(self, index: tf.Tensor) -> tf.Tensor:

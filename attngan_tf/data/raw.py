@@ -273,7 +273,9 @@ def keep_captions(
         kept.append(caption)
     if len(kept) < least:
         findings.fault(
-            where, f"must hold {least} captions; found {len(kept) or 'none'}"
+            where,
+            f"must hold {least} captions (--captions_per_image); found "
+            f"{len(kept) or 'none'}",
         )
     return kept
 

@@ -6,9 +6,6 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-# Sides of the region maps follow from the layers; 299 gives 17 x 17 at both.
-REGION_LAYERS = ("mixed6", "mixed7")
-
 
 @contextlib.contextmanager
 def _default_dtype(policy):
@@ -32,7 +29,8 @@ def inception_trunk(
 
     Args:
       size: side of the pictures, at least 75.
-      region_layer: the layer that gives the regions, of REGION_LAYERS.
+      region_layer: the layer that gives the regions, mixed6 or mixed7; at size
+        299 either has 17 x 17.
       weights: "imagenet", a path, or None for random weights.
       dtype: the dtype policy.
       pictures: batches float32 [B, size, size, 3] in [-1, 1] to measure BN's

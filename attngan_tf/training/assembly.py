@@ -40,7 +40,7 @@ def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
       UserError: the workdir has another vocabulary.
     """
     data = read_data(builder)
-    if os.path.exists(os.path.join(config.workdir, "vocab.txt")):
+    if os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
         known = Vocabulary.load(config.workdir)
         if known.words != data.vocabulary.words:
             raise UserError(
@@ -111,6 +111,7 @@ def adopt_encoders(config: Config) -> None:
     checkpoint.find(config.encoders, "damsm", "best")
     vocabulary = os.path.join(config.encoders, VOCABULARY_FILE)
     shutil.copy(vocabulary, config.workdir)
+    shutil.rmtree(target + ".new", ignore_errors=True)  # of a run cut off
     shutil.copytree(
         os.path.join(config.encoders, "damsm", "best"), target + ".new"
     )

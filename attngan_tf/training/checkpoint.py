@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+import attngan_tf
 from attngan_tf.config import CONFIG_FILE, Config, UserError
 from attngan_tf.data.text import Vocabulary
 
@@ -15,12 +16,17 @@ VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 
 def versions() -> dict[str, str]:
     """Versions of what a run's numbers depend on."""
-    names = ("tensorflow", "keras", "attngan_tf")
-    return {name: importlib.metadata.version(name) for name in names}
+    found = {
+        name: importlib.metadata.version(name)
+        for name in ("tensorflow", "keras")
+    }
+    return found | {"attngan_tf": attngan_tf.__version__}
 
 
 def open_workdir(config: Config) -> None:
     """Makes the workdir, or checks that it belongs to this configuration.
+
+    The configuration is not written yet: see `claim_workdir`.
 
     Raises:
       UserError: the workdir was made with another configuration; the fields
@@ -40,7 +46,18 @@ def open_workdir(config: Config) -> None:
                 f"configuration ({'; '.join(differing)}); name another "
                 "workdir, or go on with its own settings"
             )
+
+
+def claim_workdir(config: Config) -> None:
+    """Writes the configuration, once the data and the encoders fit it.
+
+    A run that ended before, by a mistake in a flag, binds the folder to
+    nothing. A run that goes on is not done any more.
+    """
     config.save(config.workdir, versions())
+    done = os.path.join(config.workdir, DONE_FILE)
+    if os.path.exists(done):
+        os.remove(done)
 
 
 class Checkpoints:
@@ -57,6 +74,7 @@ class Checkpoints:
         self.best_score = tf.Variable(
             float("-inf"), dtype=tf.float32, trainable=False
         )
+        self._items = dict(items)
         self._checkpoint = tf.train.Checkpoint(
             step=self.step, best_score=self.best_score, **items
         )
@@ -78,21 +96,48 @@ class Checkpoints:
         return int(self.step.numpy())
 
     def save(self, step: int) -> None:
-        """Writes everything as of `step`."""
+        """Writes everything as of `step`; raises UserError as `offer`."""
+        self._check_finite(step)
         self.step.assign(step)
         self._last.save(checkpoint_number=step)
 
+    def _check_finite(self, step: int) -> None:
+        """A loss may be finite while its gradient is not."""
+        for name, item in self._items.items():
+            for weight in getattr(item, "variables", ()):
+                value = tf.convert_to_tensor(weight)
+                if value.dtype.is_floating and not tf.reduce_all(
+                    tf.math.is_finite(value)
+                ):
+                    raise UserError(
+                        f"weights must be finite to be saved; those of {name} "
+                        f"({weight.path}) are not after step {step}; the last "
+                        "good checkpoint is kept; train in a new --workdir "
+                        "with lower learning rates, or with "
+                        "--precision=float32"
+                    )
+
+    def last_step(self) -> int:
+        """The step of the last checkpoint; 0 without one."""
+        path = self._last.latest_checkpoint
+        return int(path.rsplit("-", 1)[1]) if path else 0
+
     def offer(self, step: int, score: float) -> None:
-        """Keeps this state as the best one if its score is the highest."""
+        """Keeps this state as the best one if its score is the highest.
+
+        Raises:
+          UserError: a number of the state is not finite.
+        """
         if score > self.best_score.numpy():
+            self._check_finite(step)
             self.best_score.assign(score)
             self.step.assign(step)
             self._best.save(checkpoint_number=step)
 
-    def has(self, step: int) -> bool:
-        """Whether the last checkpoint is of this step."""
-        path = self._last.latest_checkpoint
-        return bool(path) and path.endswith(f"-{step}")
+
+def exists(workdir: str, stage: str) -> bool:
+    """Whether a stage has been trained and saved at least once."""
+    return tf.train.latest_checkpoint(os.path.join(workdir, stage)) is not None
 
 
 def find(workdir: str, stage: str, which: str = "last") -> str:

@@ -94,15 +94,17 @@ class DamsmStep:
         gradients = [
             tf.convert_to_tensor(g) for g in tape.gradient(scaled, weights)
         ]
-        # Summed here, for clipping; `apply` sums once more.
         gradients = distribution.all_reduce_sum(gradients)
+        # Gradients of float16 are those of a loss scaled up, norms as well.
+        scale = self.optimizer.scale_loss(1.0)
         count = len(self.text_weights)
         clipped, norm = tf.clip_by_global_norm(
-            gradients[:count], self.text_clip
+            gradients[:count], self.text_clip * scale
         )
         gradients = [*clipped, *gradients[count:]]
+        # Summed already, for clipping; `apply` sums once more.
         self.optimizer.apply([g / R for g in gradients], weights)
-        reported = terms._asdict() | {"text_gradient_norm": norm}
+        reported = terms._asdict() | {"text_gradient_norm": norm / scale}
         return {name: value / R for name, value in reported.items()}
 
     def _trunk_features(self, batch: dict) -> dict[str, tf.Tensor]:

@@ -16,8 +16,8 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     Raises:
       UserError: the devices do not fit the configuration.
     """
-    gpus = tf.config.list_logical_devices("GPU") if _has_gpu() else []
-    if config.precision == "mixed_float16" and not gpus:
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if config.precision == "mixed_float16" and not has_gpu:
         raise UserError(
             "--precision=mixed_float16 needs a GPU; found none; use "
             "mixed_bfloat16 or float32 on a CPU"
@@ -26,6 +26,8 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
         strategy = _multi_worker()
         check_batches(config, strategy.num_replicas_in_sync)
         return strategy
+    # Only now: a cluster must be known before TensorFlow starts its devices.
+    gpus = tf.config.list_logical_devices("GPU") if has_gpu else []
     devices = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
     if config.distribution == "one_device":
         devices = devices[:1]
@@ -35,10 +37,6 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
         strategy = tf.distribute.OneDeviceStrategy(devices[0])
     check_batches(config, strategy.num_replicas_in_sync)
     return strategy
-
-
-def _has_gpu() -> bool:
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _cpus(count: int) -> list[str]:
@@ -139,6 +137,17 @@ def all_reduce_sum(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         return tensors
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+
+
+def apply_gradients(optimizer, gradients: list, weights: list) -> None:
+    """One update by the sum of every replica's gradients.
+
+    Reduced before `apply`, which sums once more: so a loss scale's optimizer
+    sees an overflow of any replica on all of them.
+    """
+    R = replicas()
+    gradients = all_reduce_sum(gradients)
+    optimizer.apply([g / R for g in gradients] if R > 1 else gradients, weights)
 
 
 def replica_id() -> tf.Tensor:

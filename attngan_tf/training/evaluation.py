@@ -72,9 +72,9 @@ class HeldOut:
         ]
         counts = [len(captions) for captions in self.captions]
         self.owners = np.repeat(np.arange(len(rows)), counts)  # of captions
-        every = [c for captions in self.captions for c in captions]
+        self.lines = [c for captions in self.captions for c in captions]
         self.token_ids, self.lengths = vocabulary.encode(
-            tf.constant(every), words_num
+            tf.constant(self.lines), words_num
         )
         if len(set(self.groups)) == 1:  # one class tells as much as none
             self.groups = np.arange(len(rows))
@@ -254,11 +254,11 @@ class GeneratedScores:
           progress: wraps the iteration over batches, such as tqdm does.
         """
         rows = self.held_out.caption_rows(count)
-        every = [c for captions in self.held_out.captions for c in captions]
+        lines = self.held_out.lines
         features, kept = [], []
         for first in progress(range(0, count, BATCH)):
             seeds = range(first, min(first + BATCH, count))
-            captions = [every[rows[seed]] for seed in seeds]
+            captions = [lines[rows[seed]] for seed in seeds]
             name = sampler.last_images
             images = sampler.outputs(captions, seeds, [name])[name]
             features.append(batched(self._features, images))

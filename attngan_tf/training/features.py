@@ -12,6 +12,7 @@ from attngan_tf.data.views import Records
 from attngan_tf.models.image_encoder import ImageEncoder
 
 BATCH = 32
+NAMES = ("regions", "pooled")
 
 
 class FeatureCache:
@@ -50,6 +51,9 @@ class FeatureCache:
         """What the arrays take on disk."""
         return sum(array.nbytes for array in self._arrays.values())
 
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, f"{name}.npy")
+
     def _open(self) -> dict[str, np.ndarray]:
         os.makedirs(self.folder, exist_ok=True)
         rows = len(self.records) * self.views
@@ -58,7 +62,9 @@ class FeatureCache:
         if os.path.exists(state_file):
             with open(state_file, encoding="utf-8") as file:
                 found = json.load(file)
-            if found["identity"] == self._identity:
+            if found["identity"] == self._identity and all(
+                os.path.exists(self._path(name)) for name in NAMES
+            ):
                 state = found
         mode = "r+" if state["rows_done"] else "w+"
         outputs = self.image_encoder.trunk.output
@@ -66,7 +72,7 @@ class FeatureCache:
         shapes = {"regions": (h * w, C), "pooled": outputs["pooled"].shape[1:]}
         arrays = {
             name: np.lib.format.open_memmap(
-                os.path.join(self.folder, f"{name}.npy"),
+                self._path(name),
                 mode=mode,
                 dtype=np.float16,
                 shape=(rows, *shape),
@@ -115,12 +121,12 @@ class FeatureCache:
 
         def read(index, view):
             rows = index * self.views + view
-            return tuple(self._arrays[k][rows] for k in ("regions", "pooled"))
+            return tuple(self._arrays[k][rows] for k in NAMES)
 
         def add(batch):
             rows = [batch.pop("index"), batch.pop("view")]
             found = tf.numpy_function(read, rows, [tf.float16, tf.float16])
-            for name, value in zip(("regions", "pooled"), found, strict=True):
+            for name, value in zip(NAMES, found, strict=True):
                 shape = (batch["lengths"].shape[0], *self._shape(name))
                 value = tf.ensure_shape(value, shape)
                 batch[name] = tf.cast(value, tf.float32)

@@ -99,7 +99,9 @@ class GanStep:
             loss, g_terms = self._generator_loss(fakes, text, batch)
             scaled = self.generator_optimizer.scale_loss(loss / R)
         weights = self.generator.trainable_variables
-        self.generator_optimizer.apply(tape.gradient(scaled, weights), weights)
+        distribution.apply_gradients(
+            self.generator_optimizer, tape.gradient(scaled, weights), weights
+        )
         terms |= g_terms
         return {name: value / R for name, value in terms.items()}
 
@@ -121,7 +123,9 @@ class GanStep:
             )
             scaled = optimizer.scale_loss(terms.total / distribution.replicas())
         weights = network.trainable_variables
-        optimizer.apply(tape.gradient(scaled, weights), weights)
+        distribution.apply_gradients(
+            optimizer, tape.gradient(scaled, weights), weights
+        )
         return _named(f"discriminator_{size}", terms)
 
     def _mismatched(self, network, code, sentence):

@@ -163,9 +163,10 @@ class Loop:
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 60,
         )
+        batches = self.batches(first)  # may take minutes: not in `with`
         self._since = time.perf_counter()
         with bar, Interruption() as interruption:
-            for step, batch in enumerate(self.batches(first), first + 1):
+            for step, batch in enumerate(batches, first + 1):
                 self._pending.append((step, self.train_step(batch)))
                 if step == 1:
                     self.log.graph(self.train_step, batch)
@@ -221,6 +222,6 @@ def _check_finite(step: int, terms: Mapping[str, float]) -> None:
         if not math.isfinite(value):
             raise NonFiniteLossError(
                 f"losses must be finite; {name} was {value} at step {step}; "
-                "the last good checkpoint is kept: lower the learning rates, "
-                "or go on from it with --precision=float32"
+                "the last good checkpoint is kept; train in a new --workdir "
+                "with lower learning rates, or with --precision=float32"
             )

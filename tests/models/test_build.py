@@ -145,11 +145,17 @@ def test_precision_reaches_all_but_the_text_encoder(kind):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("kind", ["text", "generator", "discriminators"])
+@pytest.mark.parametrize(
+    "kind",
+    ["text", "generator", "discriminators", "small_cnn", "inception_v3"],
+)
 def test_checkpoints_find_every_weight_before_the_first_call(tmp_path, kind):
     def networks():
         if kind == "text":
             return {"text": build.text_encoder(config(), 11)}
+        if kind in ("small_cnn", "inception_v3"):
+            chosen = config(image_encoder=kind, image_encoder_size=75)
+            return {kind: build.image_encoder(chosen, None)}
         if kind == "generator":
             return {"generator": build.generator(config())}
         found = build.discriminators(config())

@@ -1,0 +1,47 @@
+"""What is saved, and what must not be."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.config import UserError
+from attngan_tf.training.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def network():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    network.layers[0].set_weights([np.ones((2, 3)), np.zeros(3)])
+    return network
+
+
+def test_a_state_that_is_not_finite_is_not_saved(network, tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), {"network": network}, 3)
+    checkpoints.save(7)
+    checkpoints.offer(7, 0.5)
+    network.layers[0].bias.assign([0.0, np.inf, 0.0])
+    for write in (
+        lambda: checkpoints.save(8),
+        lambda: checkpoints.offer(8, 0.6),
+    ):
+        with pytest.raises(UserError, match=r"network .*bias.* step 8"):
+            write()
+    assert checkpoints.last_step() == 7
+    checkpoints.offer(8, 0.4)  # no better: nothing is written
+    kernel, bias = network.layers[0].get_weights()
+    assert Checkpoints(str(tmp_path), {"network": network}, 3).restore() == 7
+    np.testing.assert_array_equal(network.layers[0].get_weights()[1], [0] * 3)
+    np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
+    assert not np.isfinite(bias).all()
+    best = tf.train.latest_checkpoint(str(tmp_path / "best"))
+    assert best.endswith("-7")
+
+
+def test_only_the_last_ones_are_kept(network, tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), {"network": network}, 2)
+    assert checkpoints.last_step() == 0
+    for step in (1, 2, 3):
+        checkpoints.save(step)
+    kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
+    assert kept == {"ckpt-2.index", "ckpt-3.index"}
