@@ -1,30 +1,37 @@
 """The package: pip install -e . (add [test] to run the tests)."""
 
+import pathlib
+import re
+
 import setuptools
+
+source = pathlib.Path(__file__).with_name("attngan_tf") / "__init__.py"
+version = re.search(r'__version__ = "(.+)"', source.read_text()).group(1)
 
 setuptools.setup(
     name="attngan_tf",
-    version="0.1.0",
+    version=version,
     description="AttnGAN in TensorFlow: text to pictures, trained and served",
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=setuptools.find_packages(include=["attngan_tf*", "export*"]),
-    # Tested with the lowest and the highest of each range.
+    # Tested with what was newest in November 2026; the upper bounds are the
+    # next releases that may break something.
     install_requires=[
-        "absl-py>=2.1",
+        "absl-py>=2.1,<3",
         # tensorflow-datasets imports it through etils without asking for it.
-        "importlib_resources>=6",
+        "importlib_resources>=6,<8",
         "keras>=3.13,<3.16",
         "numpy>=2.0,<3",
-        "pillow>=11",
-        "tensorboard>=2.20",
+        "pillow>=11,<14",
+        "tensorboard>=2.20,<2.22",
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets>=4.9.9,<4.10",
         "tensorflow-serving-api>=2.19,<2.22",
-        "tqdm>=4.66",
+        "tqdm>=4.66,<5",
     ],
     extras_require={
         "test": ["hypothesis>=6.100", "pytest>=8.3", "ruff==0.17.5"],
-        "convert": ["torch>=2.6"],
+        "convert": ["torch>=2.6,<3"],
     },
 )
