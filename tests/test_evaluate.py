@@ -16,7 +16,7 @@ from attngan_tf import evaluate
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog, demo
 from attngan_tf.data.demo_drawing import draw_bird
-from attngan_tf.data.pipeline import centre_views
+from attngan_tf.data.views import centre_views
 from attngan_tf.evaluate import Evaluation, choose_metrics
 from attngan_tf.model import load
 from attngan_tf.sampling import to_uint8

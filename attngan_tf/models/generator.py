@@ -136,10 +136,14 @@ class Generator(keras.Model):
             condition_size, dtype=dtype
         )
         self.first = FirstStage(base_size, gf, dtype=dtype)
-        self.contexts = [self._context() for _ in range(1, num_stages)]
+        self._make_stages()
+
+    def _make_stages(self) -> None:
+        """Contexts and stages after the first, and the heads."""
+        later, dtype = range(1, self.num_stages), self.dtype_policy
+        self.contexts = [self._context() for _ in later]
         self.stages = [
-            NextStage(gf, residual_blocks, dtype=dtype)
-            for _ in range(1, num_stages)
+            NextStage(self.gf, self.residual_blocks, dtype=dtype) for _ in later
         ]
         self.heads = {
             f"images_{size}": blocks.conv(

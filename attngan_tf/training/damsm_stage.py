@@ -43,25 +43,9 @@ class DamsmStage:
             self.image_encoder = _image_encoder(config, data, fresh)
             self.training_data = self._training_data()
             self.optimizer = assembly.adam(config, self._learning_rate())
-            step = DamsmStep(
-                text_encoder=self.text_encoder,
-                image_encoder=self.image_encoder,
-                optimizer=self.optimizer,
-                text_clip=config.text_encoder_clip,
-                loss=assembly.damsm_options(config),
-                same_class_mask=config.damsm_same_class_mask,
-            )
+            step = self._step()
             self.checkpoints = Checkpoints(
-                self.folder,
-                {
-                    "text_encoder": self.text_encoder,
-                    "image_encoder": self.image_encoder,
-                    "optimizer": self.optimizer,
-                    checkpoint.VOCABULARY_SIZE: tf.Variable(
-                        len(data.vocabulary), trainable=False
-                    ),
-                },
-                config.keep_checkpoints,
+                self.folder, self._checkpoint_items(), config.keep_checkpoints
             )
         self.held_out = assembly.held_out(config, data)
         self._pooled: np.ndarray | None = None
@@ -79,6 +63,26 @@ class DamsmStage:
             rates=self._rates,
             jit_compile=config.jit_compile,
         )
+
+    def _step(self) -> DamsmStep:
+        config = self.config
+        return DamsmStep(
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            optimizer=self.optimizer,
+            text_clip=config.text_encoder_clip,
+            loss=assembly.damsm_options(config),
+            same_class_mask=config.damsm_same_class_mask,
+        )
+
+    def _checkpoint_items(self) -> dict:
+        size = tf.Variable(len(self.data.vocabulary), trainable=False)
+        return {
+            "text_encoder": self.text_encoder,
+            "image_encoder": self.image_encoder,
+            "optimizer": self.optimizer,
+            checkpoint.VOCABULARY_SIZE: size,
+        }
 
     @property
     def total_steps(self) -> int:

@@ -90,13 +90,7 @@ class GanStage:
                 self._checkpoint_items(),
                 config.keep_checkpoints,
             )
-        self.sampler = Sampler(
-            vocabulary=data.vocabulary,
-            text_encoder=self.text_encoder,
-            generator=self.step.average,
-            words_num=config.words_num_test,
-            condition_noise=config.condition_noise,
-        )
+        self.sampler = self._sampler()
         self.held_out = assembly.held_out(config, data)
         self.scores = GeneratedScores(
             held_out=self.held_out,
@@ -120,6 +114,17 @@ class GanStage:
             ],
             rates=self._rates,
             jit_compile=config.jit_compile,
+        )
+
+    def _sampler(self) -> Sampler:
+        """Draws with the average weights."""
+        config = self.config
+        return Sampler(
+            vocabulary=self.data.vocabulary,
+            text_encoder=self.text_encoder,
+            generator=self.step.average,
+            words_num=config.words_num_test,
+            condition_noise=config.condition_noise,
         )
 
     @property
