@@ -211,7 +211,10 @@ def test_tfds_records_have_faults_once(tfds_folder, tmp_path):
     ]
     assert sorted(error.value.faults) == sorted(
         [
-            *(f"{place}: must hold 6 captions; found 5" for place in places),
+            *(
+                f"{place}: must hold 6 captions (--captions_per_image); found 5"
+                for place in places
+            ),
             f"{places[-1]}: a picture must stand once",
         ]
     )
@@ -251,11 +254,11 @@ def test_every_fault_is_found_in_one_run(coco_folder, tmp_path):
             "77",
             f"train2014/{file_name('train2014', 9)}: must hold 5 captions; "
             "found 4",
-            f"val2014/{file_name('val2014', 42)}: must hold 5 captions; found "
+            f"val2014/{file_name('val2014', 42)}: must hold 5 captions (--captions_per_image); found "
             "none",
-            f"val2014/{file_name('val2014', 73)}: must hold 5 captions; found "
+            f"val2014/{file_name('val2014', 73)}: must hold 5 captions (--captions_per_image); found "
             "none",
-            f"val2014/{file_name('val2014', 74)}: must hold 5 captions; found "
+            f"val2014/{file_name('val2014', 74)}: must hold 5 captions (--captions_per_image); found "
             "none",
             f"train2014/{file_name('train2014', 25)}: cannot be read: No such "
             "file or directory",

@@ -153,12 +153,12 @@ def damage_everything(folder):
         "images/n2.jpg: empty file (zero bytes)",
         "images/n3.jpg: not a picture of a known format",
         "text/n4.txt: must be a text file: No such file",
-        "text/n5.txt: must hold 3 captions; found none",
-        "text/n6.txt: must hold 3 captions; found 2",
+        "text/n5.txt: must hold 3 captions (--captions_per_image); found none",
+        "text/n6.txt: must hold 3 captions (--captions_per_image); found 2",
         "text/n7.txt line 2: must be UTF-8; found byte 0xe9",
         "e0: a name must have one picture; found images/e0.jpg and images/e0.p",
         "images/e1.*: a .jpg, .jpeg, .png or .webp must be there",
-        "text/e2.txt: must hold 3 captions; found none",
+        "text/e2.txt: must hold 3 captions (--captions_per_image); found none",
         "images/c.Owl/o2.jpg.*: a .jpg, .jpeg, .png or .webp must be there; "
         "write names without ending",
         "text/c.Owl/o2.jpg.txt: must be a text file: No such file",
@@ -182,7 +182,7 @@ def test_number_of_captions_is_the_users_choice(raw_folder, tmp_path):
     raw_folder.write("text/c.Owl/o2.txt", "one\n")
     prepared = tmp_path / "prepared"
     assert faults_of(raw_folder, prepared, captions=2) == [
-        "text/c.Owl/o2.txt: must hold 2 captions; found 1"
+        "text/c.Owl/o2.txt: must hold 2 captions (--captions_per_image); found 1"
     ]
     builder, _ = prepare(raw_folder, prepared, captions=1)
     test = records(builder, "test")
