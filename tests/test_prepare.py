@@ -60,7 +60,8 @@ def test_faults_end_in_one_line(data):
     assert result.stdout == ""
     *lines, last = result.stderr.splitlines()
     assert [line for line in lines if line.startswith("fault: ")] == [
-        "fault: text/test1.txt: must hold 2 captions (--captions_per_image); found 1",
+        "fault: text/test1.txt: must hold 2 captions "
+        "(--captions_per_image); found 1",
         "fault: images/train1.jpg: empty file (zero bytes)",
     ]
     assert last.startswith(

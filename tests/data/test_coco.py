@@ -252,14 +252,14 @@ def test_every_fault_is_found_in_one_run(coco_folder, tmp_path):
             f"{path}: image 9 must stand once",
             f"{path} annotation 1: must be of a listed image; found image_id "
             "77",
-            f"train2014/{file_name('train2014', 9)}: must hold 5 captions; "
-            "found 4",
-            f"val2014/{file_name('val2014', 42)}: must hold 5 captions (--captions_per_image); found "
-            "none",
-            f"val2014/{file_name('val2014', 73)}: must hold 5 captions (--captions_per_image); found "
-            "none",
-            f"val2014/{file_name('val2014', 74)}: must hold 5 captions (--captions_per_image); found "
-            "none",
+            f"train2014/{file_name('train2014', 9)}: must hold 5 captions "
+            "(--captions_per_image); found 4",
+            f"val2014/{file_name('val2014', 42)}: must hold 5 captions "
+            "(--captions_per_image); found none",
+            f"val2014/{file_name('val2014', 73)}: must hold 5 captions "
+            "(--captions_per_image); found none",
+            f"val2014/{file_name('val2014', 74)}: must hold 5 captions "
+            "(--captions_per_image); found none",
             f"train2014/{file_name('train2014', 25)}: cannot be read: No such "
             "file or directory",
             f"val2014/{file_name('val2014', 42)}: empty file (zero bytes)",

@@ -261,7 +261,8 @@ def test_every_fault_is_found_in_one_run(cub_folder, tmp_path):
         "bounding_boxes.txt: must hold a box for 010.Other/bird",
         "train/filenames.pickle: must name pictures of images.txt; found 003",
         f"{names[0]}: a picture must be in one split; this one is in train/f",
-        f"text/{names[1]}.txt: must hold 10 captions (--captions_per_image); found 2",
+        f"text/{names[1]}.txt: must hold 10 captions "
+        "(--captions_per_image); found 2",
         f"text/{names[2]}.txt: must be a text file: No such file",
         f"images/{names[0]}.jpg: its bounding box must lie in the 50 x 40",
         f"images/{names[1]}.jpg: its bounding box must lie in the 40 x 50",

@@ -182,7 +182,8 @@ def test_number_of_captions_is_the_users_choice(raw_folder, tmp_path):
     raw_folder.write("text/c.Owl/o2.txt", "one\n")
     prepared = tmp_path / "prepared"
     assert faults_of(raw_folder, prepared, captions=2) == [
-        "text/c.Owl/o2.txt: must hold 2 captions (--captions_per_image); found 1"
+        "text/c.Owl/o2.txt: must hold 2 captions "
+        "(--captions_per_image); found 1"
     ]
     builder, _ = prepare(raw_folder, prepared, captions=1)
     test = records(builder, "test")
