@@ -29,6 +29,10 @@ def small_trunk(size: int, dtype) -> keras.Model:
     )
 
 
+def _uniform() -> keras.initializers.Initializer:
+    return keras.initializers.RandomUniform(-0.1, 0.1)
+
+
 class ImageEncoder(keras.Model):
     """Pictures -> features of regions and of the whole, in the words' space.
 
@@ -45,17 +49,17 @@ class ImageEncoder(keras.Model):
         self.trunk = trunk
         self.size = size
         self.feature_size = feature_size
-        # Eq. 6; the released code starts both from U(-0.1, 0.1). float32:
+        # Eq. 6; the released code starts both from U(-0.1, 0.1), each with an
+        # initializer of its own: one gives the same numbers twice. float32:
         # these features go into the DAMSM's softmaxes.
-        uniform = keras.initializers.RandomUniform(-0.1, 0.1)
         self.region_projection = keras.layers.Dense(
             feature_size,
             use_bias=False,
-            kernel_initializer=uniform,
+            kernel_initializer=_uniform(),
             dtype="float32",
         )
         self.image_projection = keras.layers.Dense(
-            feature_size, kernel_initializer=uniform, dtype="float32"
+            feature_size, kernel_initializer=_uniform(), dtype="float32"
         )
 
     def build(self, input_shape=None):

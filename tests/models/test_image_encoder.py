@@ -71,6 +71,12 @@ def test_heads_start_uniform():
         kernel = head.kernel.numpy()
         assert np.abs(kernel).max() <= 0.1
         assert kernel.std() == pytest.approx(0.2 / 12**0.5, rel=0.03)
+    # Each from its own draw: not one kernel twice.
+    correlation = np.corrcoef(
+        network.region_projection.kernel.numpy().ravel(),
+        network.image_projection.kernel.numpy().ravel(),
+    )
+    assert abs(correlation[0, 1]) < 0.1
 
 
 def test_only_the_heads_of_inception_are_trained(inception):
