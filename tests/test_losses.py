@@ -543,6 +543,40 @@ def test_kl_loss_is_the_mean_divergence():
     assert losses.kl_loss(tf.zeros([2, 3]), tf.zeros([2, 3])) == 0
 
 
+def test_kl_loss_gradients():
+    rng = np.random.default_rng(3)
+    mu, logvar = rng.normal(size=(2, 2, 3))
+
+    def kl(m, v):
+        return np.mean((np.exp(v) + m**2 - v - 1) / 2)
+
+    t = constants(mu, logvar)
+    with tf.GradientTape() as tape:
+        tape.watch(t)
+        value = losses.kl_loss(*t)
+    by_mu, by_logvar = tape.gradient(value, t)
+    expected = numeric_gradient(lambda m: kl(m, logvar), mu)
+    np.testing.assert_allclose(by_mu, expected, rtol=1e-4, atol=1e-6)
+    expected = numeric_gradient(lambda v: kl(mu, v), logvar)
+    np.testing.assert_allclose(by_logvar, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "factor"), [("paper", 0.5), ("released", 1)])
+def test_generator_loss_gradients(scale, factor):
+    u, c = np.array([0.3, -1.2, 2.0]), np.array([-0.4, 0.1, 1.5])
+
+    def loss(logits):
+        return factor * np.mean(np.log1p(np.exp(-logits)))
+
+    t = constants(u, c)
+    with tf.GradientTape() as tape:
+        tape.watch(t)
+        total = losses.generator_loss(*t, scale=scale).total
+    for got, logits in zip(tape.gradient(total, t), (u, c), strict=True):
+        expected = numeric_gradient(loss, logits)
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_unknown_forms_are_refused():
     case = batch([1, 2])
     with pytest.raises(ValueError, match=r"`form`.*Received: 'papr'"):

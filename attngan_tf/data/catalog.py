@@ -47,6 +47,12 @@ def open_builder(
         or os.path.join("~", "tensorflow_datasets")
     )
     if dataset == "demo":
+        if captions_per_image:
+            raise UserError(
+                "--captions_per_image is for data in files; received "
+                f"{captions_per_image} for --dataset=demo, whose captions are "
+                "made; leave it out"
+            )
         return Demo(data_dir=prepared_dir)
     builder_class = _READ[dataset]
     source = os.path.abspath(os.path.expanduser(data_dir))

@@ -8,6 +8,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from attngan_tf.config import UserError
@@ -15,6 +16,7 @@ from attngan_tf.data.raw import (
     Entry,
     Findings,
     RawPictures,
+    check_splits,
     keep_captions,
     listing,
 )
@@ -82,6 +84,13 @@ class Coco(RawPictures):
                     class_id=next(ids),
                 )
                 found[split].append(entry)
+        names = {split: [e.name for e in found[split]] for split in found}
+        lists = {split: _annotations(year) for split, year in _YEARS.items()}
+        check_splits(names, lists, findings)
+        listed = {entry.where for part in found.values() for entry in part}
+        for path in sorted(set(self.files(source)) - listed):
+            if not path.startswith("annotations"):
+                findings.note("pictures in no list", path)
         return found
 
 
@@ -118,6 +127,8 @@ def _read_annotations(
                     f"{annotation['image_id']}",
                 )
             captions[annotation["image_id"]].append((place, caption))
+    except OSError as error:
+        findings.fault(where, f"must be a file to read; {error.strerror}")
     except UnicodeDecodeError as error:
         findings.fault(where, f"must be UTF-8; {error}")
     except ValueError as error:
@@ -138,9 +149,16 @@ def _find_prepared(source: str) -> str | None:
             glob.escape(source), version, "dataset_info.json"
         )
         for path in sorted(glob.glob(pattern), reverse=True):
-            with open(path, encoding="utf-8") as file:
-                if json.load(file).get("name") == "coco_captions":
-                    return os.path.dirname(path)
+            try:
+                with open(path, encoding="utf-8") as file:
+                    name = json.load(file)["name"]
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise UserError(
+                    f"{path} must be a description that TFDS wrote; it cannot "
+                    f"be read ({error}); prepare coco_captions again"
+                ) from None
+            if name == "coco_captions":
+                return os.path.dirname(path)
     return None
 
 
@@ -157,12 +175,20 @@ class _PreparedEntries:
     def __iter__(self) -> Iterator[Entry]:
         ids = itertools.count(self._first_id)
         for split in self._splits:
-            records = self._builder.as_dataset(
-                split=split,
-                decoders={"image": tfds.decode.SkipDecoding()},
-            )
-            for record in records.as_numpy_iterator():
-                yield self._entry(split, record, next(ids))
+            try:
+                records = self._builder.as_dataset(
+                    split=split,
+                    decoders={"image": tfds.decode.SkipDecoding()},
+                )
+                for record in records.as_numpy_iterator():
+                    yield self._entry(split, record, next(ids))
+            except (tf.errors.OpError, NotImplementedError) as error:
+                # NotImplementedError: a format without a tf.data reader.
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                self._findings.fault(
+                    f"coco_captions {split}",
+                    f"must be whole TFRecords; {reason}",
+                )
         self._findings = Findings(Report())  # say everything only once
 
     def _entry(self, split: str, record: dict, class_id: int) -> Entry:

@@ -13,6 +13,7 @@ from attngan_tf.data.raw import (
     listing,
     read_captions,
 )
+from attngan_tf.data.records import WHOLE_PICTURE
 
 
 class Cub(RawPictures):
@@ -67,16 +68,20 @@ class Cub(RawPictures):
         outside = max(-x, -y, x + w - width, y + h - height)
         # Published boxes end up to a pixel behind the edge: 5 + 496 > 500.
         tolerance = max(2, 0.01 * max(width, height))
-        if not (w >= 1 and h >= 1 and outside <= tolerance):
+        crop = crop_around(entry.box, width, height)
+        inside = min(
+            min(x + w, width) - max(x, 0), min(y + h, height) - max(y, 0)
+        )
+        if not (inside >= 1 and outside <= tolerance and min(crop[2:]) >= 1):
             findings.fault(
                 entry.where,
                 f"its bounding box must lie in the {width} x {height} "
                 f"picture; found x {x:g}, y {y:g}, width {w:g}, height {h:g}",
             )
-            return 0, 0, 0, 0
+            return WHOLE_PICTURE
         if outside > 0:
             findings.note("bounding boxes cut at the edge", entry.name)
-        return crop_around(entry.box, width, height)
+        return crop
 
     @property
     def _unpacked(self) -> str:

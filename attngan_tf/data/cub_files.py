@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from attngan_tf.config import UserError
 from attngan_tf.data import pickles
-from attngan_tf.data.folder import check_splits
-from attngan_tf.data.raw import Box, Findings, read_lines
+from attngan_tf.data.raw import Box, Findings, check_splits, read_lines
 
 _FOLDER = "CUB_200_2011"
 _ARCHIVES = (f"{_FOLDER}.tgz", f"{_FOLDER}.tar.gz")
@@ -97,24 +96,25 @@ def _find_each(find, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_found(home: str, birds, text, split) -> None:
-    rule = "--data_dir of --dataset=cub must hold"
+    missing = []
     if birds is None:
-        raise UserError(
-            f"{rule} {_FOLDER}/ or {_ARCHIVES[0]} as downloaded; {home} has "
-            "neither"
-        )
+        missing.append(f"{_FOLDER}/ or {_ARCHIVES[0]} as downloaded")
     if text is None:
-        raise UserError(
-            f"{rule} the captions of Reed et al. (2016), "
-            "text/<class>/<picture>.txt or the same in text_c10/, beside or "
-            f"in {_FOLDER}/; {home} has neither"
+        missing.append(
+            "the captions of Reed et al. (2016), text/<class>/<picture>.txt or "
+            f"the same in text_c10/, beside or in {_FOLDER}/"
         )
     if not split:
-        raise UserError(
-            f"{rule} the split into 150 and 50 classes: "
+        missing.append(
+            "the split into 150 and 50 classes: "
             f"{_PICKLES['train']} and {_PICKLES['test']} as released with "
             f"AttnGAN, or {_CLASS_LISTS['train']} and {_CLASS_LISTS['test']} "
-            f"as released by Reed et al. (2016); {home} has neither pair"
+            "as released by Reed et al. (2016)"
+        )
+    if missing:
+        raise UserError(
+            f"--data_dir of --dataset=cub must hold {'; and '.join(missing)}; "
+            f"found none in {home}"
         )
 
 
@@ -168,7 +168,7 @@ def read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
             finite = False
         if not finite:
             findings.fault(place, f"must be numbers; found {' '.join(box)}")
-            boxes[name] = (0.0, 0.0, 1.0, 1.0)  # to look for further faults
+            boxes[name] = (0.0, 0.0, 2.0, 2.0)  # to look for further faults
     for name in sorted(listed - set(boxes)):
         findings.fault("bounding_boxes.txt", f"must hold a box for {name}")
     return boxes

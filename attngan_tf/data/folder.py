@@ -9,6 +9,7 @@ from attngan_tf.data.raw import (
     Entry,
     Findings,
     RawPictures,
+    check_splits,
     listing,
     read_captions,
     read_lines,
@@ -66,6 +67,7 @@ class Folder(RawPictures):
                     read = pathlib.Path(source, path).read_bytes
                     entry = Entry(name, path, read, captions, class_ids[name])
                     found[split].append(entry)
+        _note_fewer_captions(found, findings)
         return found
 
     def _captions_of(self, name: str, findings: Findings) -> list[str]:
@@ -76,6 +78,18 @@ class Folder(RawPictures):
             self.builder_config.captions_per_image,
             findings,
         )
+
+
+def _note_fewer_captions(
+    entries: dict[str, list[Entry]], findings: Findings
+) -> None:
+    """How many there should be is not known here, but a difference is told."""
+    every = [entry for listed in entries.values() for entry in listed]
+    counts = collections.Counter(len(entry.captions) for entry in every)
+    usual = max(counts, key=counts.get, default=0)
+    for entry in every:
+        if 0 < len(entry.captions) < usual:
+            findings.note(f"fewer than the usual {usual} captions", entry.name)
 
 
 def read_names(source: str, file: str, findings: Findings) -> list[str]:
@@ -93,18 +107,6 @@ def read_names(source: str, file: str, findings: Findings) -> list[str]:
     if not first and len(findings.faults) == faults:
         findings.fault(file, "must name pictures, one a line; found none")
     return list(first)
-
-
-def check_splits(
-    names: dict[str, list[str]], files: dict[str, str], findings: Findings
-) -> None:
-    """A name in both splits is a fault."""
-    for name in sorted(set(names["train"]) & set(names["test"])):
-        findings.fault(
-            name,
-            "a picture must be in one split; this one is in "
-            f"{files['train']} and in {files['test']}",
-        )
 
 
 def _pictures(files: dict) -> dict[str, list[str]]:

@@ -21,10 +21,13 @@ def load(path: str) -> object:
 
     Raises:
       PickleError: it asks for anything else, such as running a function, or
-        is not a whole pickle.
+        is not a whole pickle, or no file to read.
     """
-    with open(path, "rb") as file:
-        data = file.read()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise PickleError(f"must be a file to read: {error.strerror}") from None
     try:
         return _load(data)
     except PickleError:

@@ -46,7 +46,7 @@ def inspect(data: bytes) -> Picture:
         kind = "JPEG" if image.format == "MPO" else image.format
         conversion = _conversion(image, kind, data)
         width, height = image.size
-        if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
+        if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         if kind == "PNG" or not conversion:
             _decode_as_training_does(kind, data)
@@ -56,7 +56,8 @@ def inspect(data: bytes) -> Picture:
 def to_png(data: bytes) -> bytes:
     """The first frame, upright, as 8-bit RGB PNG; transparency on white."""
     with _open(data) as image:
-        upright = ImageOps.exif_transpose(image)
+        turned = _orientation(image) != 1
+        upright = ImageOps.exif_transpose(image) if turned else image
         png = io.BytesIO()
         _to_rgb(upright).save(png, "PNG")
     return png.getvalue()
@@ -88,6 +89,17 @@ def _decode_as_training_does(kind: str, data: bytes) -> None:
         raise PictureError("truncated or damaged") from None
 
 
+def _orientation(image: Image.Image) -> int:
+    """1 (upright) to 8; 1 where the EXIF block cannot be read, as viewers do.
+
+    The picture itself is whole then: its pixels were decoded.
+    """
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow's errors have no common base
+        return 1
+
+
 def _conversion(image: Image.Image, kind: str, data: bytes) -> str:
     if kind != "JPEG" and getattr(image, "is_animated", False):
         return "animated (first frame)"
@@ -99,7 +111,7 @@ def _conversion(image: Image.Image, kind: str, data: bytes) -> str:
         return _MODES.get(image.mode, image.mode)
     if image.has_transparency_data:
         return "alpha"
-    if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
+    if _orientation(image) in range(2, 9):
         return "turned (EXIF orientation)"
     return ""
 

@@ -19,6 +19,7 @@ from attngan_tf.data.records import (
     CaptionedPictures,
     Example,
     Report,
+    printable,
 )
 
 _WORD = re.compile(r"[a-z0-9_]")  # what a word of the tokenizer is made of
@@ -55,7 +56,7 @@ class Findings:
 
     def fault(self, where: str, what: str) -> None:
         """Adds a fault: where it is, and what is wrong, in one line."""
-        line = " ".join(f"{where}: {what}".split())
+        line = " ".join(printable(f"{where}: {what}").split())
         if line not in self._known:  # a picture may be listed twice
             self._known.add(line)
             self.faults.append(line)
@@ -166,7 +167,13 @@ class RawPictures(CaptionedPictures, skip_registration=True):
     ) -> Iterator[Example]:
         def make(entry: Entry) -> Example:
             conversion, crop = checked[entry.name]
-            data = entry.read()
+            try:
+                data = entry.read()
+            except OSError as error:  # it could be read a moment ago
+                raise UserError(
+                    f"{entry.where} must stay where it is while data is "
+                    f"prepared; {error.strerror}; run again"
+                ) from None
             if conversion:
                 data = pictures.to_png(data)
             return Example(
@@ -198,6 +205,20 @@ def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
                 yield item, future.result()
         for item, future in ahead:
             yield item, future.result()
+
+
+def check_splits(
+    names: Mapping[str, Iterable[str]],
+    files: Mapping[str, str],
+    findings: Findings,
+) -> None:
+    """A name in both splits is a fault."""
+    for name in sorted(set(names["train"]) & set(names["test"])):
+        findings.fault(
+            name,
+            "a picture must be in one split; this one is in "
+            f"{files['train']} and in {files['test']}",
+        )
 
 
 def read_lines(
@@ -268,6 +289,15 @@ def keep_captions(
         if not _WORD.search(caption.lower()):
             findings.note("captions without a word left out", place)
             continue
+        try:
+            caption.encode("utf-8")
+        except UnicodeEncodeError as error:
+            findings.fault(
+                place,
+                "must be text in UTF-8; found half a surrogate pair, "
+                f"U+{ord(caption[error.start]):04X}",
+            )
+            continue
         if "\ufffd" in caption:
             findings.note("captions with U+FFFD (damaged before)", place)
         kept.append(caption)
@@ -298,18 +328,28 @@ def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
         if real in seen:  # a link to a folder above it
             continue
         seen.add(real)
-        with os.scandir(full) as folder:
-            for item in folder:
-                name = os.path.join(path, item.name)
-                try:
-                    if item.is_dir():
-                        queue.append(name)
-                    else:
-                        status = item.stat()
-                        found[name] = (status.st_size, status.st_mtime_ns)
-                except OSError:  # a link to nothing
-                    continue
+        for item in _items(full):
+            name = os.path.join(path, item.name)
+            try:
+                if item.is_dir():
+                    queue.append(name)
+                else:
+                    status = item.stat()
+                    found[name] = (status.st_size, status.st_mtime_ns)
+            except OSError:  # a link to nothing
+                continue
     return found
+
+
+def _items(folder: str) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as items:
+            return list(items)
+    except OSError as error:
+        raise UserError(
+            f"folders of raw data must be readable; {folder} is not: "
+            f"{error.strerror}"
+        ) from None
 
 
 def config_name(

@@ -36,6 +36,11 @@ def features() -> tfds.features.FeaturesDict:
     )
 
 
+def printable(text: str) -> str:
+    """The text with what cannot be UTF-8, as of old file names, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Example(NamedTuple):
     """A record before it is written; see `features`."""
 
@@ -62,7 +67,7 @@ class Report:
 
     def note(self, kind: str, where: str) -> None:
         """Remembers a remark, such as a converted picture."""
-        self.notes.setdefault(kind, []).append(where)
+        self.notes.setdefault(kind, []).append(printable(where))
 
     def lines(self, most: int = 3) -> list[str]:
         """The report as text; names at most so many places for a remark."""

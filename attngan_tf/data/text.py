@@ -88,6 +88,11 @@ class Vocabulary:
                 f"a vocabulary must be at {path}; found none; copy it from "
                 "where the model was trained"
             ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path} must be a text file in UTF-8; {error}; copy it from "
+                "where the model was trained"
+            ) from None
         if not words or words[0] != END:
             raise UserError(
                 f"the first line of {path} must be {END} (the padding); "

@@ -163,6 +163,7 @@ class DamsmStage:
                 "epoch": self.training_data.epoch(step),
                 "real_r_precision": score.mean,
                 "real_r_precision_std": score.std,
+                "candidates": self.held_out.candidates,
             },
         )
         self.checkpoints.offer(step, score.mean)

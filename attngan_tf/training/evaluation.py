@@ -65,19 +65,20 @@ class HeldOut:
     ):
         self.records = records
         self.places = take(records, count)
-        rows = [records.row(place) for place in self.places]
-        self.groups = np.array([row["class_id"] for row in rows])
-        self.captions = [
-            [caption.decode() for caption in row["captions"]] for row in rows
-        ]
+        groups, self.captions = [], []
+        for place in self.places:  # a row holds the picture's bytes as well
+            row = records.row(place)
+            groups.append(row["class_id"])
+            self.captions.append([text.decode() for text in row["captions"]])
+        self.groups = np.array(groups)
         counts = [len(captions) for captions in self.captions]
-        self.owners = np.repeat(np.arange(len(rows)), counts)  # of captions
+        self.owners = np.repeat(np.arange(len(counts)), counts)  # of captions
         self.lines = [c for captions in self.captions for c in captions]
         self.token_ids, self.lengths = vocabulary.encode(
             tf.constant(self.lines), words_num
         )
         if len(set(self.groups)) == 1:  # one class tells as much as none
-            self.groups = np.arange(len(rows))
+            self.groups = np.arange(len(counts))
         self.candidates = min(candidates, 1 + self._fewest_others())
 
     def _fewest_others(self) -> int:
@@ -306,6 +307,7 @@ class GeneratedScores:
         return {
             "r_precision": precision.mean,
             "r_precision_std": precision.std,
+            "candidates": self.held_out.candidates,
             "frechet": self.frechet(drawn.features["pooled"]),
             "diversity_one_caption": same.mean,
             "diversity_captions": pairwise_distance(drawn.images).mean,

@@ -105,6 +105,11 @@ def test_prepared_dir_must_be_a_folder(raw_folder):
         catalog.prepare(builder)
 
 
+def test_demo_has_no_captions_to_count(tmp_path):
+    with pytest.raises(UserError, match="--captions_per_image is for data in"):
+        catalog.open_builder("demo", "", str(tmp_path), 5)
+
+
 def test_listing_of_many_files_is_fast(tmp_path):
     for i in range(100):
         folder = tmp_path / "images" / str(i)
@@ -117,7 +122,7 @@ def test_listing_of_many_files_is_fast(tmp_path):
     seconds = time.perf_counter() - start
     assert len(files) == 12000
     assert name.startswith(tmp_path.name[:4])
-    assert seconds < 1
+    assert seconds < 10  # 0.1 s when nothing else runs
 
 
 @pytest.mark.slow

@@ -220,6 +220,73 @@ def test_tfds_records_have_faults_once(tfds_folder, tmp_path):
     )
 
 
+def test_a_picture_in_both_splits_is_found(coco_folder, tmp_path):
+    both = file_name("train2014", 9)
+    (coco_folder.root / "val2014" / both).write_bytes(coco_folder.images[both])
+    val = coco_folder.captions["val2014"]
+    val["images"].append({"file_name": both, "id": 9})
+    val["annotations"] += [
+        {"image_id": 9, "id": i, "caption": f"A thing {i}."} for i in range(5)
+    ]
+    coco_folder.write()
+    with pytest.raises(FaultsError) as error:
+        prepare(coco_folder.root, tmp_path)
+    (fault,) = error.value.faults
+    assert fault.startswith(f"{both[:-4]}: a picture must be in one split")
+
+
+def test_pictures_in_no_list_are_noted(coco_folder, tmp_path):
+    extra = coco_folder.root / "train2014" / "unlisted.jpg"
+    extra.write_bytes(b"never read")
+    _, report = prepare(coco_folder.root, tmp_path)
+    assert report.notes == {"pictures in no list": ["train2014/unlisted.jpg"]}
+
+
+def test_half_a_surrogate_pair_is_a_fault(coco_folder, tmp_path):
+    annotation = coco_folder.captions["val2014"]["annotations"][0]
+    annotation["caption"] = "half of it \ud83d"
+    coco_folder.write()
+    with pytest.raises(FaultsError) as error:
+        prepare(coco_folder.root, tmp_path)
+    fault = error.value.faults[0]
+    assert fault.startswith("annotations/captions_val2014.json annotation ")
+    assert "UTF-8; found half a surrogate pair, U+D83D" in fault
+
+
+def test_an_annotation_file_that_is_a_folder_is_a_fault(coco_folder, tmp_path):
+    path = coco_folder.root / "annotations" / "captions_val2014.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(FaultsError) as error:
+        prepare(coco_folder.root, tmp_path)
+    assert "must be a file to read; Is a directory" in error.value.faults[0]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"name": '])
+def test_a_damaged_tfds_description_is_named(tfds_folder, tmp_path, content):
+    folder = tfds_folder(
+        {"train": [9], "val": [42], "test": [73], "restval": [74]}
+    )
+    (info,) = folder.rglob("dataset_info.json")
+    info.write_text(content)
+    with pytest.raises(UserError, match=r"dataset_info\.json must be a desc"):
+        prepare(folder, tmp_path)
+
+
+def test_damaged_tfds_records_are_a_fault(tfds_folder, tmp_path):
+    folder = tfds_folder(
+        {"train": [9], "val": [42], "test": [73], "restval": [74]}
+    )
+    (shard,) = folder.rglob("*-val.tfrecord*")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 255
+    shard.write_bytes(data)
+    with pytest.raises(FaultsError) as error:
+        prepare(folder, tmp_path)
+    (fault,) = error.value.faults
+    assert fault.startswith("coco_captions val: must be whole TFRecords; ")
+
+
 def test_tfds_splits_must_be_there(tfds_folder, tmp_path):
     folder = tfds_folder({"train": [9], "val": [42]})
     with pytest.raises(FaultsError) as error:

@@ -274,6 +274,21 @@ def test_every_fault_is_found_in_one_run(cub_folder, tmp_path):
     assert len(faults) == len(expected)
 
 
+@pytest.mark.parametrize(
+    "box",
+    [
+        (50.0, 5.0, 2.0, 2.0),  # beside the picture, within the tolerance
+        (5.0, 40.0, 9.0, 1.5),  # below it
+        (5.0, 5.0, 1.0, 1.0),  # 1.5 times it rounds to nothing
+    ],
+)
+def test_boxes_that_leave_nothing_to_see(cub_folder, tmp_path, box):
+    cub_folder.boxes[cub_folder.names[0]] = box  # a picture of 50 x 40
+    cub_folder.write_tables()
+    (fault,) = faults_of(cub_folder, tmp_path)
+    assert "its bounding box must lie in the 50 x 40 picture" in fault
+
+
 def test_pictures_of_a_folder_are_of_one_class(cub_folder, tmp_path):
     cub_folder.pickle("train/class_info.pickle", [2, 2, 4, 5])
     assert faults_of(cub_folder, tmp_path) == [
@@ -344,3 +359,24 @@ def test_missing_parts_are_named(cub_folder, tmp_path, missing, message):
     shutil.rmtree(cub_folder.root / missing)
     with pytest.raises(UserError, match=message):
         prepare(cub_folder.root, tmp_path)
+
+
+def test_all_missing_parts_are_named_at_once(cub_folder, tmp_path):
+    for part in ("CUB_200_2011", "text", "test"):
+        shutil.rmtree(cub_folder.root / part)
+    with pytest.raises(UserError) as raised:
+        prepare(cub_folder.root, tmp_path)
+    said = str(raised.value)
+    for part in ("CUB_200_2011.tgz", "captions of Reed", "150 and 50 classes"):
+        assert part in said
+    assert "\n" not in said
+
+
+def test_a_pickle_that_is_a_folder_is_a_fault(cub_folder, tmp_path):
+    path = cub_folder.root / "test" / "filenames.pickle"
+    path.unlink()
+    path.mkdir()
+    (fault,) = faults_of(cub_folder, tmp_path)
+    assert fault == (
+        "test/filenames.pickle: must be a file to read: Is a directory"
+    )

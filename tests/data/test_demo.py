@@ -166,7 +166,7 @@ def test_a_picture_depends_on_seed_split_and_index_alone():
 def test_pictures_are_plain_rgb_png_and_quickly_drawn():
     start = time.process_time()
     examples = list(demo.examples(0, "train", 40))
-    assert (time.process_time() - start) / 40 < 25 / 3500 * 2  # slow machines
+    assert (time.process_time() - start) / 40 < 10 * 25 / 3500  # slow machines
     for example in examples:
         picture = Image.open(io.BytesIO(example.image))
         assert picture.format == "PNG"

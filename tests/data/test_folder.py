@@ -228,3 +228,21 @@ def test_raw_data_may_be_read_only(raw_folder, tmp_path):
     prepare(raw_folder, tmp_path / "prepared")
     assert sorted(raw_folder.root.rglob("*")) == before
     assert [os.stat(path).st_mtime_ns for path in before] == times
+
+
+def test_pictures_with_fewer_captions_than_most_are_noted(raw_folder, tmp_path):
+    """No number is asked for here, but a lost caption is not silent."""
+    (path,) = list((raw_folder.root / "text").rglob("o2.txt"))
+    path.write_text("\n".join(path.read_text().splitlines()[:1]))
+    _, report = prepare(raw_folder, tmp_path)
+    noted = [kind for kind in report.notes if kind.startswith("fewer than")]
+    assert report.notes[noted[0]] == ["c.Owl/o2"]
+
+
+def test_names_that_are_not_utf_8_can_be_printed(raw_folder, tmp_path):
+    name = os.fsencode(raw_folder.root / "images") + b"/caf\xe9.jpg"
+    with open(name, "wb") as file:
+        file.write(b"in no list")
+    _, report = prepare(raw_folder, tmp_path)
+    assert report.notes["pictures in no list"] == [r"images/caf\udce9.jpg"]
+    "\n".join(report.lines()).encode("utf-8")

@@ -44,6 +44,22 @@ def test_a_jpeg_with_more_pictures_behind_it_is_kept():
     assert np.abs(decoded(data).astype(int) - [255, 0, 0]).max() <= 2
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"MM\0*\0\0"])
+@pytest.mark.parametrize(
+    ("kind", "conversion"), [("PNG", ""), ("WEBP", "WEBP")]
+)
+def test_an_exif_block_that_cannot_be_read_is_no_matter(
+    make_image, kind, conversion, exif
+):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = make_image(kind, exif=exif, **options)
+    assert pictures.inspect(data) == pictures.Picture(40, 30, conversion)
+    np.testing.assert_array_equal(
+        decoded(pictures.to_png(data)),
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB")),
+    )
+
+
 CONVERTED = {
     "CMYK": ("JPEG", "CMYK", {}, "CMYK"),
     "palette": ("PNG", "P", {}, "palette"),

@@ -128,11 +128,16 @@ def test_file_round_trip(vocabulary, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "found none"), ("bird\n", "<end>"), ("<end>\na\na\n", "twice")],
+    [
+        (None, "found none"),
+        (b"bird\n", "<end>"),
+        (b"<end>\na\na\n", "twice"),
+        (b"<end>\ncaf\xe9\n", "must be a text file in UTF-8"),
+    ],
 )
 def test_a_wrong_file_is_one_line(tmp_path, content, said):
     if content is not None:
-        (tmp_path / "vocab.txt").write_text(content)
+        (tmp_path / "vocab.txt").write_bytes(content)
     with pytest.raises(UserError, match=said) as raised:
         text.Vocabulary.load(str(tmp_path))
     assert "\n" not in str(raised.value)
