@@ -1,5 +1,6 @@
 """What one step changes, and what it leaves alone."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -167,16 +168,48 @@ def test_the_average_follows(make_gan, warmup):
 
 
 @pytest.fixture
-def damsm_step(tiny_config) -> DamsmStep:
-    config = tiny_config()
-    return DamsmStep(
-        text_encoder=build.text_encoder(config, 9),
-        image_encoder=build.image_encoder(config, None),
-        optimizer=assembly.adam(config, 0.01),
-        text_clip=0.25,
-        loss=assembly.damsm_options(config),
-        same_class_mask=False,
+def make_damsm(tiny_config):
+    def make(optimizer) -> DamsmStep:
+        config = tiny_config()
+        keras.utils.set_random_seed(1)
+        return DamsmStep(
+            text_encoder=build.text_encoder(config, 9),
+            image_encoder=build.image_encoder(config, None),
+            optimizer=optimizer,
+            text_clip=0.25,
+            loss=assembly.damsm_options(config),
+            same_class_mask=False,
+        )
+
+    return make
+
+
+@pytest.fixture
+def damsm_step(make_damsm, tiny_config) -> DamsmStep:
+    return make_damsm(assembly.adam(tiny_config(), 0.01))
+
+
+@pytest.mark.parametrize("scale", [None, 2.0**15])
+def test_the_text_encoders_gradient_is_clipped_as_it_is(make_damsm, scale):
+    """Not as a loss scale of float16 makes it."""
+    optimizer = keras.optimizers.SGD(1.0)
+    if scale:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, scale)
+    step = make_damsm(optimizer)
+    networks = (step.text_encoder, step.image_encoder)
+    before = [[w.numpy() for w in x.trainable_variables] for x in networks]
+    norm = step(make_batch())["text_gradient_norm"]
+    text, image = (
+        np.sqrt(sum(np.sum((w - o) ** 2) for w, o in zip(x, old, strict=True)))
+        for x, old in zip(
+            [[w.numpy() for w in x.trainable_variables] for x in networks],
+            before,
+            strict=True,
+        )
     )
+    assert 1 < norm < 1000
+    assert text == pytest.approx(0.25, rel=1e-3)
+    assert image > 1  # only the text encoder's is clipped
 
 
 def test_an_encoder_step_lowers_the_loss(damsm_step):
