@@ -80,6 +80,38 @@ def test_two_replicas_compute_what_one_does(tiny_config, tmp_path, released):
     assert_equal(one, two)
 
 
+# Adam hides a gradient of the wrong size; plain descent does not.
+ONE_UPDATE = """
+import keras
+import tensorflow as tf
+from attngan_tf.config import Config
+from attngan_tf.training import distribution
+config = Config(dataset="demo", distribution="mirrored", virtual_devices=2)
+strategy = distribution.make_strategy(config)
+with strategy.scope():
+    weight = keras.Variable([0.0])
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build([weight])
+@tf.function
+def update():
+    gradient = tf.cast(distribution.replica_id() + 1, tf.float32)[None]
+    distribution.apply_gradients(optimizer, [gradient], [weight])
+strategy.run(update)
+print([float(v[0]) for v in weight.value.values])
+"""
+
+
+@pytest.mark.slow
+def test_an_update_is_by_the_sum_of_gradients():
+    result = subprocess.run(
+        [sys.executable, "-c", ONE_UPDATE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == "[-3.0, -3.0]", result.stderr[-2000:]
+
+
 def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
