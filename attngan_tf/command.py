@@ -1,6 +1,7 @@
 """Commands: the flags made from `Config`, and how a command ends."""
 
 import dataclasses
+import logging
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import typing
 from collections.abc import Callable
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from attngan_tf.config import Config, UserError
 from attngan_tf.options import plain_type
@@ -79,6 +81,7 @@ def run(
             _fail(error)
 
     def body(argv):
+        _quiet()
         try:
             main(flags.FLAGS, argv[1:])
         except UserError as error:
@@ -88,6 +91,16 @@ def run(
             sys.exit(128 + signal.SIGINT)
 
     app.run(body, flags_parser=parse)
+
+
+def _quiet() -> None:
+    """Without what TensorFlow tells of each file it writes.
+
+    Importing it makes absl, too, as talkative as --verbosity=0.
+    """
+    if not flags.FLAGS["verbosity"].present:
+        absl_logging.set_verbosity(absl_logging.WARNING)
+        logging.getLogger("tensorflow").setLevel(logging.WARNING)
 
 
 def flags_only(name: str, arguments: list[str]) -> UserError:

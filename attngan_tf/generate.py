@@ -146,9 +146,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         raise UserError(f"--output must be a folder; {error}") from None
     model = load(values.workdir, values.checkpoint)
     config = model.config
-    if values.attention and (
-        config.attention == "none" or config.num_stages == 1
-    ):
+    if values.attention and not model.sampler.generator.attends:
         raise UserError(
             "--attention needs a generator that attends to words; this one "
             f"was trained with --attention={config.attention} and "

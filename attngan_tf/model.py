@@ -1,5 +1,6 @@
 """A trained model, loaded from a workdir: what Python users call."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -92,27 +93,54 @@ class Model:
         return {k: np.concatenate([part[k] for part in parts]) for k in NAMES}
 
     def _score(self, captions, images) -> dict[str, np.ndarray]:
-        """Few rows: every caption is compared with every picture."""
         text = self.sampler.encode_text(tf.constant(list(captions)))
         image = self.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0)
-        word_scores = losses.word_scores(
+        scores = pair_scores(self.config, text, image)
+        return {name: score.numpy() for name, score in scores.items()}
+
+
+def pair_scores(
+    config: Config, text: dict[str, tf.Tensor], image: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """How well row b's picture fits row b's caption, by the DAMSM.
+
+    Args:
+      config: the constants of the word score.
+      text: what `Sampler.encode_text` gives.
+      image: what `ImageEncoder` gives, of as many rows.
+
+    Returns:
+      sentence_score float32 [B], a cosine; word_score float32 [B] (Eq. 10).
+    """
+
+    def score(row):
+        text, image = tf.nest.map_structure(lambda x: x[None], row)
+        sentence = losses.sentence_scores(
+            image["image_features"], text["sentence_features"]
+        )
+        words = losses.word_scores(
             image["region_features"],
             text["word_features"],
             text["lengths"],
-            gamma1=self.config.damsm_gamma1,
-            gamma2=self.config.damsm_gamma2,
-            form=self.config.word_score,
+            gamma1=config.damsm_gamma1,
+            gamma2=config.damsm_gamma2,
+            form=config.word_score,
         )
-        sentence_scores = losses.sentence_scores(
-            image["image_features"], text["sentence_features"]
-        )
-        scores = (sentence_scores, word_scores)
-        diagonals = [tf.linalg.diag_part(pairs).numpy() for pairs in scores]
-        return dict(zip(NAMES, diagonals, strict=True))
+        return {"sentence_score": sentence[0, 0], "word_score": words[0, 0]}
+
+    scalar = tf.TensorSpec([], tf.float32)
+    return tf.map_fn(
+        score,
+        (dict(text), dict(image)),
+        fn_output_signature=dict.fromkeys(NAMES, scalar),
+    )
 
 
 def load(
-    workdir: str, which: str = "last", use_cudnn: bool | str = "auto"
+    workdir: str,
+    which: str = "last",
+    use_cudnn: bool | str = "auto",
+    precision: str | None = None,
 ) -> Model:
     """The model of a workdir, with the average (EMA) of its weights.
 
@@ -120,11 +148,14 @@ def load(
       workdir: a run's folder.
       which: which checkpoint of the GAN: last, best, or a step's number.
       use_cudnn: False for a model to export.
+      precision: of the networks; None: what they were trained in.
 
     Raises:
       UserError: a file is missing, or files do not fit one another.
     """
     config = Config.load(workdir)
+    if precision is not None:
+        config = dataclasses.replace(config, precision=precision)
     vocabulary = Vocabulary.load(workdir)
     text_encoder, image_encoder = assembly.trained_encoders(
         config, vocabulary, use_cudnn

@@ -15,6 +15,10 @@ from attngan_tf.data.text import Vocabulary
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.text_encoder import TextEncoder
 
+CAPTIONS = tf.TensorSpec([None], tf.string, name="captions")
+SEEDS = tf.TensorSpec([None], tf.int64, name="seeds")
+_NOISE = tf.TensorSpec([None, None], tf.float32)
+
 
 def noise(seeds: tf.Tensor, size: int, kind: int) -> tf.Tensor:
     """Standard normal float32 [B, size]; a row depends on its seed alone.
@@ -44,6 +48,11 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
 
 
+def _traced_once(*inputs: tf.TensorSpec):
+    """A method as one graph, which signatures of an exported model share."""
+    return tf.function(input_signature=inputs, autograph=False)
+
+
 class Sampler:
     """Draws pictures for captions.
 
@@ -69,19 +78,13 @@ class Sampler:
         self.generator = generator
         self.words_num = words_num
         self.condition_noise = condition_noise
-        self._compiled = tf.function(
-            self.from_seeds,
-            input_signature=[
-                tf.TensorSpec([None], tf.string, name="captions"),
-                tf.TensorSpec([None], tf.int64, name="seeds"),
-            ],
-        )
 
     @property
     def last_images(self) -> str:
         """Name of the largest pictures among the outputs."""
         return f"images_{self.generator.image_sizes[-1]}"
 
+    @_traced_once(CAPTIONS)
     def encode_text(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
         """Features of captions string [B].
 
@@ -93,6 +96,7 @@ class Sampler:
         features = self.text_encoder(token_ids, lengths)
         return {"token_ids": token_ids, "lengths": lengths, **features}
 
+    @_traced_once(CAPTIONS, _NOISE, _NOISE)
     def from_noise(
         self, captions: tf.Tensor, z: tf.Tensor, eps: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -104,8 +108,11 @@ class Sampler:
           eps: float32 [B, condition_size].
         """
         text = self.encode_text(captions)
+        z = tf.ensure_shape(z, [None, self.generator.z_size])
+        eps = tf.ensure_shape(eps, [None, self.generator.condition_size])
         return text | self.generator({**text, "z": z, "eps": eps})
 
+    @_traced_once(CAPTIONS, SEEDS)
     def from_seeds(
         self, captions: tf.Tensor, seeds: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -145,7 +152,7 @@ class Sampler:
         rows = []
         for first in range(0, len(captions), batch_size):
             part = slice(first, first + batch_size)
-            found = self._compiled(captions[part], seeds[part])
+            found = self.from_seeds(captions[part], seeds[part])
             rows.append({k: found[k].numpy() for k in names or found})
         return {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
 

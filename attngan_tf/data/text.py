@@ -42,26 +42,26 @@ class Vocabulary:
 
     Args:
       words: all words; the first is `<end>`.
-      path: a file of the same words, one a line. With it, the lookup table
-        reads the file, which makes it an asset of an exported model.
+      path: a file of the same words, one a line. With it, the lookup tables
+        read the file, which makes it an asset of an exported model.
     """
 
     def __init__(self, words: Sequence[str], path: str | None = None):
         self.words = list(words)
         if path is None:
-            initializer = tf.lookup.KeyValueTensorInitializer(
-                tf.constant(self.words),
-                tf.range(len(self.words), dtype=tf.int64),
-            )
+            keys = tf.constant(self.words)
+            ids = tf.range(len(self.words), dtype=tf.int64)
+            to_id = tf.lookup.KeyValueTensorInitializer(keys, ids)
+            to_word = tf.lookup.KeyValueTensorInitializer(ids, keys)
         else:
-            initializer = tf.lookup.TextFileInitializer(
-                path,
-                key_dtype=tf.string,
-                key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-                value_dtype=tf.int64,
-                value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+            line, number = (
+                (tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
+                (tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
             )
-        self.table = tf.lookup.StaticHashTable(initializer, default_value=-1)
+            to_id = tf.lookup.TextFileInitializer(path, *line, *number)
+            to_word = tf.lookup.TextFileInitializer(path, *number, *line)
+        self.ids_table = tf.lookup.StaticHashTable(to_id, default_value=-1)
+        self.words_table = tf.lookup.StaticHashTable(to_word, default_value="")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -113,8 +113,14 @@ class Vocabulary:
 
     def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:
         """int32 [B, known words]: unknown words are left out."""
-        ids = tf.ragged.map_flat_values(self.table.lookup, tokenize(captions))
+        ids = tf.ragged.map_flat_values(
+            self.ids_table.lookup, tokenize(captions)
+        )
         return tf.cast(tf.ragged.boolean_mask(ids, ids >= 0), tf.int32)
+
+    def lookup_words(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """The words string [...] of ids int32 [...], in graph."""
+        return self.words_table.lookup(tf.cast(token_ids, tf.int64))
 
     def encode(
         self, captions: tf.Tensor, words_num: int

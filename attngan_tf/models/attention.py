@@ -89,9 +89,6 @@ class WordAttention(keras.Layer):
             ops.reshape(weights, [-1, H, W, T]),
         )
 
-    def get_config(self):
-        return {**super().get_config(), "channels": self.channels}
-
 
 def region_attention(words, regions, lengths, gamma1: float):
     """Eq. 7, 8 and the weights of Eq. 9, for all pairs; float32 inside.

@@ -7,22 +7,16 @@ and Keras's own layer takes three times as long (BUILD_NOTES.md).
 import keras
 import tensorflow as tf
 
+MOMENTUM = 0.9  # share of the moving statistics that stays at each step
+EPSILON = 1e-5  # added to the variance
+
 
 class BatchNorm(keras.layers.Layer):
     """Normalizes channels to beta and gamma; gamma starts from N(1, 0.02).
 
     Moments are those of the global batch. The moving variance takes the
     unbiased one, as PyTorch's does. float32 inside, whatever the precision.
-
-    Args:
-      momentum: share of the moving statistics that stays at each step.
-      epsilon: added to the variance.
     """
-
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs):
-        super().__init__(**kwargs)
-        self.momentum = momentum
-        self.epsilon = epsilon
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
@@ -62,7 +56,7 @@ class BatchNorm(keras.layers.Layer):
             y = self._normalize(maps, self.moving_mean, self.moving_variance)
         elif tf.distribute.get_strategy().num_replicas_in_sync == 1:
             y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                maps, *self._scale(), epsilon=self.epsilon, is_training=True
+                maps, *self._scale(), epsilon=EPSILON, is_training=True
             )
             self._move(mean, variance)
         else:
@@ -80,7 +74,7 @@ class BatchNorm(keras.layers.Layer):
 
     def _normalize(self, maps, mean, variance):
         gamma, beta = self._scale()
-        factor = gamma * tf.math.rsqrt(variance + self.epsilon)
+        factor = gamma * tf.math.rsqrt(variance + EPSILON)
         scaled = tf.cast(maps, tf.float32) * factor + (beta - mean * factor)
         return tf.cast(scaled, maps.dtype)
 
@@ -104,14 +98,7 @@ class BatchNorm(keras.layers.Layer):
             (self.moving_mean, mean),
             (self.moving_variance, variance),
         ):
-            moving.assign(self.momentum * moving + (1.0 - self.momentum) * new)
+            moving.assign(MOMENTUM * moving + (1.0 - MOMENTUM) * new)
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }

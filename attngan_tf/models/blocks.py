@@ -8,14 +8,20 @@ from attngan_tf.models.batch_norm import BatchNorm
 LEAK = 0.2  # slope of LeakyReLU below zero
 
 
-def conv(filters: int, size: int, strides: int = 1, **kwargs) -> keras.Layer:
-    """A convolution without bias, orthogonal at the start, padding "same"."""
+def conv(
+    filters: int,
+    size: int,
+    strides: int = 1,
+    use_bias: bool = False,
+    **kwargs,
+) -> keras.Layer:
+    """A convolution, orthogonal at the start, padding "same"."""
     return keras.layers.Conv2D(
         filters,
         size,
         strides=strides,
         padding="same",
-        use_bias=False,
+        use_bias=use_bias,
         kernel_initializer=keras.initializers.Orthogonal(),
         **kwargs,
     )
@@ -32,19 +38,26 @@ class GLU(keras.Layer):
         return (*input_shape[:-1], input_shape[-1] // 2)
 
 
-def glu_block(channels: int, **kwargs) -> list[keras.Layer]:
+def conv_norm(
+    filters: int, size: int, folded: bool, **kwargs
+) -> list[keras.Layer]:
+    """A convolution and its BN; folded, one convolution that does both."""
+    layer = conv(filters, size, use_bias=folded, **kwargs)
+    return [layer] if folded else [layer, BatchNorm(**kwargs)]
+
+
+def glu_block(
+    channels: int, folded: bool = False, **kwargs
+) -> list[keras.Layer]:
     """Convolution 3x3, BN and GLU to so many channels."""
-    return [
-        conv(2 * channels, 3, **kwargs),
-        BatchNorm(**kwargs),
-        GLU(**kwargs),
-    ]
+    return [*conv_norm(2 * channels, 3, folded, **kwargs), GLU(**kwargs)]
 
 
-def up_block(channels: int, **kwargs) -> keras.Sequential:
+def up_block(channels: int, folded: bool = False, **kwargs) -> keras.Sequential:
     """[B, H, W, C] -> [B, 2H, 2W, channels]: nearest x2, conv, BN, GLU."""
     upsampling = keras.layers.UpSampling2D(2, **kwargs)
-    return keras.Sequential([upsampling, *glu_block(channels, **kwargs)])
+    block = glu_block(channels, folded, **kwargs)
+    return keras.Sequential([upsampling, *block])
 
 
 def leaky_block(
@@ -61,13 +74,16 @@ def leaky_block(
 class ResidualBlock(keras.Layer):
     """x + conv, BN, GLU, conv, BN of x; the shape [B, H, W, C] stays."""
 
+    def __init__(self, folded: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.folded = folded
+
     def build(self, input_shape):
         channels, dtype = input_shape[-1], self.dtype_policy
         self.body = keras.Sequential(
             [
-                *glu_block(channels, dtype=dtype),
-                conv(channels, 3, dtype=dtype),
-                BatchNorm(dtype=dtype),
+                *glu_block(channels, self.folded, dtype=dtype),
+                *conv_norm(channels, 3, self.folded, dtype=dtype),
             ]
         )
         self.body.build(input_shape)

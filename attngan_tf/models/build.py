@@ -85,7 +85,9 @@ def _inception(
         ) from error
 
 
-def generator(config: Config, name: str = "generator") -> Generator:
+def generator(
+    config: Config, name: str = "generator", folded: bool = False
+) -> Generator:
     """The generator, with its weights made."""
     released_dcgan = config.generator == "attndcgan"
     network = Generator(
@@ -98,6 +100,7 @@ def generator(config: Config, name: str = "generator") -> Generator:
         residual_blocks=0 if released_dcgan else config.residual_blocks,
         attention=config.attention,
         last_head_only=released_dcgan,
+        folded=folded,
         dtype=config.precision,
         name=name,
     )

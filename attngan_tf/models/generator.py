@@ -33,10 +33,11 @@ class ConditioningAugmentation(keras.Layer):
 class FirstStage(keras.Layer):
     """F0: condition and noise -> h0 [B, base_size, base_size, GF]."""
 
-    def __init__(self, base_size: int, gf: int, **kwargs):
+    def __init__(self, base_size: int, gf: int, folded: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.base_size = base_size
         self.gf = gf
+        self.folded = folded
 
     def build(self, input_shape):
         dtype = self.dtype_policy
@@ -46,15 +47,17 @@ class FirstStage(keras.Layer):
             [
                 keras.layers.Dense(
                     16 * 2 * channels,
-                    use_bias=False,
+                    use_bias=self.folded,
                     kernel_initializer=keras.initializers.Orthogonal(),
                     dtype=dtype,
                 ),
-                BatchNorm(dtype=dtype),
+                *([] if self.folded else [BatchNorm(dtype=dtype)]),
                 blocks.GLU(dtype=dtype),
                 keras.layers.Reshape([4, 4, channels], dtype=dtype),
                 *(
-                    blocks.up_block(channels // 2 ** (i + 1), dtype=dtype)
+                    blocks.up_block(
+                        channels // 2 ** (i + 1), self.folded, dtype=dtype
+                    )
                     for i in range(ups)
                 ),
             ]
@@ -68,20 +71,23 @@ class FirstStage(keras.Layer):
 class NextStage(keras.Layer):
     """F_i: h [B, H, W, GF] and its context -> h [B, 2H, 2W, GF]."""
 
-    def __init__(self, gf: int, residual_blocks: int, **kwargs):
+    def __init__(
+        self, gf: int, residual_blocks: int, folded: bool = False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.gf = gf
         self.residual_blocks = residual_blocks
+        self.folded = folded
 
     def build(self, input_shape):
         dtype = self.dtype_policy
         self.body = keras.Sequential(
             [
                 *(
-                    blocks.ResidualBlock(dtype=dtype)
+                    blocks.ResidualBlock(self.folded, dtype=dtype)
                     for _ in range(self.residual_blocks)
                 ),
-                blocks.up_block(self.gf, dtype=dtype),
+                blocks.up_block(self.gf, self.folded, dtype=dtype),
             ]
         )
         self.body.build((*input_shape[:-1], 2 * self.gf))
@@ -105,6 +111,8 @@ class Generator(keras.Model):
       attention: "words" (Eq. 2), or "none": later stages see the condition
         at each place instead of a word context, as in StackGAN-v2.
       last_head_only: one picture, of the last stage (AttnDCGAN).
+      folded: BN is part of the convolutions before it (`fold_batch_norm`):
+        for drawing, not for training.
     """
 
     def __init__(
@@ -119,6 +127,7 @@ class Generator(keras.Model):
         residual_blocks: int = 2,
         attention: str = "words",
         last_head_only: bool = False,
+        folded: bool = False,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -131,11 +140,12 @@ class Generator(keras.Model):
         self.residual_blocks = residual_blocks
         self.attention = attention
         self.last_head_only = last_head_only
+        self.folded = folded
         dtype = self.dtype_policy
         self.augmentation = ConditioningAugmentation(
             condition_size, dtype=dtype
         )
-        self.first = FirstStage(base_size, gf, dtype=dtype)
+        self.first = FirstStage(base_size, gf, folded, dtype=dtype)
         self._make_stages()
 
     def _make_stages(self) -> None:
@@ -143,7 +153,8 @@ class Generator(keras.Model):
         later, dtype = range(1, self.num_stages), self.dtype_policy
         self.contexts = [self._context() for _ in later]
         self.stages = [
-            NextStage(self.gf, self.residual_blocks, dtype=dtype) for _ in later
+            NextStage(self.gf, self.residual_blocks, self.folded, dtype=dtype)
+            for _ in later
         ]
         self.heads = {
             f"images_{size}": blocks.conv(
@@ -166,10 +177,15 @@ class Generator(keras.Model):
         sizes = [self.base_size * 2**i for i in range(self.num_stages)]
         return sizes[-1:] if self.last_head_only else sizes
 
+    @property
+    def attends(self) -> bool:
+        """Whether a stage attends to words."""
+        return self.attention == "words" and self.num_stages > 1
+
     def _context(self) -> keras.Layer:
         if self.attention == "words":
             return attention_lib.WordAttention(self.gf, dtype=self.dtype_policy)
-        return ConditionContext(self.gf, dtype=self.dtype_policy)
+        return ConditionContext(self.gf, self.folded, dtype=self.dtype_policy)
 
     def build(self, input_shape=None):
         S, gf = self.base_size, self.gf
@@ -234,13 +250,14 @@ class Generator(keras.Model):
 class ConditionContext(keras.Layer):
     """StackGAN-v2's joint block: h and the condition -> [B, H, W, GF]."""
 
-    def __init__(self, gf: int, **kwargs):
+    def __init__(self, gf: int, folded: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.gf = gf
+        self.folded = folded
 
     def build(self, input_shape):
         self.body = keras.Sequential(
-            blocks.glu_block(self.gf, dtype=self.dtype_policy)
+            blocks.glu_block(self.gf, self.folded, dtype=self.dtype_policy)
         )
         self.body.build(input_shape)
 

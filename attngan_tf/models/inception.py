@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Iterable
 
 import keras
-import numpy as np
+
+from attngan_tf.models.folding import fold
 
 
 @contextlib.contextmanager
@@ -106,9 +107,8 @@ def without_batch_norm(network: keras.Model) -> keras.Model:
         network, clone_function=copy, call_function=call
     )
     for conv, bn in pairs:
-        (kernel,), (beta, mean, variance) = conv.get_weights(), bn.get_weights()
-        factor = 1.0 / np.sqrt(variance + bn.epsilon)
+        (kernel,), moments = conv.get_weights(), bn.get_weights()
         folded.get_layer(conv.name).set_weights(
-            [kernel * factor, beta - mean * factor]
+            fold(kernel, 1.0, *moments, bn.epsilon)
         )
     return folded

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from attngan_tf.models.attention import word_mask
+
 
 class TextEncoder(keras.Model):
     """A bi-directional LSTM: a feature for each word and for the sentence.
@@ -66,8 +68,7 @@ class TextEncoder(keras.Model):
           A dict: word_features float32 [B, T, D], zero at padding;
           sentence_features float32 [B, D], the last state of both directions.
         """
-        T = token_ids.shape[1]
-        real = ops.arange(T, dtype="int32")[None, :] < lengths[:, None]
+        real = word_mask(lengths, token_ids.shape[1])
         embedded = self.embedding(token_ids)
         if dropout_draws is not None and self.dropout:
             kept = ops.cast(dropout_draws >= self.dropout, embedded.dtype)

@@ -1,0 +1,43 @@
+"""Batch normalization as part of the convolutions before it, for drawing."""
+
+import keras
+import numpy as np
+
+from attngan_tf.models.batch_norm import EPSILON
+
+NORM_WEIGHTS = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def fold(kernel, gamma, beta, mean, variance, epsilon=EPSILON):
+    """One kernel and bias for a convolution without bias and its BN.
+
+    A BN that is not trained is a factor and a shift of each channel.
+
+    Args:
+      kernel: float [..., C] of the convolution.
+      gamma: float [C] of the BN, or 1.
+      beta: float [C].
+      mean: float [C].
+      variance: float [C].
+      epsilon: the BN's.
+    """
+    factor = gamma / np.sqrt(variance + epsilon)
+    return kernel * factor, beta - mean * factor
+
+
+def fold_batch_norm(source: keras.Model, target: keras.Model) -> None:
+    """Gives `target`, built with `folded`, the function of `source`.
+
+    Raises:
+      ValueError: the networks differ in more than that.
+    """
+    weights, norm = [], {}
+    for weight in source.weights:
+        if weight.name not in NORM_WEIGHTS:
+            weights.append(weight.numpy())
+            continue
+        norm[weight.name] = weight.numpy()
+        if len(norm) == len(NORM_WEIGHTS):
+            weights += fold(weights.pop(), *(norm[k] for k in NORM_WEIGHTS))
+            norm = {}
+    target.set_weights(weights)

@@ -1,0 +1,264 @@
+"""python -m export.saved_model: a workdir's model for TensorFlow Serving."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from attngan_tf import command
+from attngan_tf.config import UserError
+from attngan_tf.model import Model, load
+from attngan_tf.models import build
+from attngan_tf.models.folding import fold_batch_norm
+from attngan_tf.sampling import Sampler
+from export import comparison, examples, session_gate
+from export.signatures import (
+    Signature,
+    damsm_signatures,
+    generator_signatures,
+)
+
+POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    common = {"flag_values": values}
+    flags.DEFINE_string("workdir", None, "folder of a training run", **common)
+    flags.DEFINE_string(
+        "export_dir",
+        None,
+        "the model's folder, the server's --model_base_path; a version is a "
+        "folder in it",
+        **common,
+    )
+    flags.DEFINE_enum(
+        "model",
+        "generator",
+        ["generator", "damsm"],
+        "generator: pictures for captions; damsm: how well pictures and "
+        "captions fit",
+        **common,
+    )
+    flags.DEFINE_integer(
+        "version",
+        None,
+        "number of the version; without it, one more than the last",
+        lower_bound=1,
+        upper_bound=2**63 - 1,
+        **common,
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        list(POLICIES),
+        "of the exported graph; outputs are float32 either way. bf16 is "
+        "faster on CPUs with AMX and on GPUs",
+        **common,
+    )
+    flags.DEFINE_string(
+        "checkpoint",
+        "last",
+        "checkpoint of the GAN: last, best, or the number of a step",
+        **common,
+    )
+
+
+def signatures_of(
+    model: Model, kind: str, folded: bool = False
+) -> dict[str, Signature]:
+    """The signatures of a model, as `--model` names its kind.
+
+    Args:
+      model: the model.
+      kind: generator or damsm.
+      folded: whether BN becomes a part of the generator's convolutions.
+    """
+    if kind == "damsm":
+        return damsm_signatures(model)
+    sampler = folded_sampler(model) if folded else model.sampler
+    return generator_signatures(sampler)
+
+
+def folded_sampler(model: Model) -> Sampler:
+    """The model's sampler with BN folded into the convolutions."""
+    generator = build.generator(model.config, folded=True)
+    fold_batch_norm(model.sampler.generator, generator)
+    return Sampler(
+        vocabulary=model.sampler.vocabulary,
+        text_encoder=model.sampler.text_encoder,
+        generator=generator,
+        words_num=model.sampler.words_num,
+        condition_noise=model.sampler.condition_noise,
+    )
+
+
+def free_version(export_dir: str) -> int:
+    """One more than the highest version in a folder."""
+    versions = [int(n) for n in os.listdir(export_dir) if n.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+def write(
+    folder: str, model: Model, signatures: Mapping[str, Signature]
+) -> None:
+    """Writes a SavedModel with its warm-up requests.
+
+    Args:
+      folder: written to.
+      model: whose vocabulary becomes an asset.
+      signatures: by name.
+    """
+    archive = keras.export.ExportArchive()
+    # Only the tables: a tracked network is written twice.
+    archive.track(model.sampler.vocabulary.ids_table)
+    archive.track(model.sampler.vocabulary.words_table)
+    for name, signature in signatures.items():
+        archive.add_endpoint(name, signature.function, signature.inputs)
+    archive.write_out(folder, verbose=False)
+    warm_up = os.path.join(folder, examples.WARM_UP_FILE)
+    os.makedirs(os.path.dirname(warm_up), exist_ok=True)
+    inputs = examples.example_inputs(signatures, examples.WARM_UP_CAPTIONS)
+    examples.write_requests(warm_up, inputs)
+
+
+def check(
+    folder: str, reference: Mapping[str, Signature], exact: bool
+) -> list[str]:
+    """What differs between a SavedModel and functions of the same names.
+
+    The SavedModel is loaded in a fresh process, by the loader that TensorFlow
+    Serving uses.
+    """
+    inputs = examples.example_inputs(reference, examples.CHECK_CAPTIONS)
+    with tempfile.TemporaryDirectory() as scratch:
+        asked = os.path.join(scratch, "requests")
+        answered = os.path.join(scratch, "answers")
+        examples.write_requests(asked, inputs)
+        gate = subprocess.run(
+            [sys.executable, session_gate.__file__, folder, asked, answered],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if gate.returncode:
+            lines = gate.stderr.strip().splitlines() or ["no reason given"]
+            return [f"it does not load or answer: {lines[-1]}"]
+        found = examples.read_answers(answered)
+    expected = {
+        name: _call(signature, inputs[name])
+        for name, signature in reference.items()
+    }
+    return comparison.differences(expected, found, exact)
+
+
+def _call(signature: Signature, inputs: examples.Inputs) -> examples.Inputs:
+    """The signature's function, run here."""
+    tensors = [
+        tf.constant(inputs[spec.name], spec.dtype) for spec in signature.inputs
+    ]
+    outputs = signature.function(*tensors)
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def publish(
+    target: str,
+    model: Model,
+    signatures: Mapping[str, Signature],
+    reference: Mapping[str, Signature],
+    exact: bool,
+) -> None:
+    """Writes `target` beside itself, checks it, and renames it into place.
+
+    Args:
+      target: the folder of the version.
+      model: see `write`.
+      signatures: see `write`.
+      reference: see `check`.
+      exact: see `comparison.differences`.
+
+    Raises:
+      UserError: the exported model does not do what the reference does.
+    """
+    # A server looks at folders whose names are numbers only.
+    scratch = tempfile.mkdtemp(prefix=".writing-", dir=os.path.dirname(target))
+    try:
+        write(scratch, model, signatures)
+        faults = check(scratch, reference, exact)
+        if faults:
+            raise UserError(
+                "an exported model must do what its workdir's does; "
+                f"{'; '.join(faults)}; version {os.path.basename(target)} was "
+                "removed; please report this"
+            )
+        os.chmod(scratch, 0o755)  # mkdtemp: for the owner only
+        os.rename(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def new_target(export_dir: str, version: int | None) -> str:
+    """The folder of the version to write; raises UserError if it is there."""
+    try:
+        os.makedirs(export_dir, exist_ok=True)
+        number = version or free_version(export_dir)
+    except OSError as error:
+        raise UserError(
+            f"--export_dir must be a folder that can be written; {error}"
+        ) from None
+    target = os.path.join(os.path.abspath(export_dir), str(number))
+    if os.path.exists(target):
+        raise UserError(
+            f"--version must be new; {target} is there already; name another "
+            "number, or none for the next free one"
+        )
+    return target
+
+
+def main(values: flags.FlagValues, arguments: list[str]) -> None:
+    """The command."""
+    if arguments:
+        raise command.flags_only("export.saved_model", arguments)
+    for name in ("workdir", "export_dir"):
+        if not values[name].value:
+            raise UserError(f"--{name} must name a folder; received none")
+    target = new_target(values.export_dir, values.version)
+    exact = values.precision == "float32"
+    trained = load(values.workdir, values.checkpoint, False, "float32")
+    exported = trained
+    if not exact:
+        exported = load(
+            values.workdir, values.checkpoint, False, POLICIES[values.precision]
+        )
+    publish(
+        target,
+        exported,
+        signatures_of(exported, values.model, folded=True),
+        signatures_of(trained, values.model),
+        exact,
+    )
+    print(_next_commands(target, values.model))
+
+
+def _next_commands(target: str, kind: str) -> str:
+    base = os.path.dirname(target)
+    name = "attngan" if kind == "generator" else "attngan_damsm"
+    lines = [f"exported: {target}. To serve it:"]
+    lines += [
+        f"  tensorflow_model_server --rest_api_port=8501 --model_name={name} "
+        f"--model_base_path={base}",
+        "or, where there is no such server:",
+        f"  {sys.executable} -m export.serve --model_name={name} "
+        f"--model_base_path={base}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command.run(define_flags, main)

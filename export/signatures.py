@@ -1,0 +1,140 @@
+"""What an exported model answers: the signatures, as functions in graph.
+
+All inputs and outputs are batch-major; no row depends on the others.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from attngan_tf.model import Model, pair_scores
+from attngan_tf.sampling import (
+    CAPTIONS,
+    SEEDS,
+    Sampler,
+    caption_seeds,
+    to_uint8,
+)
+
+IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
+
+Outputs = Mapping[str, tf.Tensor]
+
+
+class Signature(NamedTuple):
+    """A function of tensors, and what it takes, in order."""
+
+    function: Callable[..., Outputs]
+    inputs: list[tf.TensorSpec]
+
+
+def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
+    """Pictures for captions: string [B], with seeds int64 [B].
+
+    `serving_default` seeds the noise by the caption: the same caption, the
+    same picture. `generate_with_attention` is there where the generator
+    attends to words.
+    """
+
+    def draw(captions, seeds):
+        outputs = sampler.from_seeds(captions, seeds)
+        return outputs, to_uint8(outputs[sampler.last_images])
+
+    def generate(captions, seeds):
+        _, images = draw(captions, seeds)
+        return {"images": images}
+
+    def generate_png(captions, seeds):
+        _, images = draw(captions, seeds)
+        return {"image_bytes": tf.io.encode_png(images)}
+
+    def serving_default(captions):
+        return generate_png(captions, caption_seeds(captions))
+
+    def generate_from_noise(captions, z, eps):
+        return _named("images_", sampler.from_noise(captions, z, eps))
+
+    def generate_with_attention(captions, seeds):
+        outputs, images = draw(captions, seeds)
+        return {
+            "image_bytes": tf.io.encode_png(images),
+            "tokens": _tokens(sampler, outputs),
+            "lengths": outputs["lengths"],
+            **_named("attention_", outputs),
+        }
+
+    z = _rows(sampler.generator.z_size, "z")
+    eps = _rows(sampler.generator.condition_size, "eps")
+    found = {
+        "serving_default": Signature(serving_default, [CAPTIONS]),
+        "generate_png": Signature(generate_png, [CAPTIONS, SEEDS]),
+        "generate": Signature(generate, [CAPTIONS, SEEDS]),
+        "generate_from_noise": Signature(
+            generate_from_noise, [CAPTIONS, z, eps]
+        ),
+        "encode_text": Signature(sampler.encode_text, [CAPTIONS]),
+    }
+    if sampler.generator.attends:
+        found["generate_with_attention"] = Signature(
+            generate_with_attention, [CAPTIONS, SEEDS]
+        )
+    return found
+
+
+def damsm_signatures(model: Model) -> dict[str, Signature]:
+    """Features of captions and of pictures, and how well pairs fit."""
+    encode_text = model.sampler.encode_text
+    encoder = model.image_encoder
+
+    def encode_image(image_bytes):
+        return encoder(decode_squares(image_bytes, encoder.size))
+
+    def match(captions, image_bytes):
+        text, image = encode_text(captions), encode_image(image_bytes)
+        return pair_scores(model.config, text, image)
+
+    return {
+        "encode_text": Signature(encode_text, [CAPTIONS]),
+        "encode_image": Signature(encode_image, [IMAGE_BYTES]),
+        "match": Signature(match, [CAPTIONS, IMAGE_BYTES]),
+    }
+
+
+def decode_squares(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
+    """The middle squares of JPEG or PNG pictures, resized.
+
+    Args:
+      image_bytes: string [B], pictures of any size.
+      size: side of the squares.
+
+    Returns:
+      float32 [B, size, size, 3] in [-1, 1].
+    """
+
+    def square(encoded):
+        pixels = tf.io.decode_image(
+            encoded, channels=3, expand_animations=False
+        )
+        side = tf.reduce_min(tf.shape(pixels)[:2])
+        middle = tf.image.resize_with_crop_or_pad(pixels, side, side)
+        resized = tf.image.resize(middle, [size, size], antialias=True)
+        return resized / 127.5 - 1.0
+
+    shape = tf.TensorSpec([size, size, 3], tf.float32)
+    return tf.map_fn(square, image_bytes, fn_output_signature=shape)
+
+
+def _rows(size: int, name: str) -> tf.TensorSpec:
+    return tf.TensorSpec([None, size], tf.float32, name=name)
+
+
+def _named(prefix: str, outputs: Outputs) -> dict[str, tf.Tensor]:
+    return {k: v for k, v in outputs.items() if k.startswith(prefix)}
+
+
+def _tokens(sampler: Sampler, outputs: Outputs) -> tf.Tensor:
+    """The words that were used: string [B, T], empty behind the end."""
+    ids, lengths = outputs["token_ids"], outputs["lengths"]
+    words = sampler.vocabulary.lookup_words(ids)
+    return tf.where(tf.sequence_mask(lengths, ids.shape[1]), words, "")
