@@ -36,6 +36,14 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "samples", 1, "pictures for each caption", lower_bound=1, **common
     )
+    flags.DEFINE_integer(
+        "best_of",
+        0,
+        "draw so many pictures for each caption, and keep the --samples that "
+        "fit it best by the DAMSM's sentence score",
+        lower_bound=0,
+        **common,
+    )
     flags.DEFINE_bool(
         "attention",
         False,
@@ -91,37 +99,60 @@ def generate(
     output: str,
     seed: int | None,
     samples: int,
-    attention: bool,
+    best_of: int = 0,
+    attention: bool = False,
 ) -> list[str]:
     """Writes a picture a caption and sample, and a contact sheet.
 
     Sample k of a caption has seed `seed + k`. Without a seed it has the
-    caption's own: the same sentence gives the same pictures.
+    caption's own: the same sentence gives the same pictures. With `best_of`,
+    the samples are the best of so many, best first.
 
     Returns:
       The files written, the contact sheet last.
     """
-    repeated = [caption for caption in captions for _ in range(samples)]
+    drawn = best_of or samples
+    repeated = [caption for caption in captions for _ in range(drawn)]
     first = (
         model.caption_seeds(captions)
         if seed is None
         else [seed] * len(captions)
     )
-    seeds = [s + k for s in first for k in range(samples)]
+    seeds = [s + k for s in first for k in range(drawn)]
     outputs = model.sampler.outputs(repeated, seeds)
     images = to_uint8(outputs[model.sampler.last_images]).numpy()
+    rows = range(len(repeated))
+    if best_of:
+        scores = model.score(repeated, images)["sentence_score"]
+        rows = best_rows(scores.reshape(-1, drawn), samples)
     files = []
-    for row, (caption, image) in enumerate(zip(repeated, images, strict=True)):
-        number, sample = divmod(row, samples)
-        path = os.path.join(output, file_name(number + 1, caption, sample))
-        Image.fromarray(image).save(path)
-        files.append(path)
+    for place, row in enumerate(rows):
+        number, sample = divmod(place, samples)
+        name = file_name(number + 1, captions[number], sample)
+        files.append(os.path.join(output, name))
+        Image.fromarray(images[row]).save(files[-1])
         if attention:
-            files.append(path.removesuffix(".png") + "_attention.png")
+            files.append(files[-1].removesuffix(".png") + "_attention.png")
             model.sampler.attention_figure(outputs, row).save(files[-1])
     files.append(os.path.join(output, "contact_sheet.png"))
-    contact_sheet(images, captions, samples).save(files[-1])
+    contact_sheet(images[rows], captions, samples).save(files[-1])
     return files
+
+
+def best_rows(scores: np.ndarray, count: int) -> np.ndarray:
+    """The rows of the best pictures of each caption, best first.
+
+    Args:
+      scores: float [captions, pictures of each]; row numbers go on from one
+        caption to the next.
+      count: pictures to keep of each.
+
+    Returns:
+      int [captions * count].
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    firsts = np.arange(len(scores))[:, None] * scores.shape[1]
+    return (firsts + order).reshape(-1)
 
 
 def contact_sheet(
@@ -138,6 +169,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if not values.workdir:
         raise UserError(
             "--workdir must name the folder of a training run; received none"
+        )
+    if 0 < values.best_of < values.samples:
+        raise UserError(
+            "--best_of must be at least --samples, which it chooses from; "
+            f"received {values.best_of} and {values.samples}"
         )
     captions = read_captions(values.captions_file, arguments)
     try:
@@ -158,6 +194,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         output=values.output,
         seed=values.seed,
         samples=values.samples,
+        best_of=values.best_of,
         attention=values.attention,
     )
     unknown = model.unknown_words(captions)

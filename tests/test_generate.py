@@ -5,6 +5,7 @@ import pytest
 from absl import flags
 from PIL import Image
 
+import attngan_tf
 from attngan_tf import generate
 from attngan_tf.config import UserError
 
@@ -57,6 +58,33 @@ def test_sample_k_is_the_picture_of_seed_plus_k(tiny_workdir, tmp_path):
     assert a == b
 
 
+def test_the_best_of_several_come_first(tiny_workdir, tmp_path):
+    captions = ["a red bird", "a blue bird with white wings"]
+    run(
+        f"--workdir={tiny_workdir}",
+        f"--output={tmp_path}",
+        "--seed=5",
+        "--best_of=5",
+        "--samples=2",
+        *captions,
+    )
+    model = attngan_tf.load(str(tiny_workdir))
+    for number, caption in enumerate(captions, 1):
+        pictures = model.generate([caption] * 5, range(5, 10))
+        scores = model.score([caption] * 5, pictures)["sentence_score"]
+        ranked = sorted(range(5), key=lambda k: -scores[k])
+        for sample in range(2):
+            (path,) = tmp_path.glob(f"{number:03d}_*_{sample}.png")
+            shown = np.asarray(Image.open(path))
+            np.testing.assert_array_equal(shown, pictures[ranked[sample]])
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_rows_of_the_best():
+    scores = np.array([[0.1, 0.9, 0.5], [0.7, 0.7, 0.8]])
+    np.testing.assert_array_equal(generate.best_rows(scores, 2), [1, 2, 5, 3])
+
+
 def test_captions_of_a_file(tiny_workdir, tmp_path):
     captions = tmp_path / "captions.txt"
     captions.write_bytes(b"a red bird\r\n\n  a blue bird\nbad \xff bytes\n")
@@ -76,6 +104,10 @@ def test_captions_of_a_file(tiny_workdir, tmp_path):
         (["--workdir={tiny}"], "needs a caption"),
         (["--workdir={tiny}", "--captions_file=none.txt"], "none.txt"),
         (["--workdir={tiny}", "--checkpoint=99", "a bird"], "2, 4"),
+        (
+            ["--workdir={tiny}", "--best_of=2", "--samples=3", "a bird"],
+            "--best_of must be at least --samples",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(tiny_workdir, arguments, said):

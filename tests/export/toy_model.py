@@ -1,0 +1,137 @@
+"""A small SavedModel with the generator's signatures, and some odd ones.
+
+Its pictures are 4 x 4 and made of a hash of caption and seed, by the row.
+"""
+
+import pathlib
+import time
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+SIZE = 4
+
+
+def _pictures(captions: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    """uint8 [B, 4, 4, 3]."""
+    keys = tf.strings.join([captions, tf.strings.as_string(seeds)], "#")
+    bits = tf.strings.to_hash_bucket_strong(keys, 2**31 - 1, [1, 2])
+    places = tf.range(1, SIZE * SIZE * 3 + 1, dtype=tf.int64)
+    values = (bits[:, None] * places // 7) % 256
+    return tf.cast(tf.reshape(values, [-1, SIZE, SIZE, 3]), tf.uint8)
+
+
+def _spec(dtype, name: str, *shape: int) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *shape], dtype, name)
+
+
+CAPTIONS = _spec(tf.string, "captions")
+SEEDS = _spec(tf.int64, "seeds")
+NUMBERS = _spec(tf.float32, "x", 3)
+
+
+class Toy(tf.Module):
+    """Every kind of signature that the protocol has a rule for."""
+
+    def __init__(self, salt: str = ""):
+        super().__init__()
+        self.salt = tf.Variable(salt)
+
+    @tf.function(input_signature=[CAPTIONS])
+    def default(self, captions):
+        seeds = tf.strings.to_hash_bucket_strong(captions, 1000, [3, 4])
+        return self.generate_png(captions, seeds)
+
+    @tf.function(input_signature=[CAPTIONS, SEEDS])
+    def generate_png(self, captions, seeds):
+        pictures = self.generate(captions, seeds)["images"]
+        return {"image_bytes": tf.io.encode_png(pictures)}
+
+    @tf.function(input_signature=[CAPTIONS, SEEDS])
+    def generate(self, captions, seeds):
+        return {"images": _pictures(self.salt + captions, seeds)}
+
+    @tf.function(input_signature=[NUMBERS])
+    def numbers(self, x):
+        return {"inverse": 1.0 / x, "twice": x * 2}
+
+    @tf.function(input_signature=[NUMBERS])
+    def total(self, x):
+        return {"total": tf.reduce_sum(x)}
+
+    @tf.function(input_signature=[CAPTIONS])
+    def text(self, captions):
+        return {"text": tf.strings.join([captions, b"\xff"])}
+
+    @tf.function(input_signature=[NUMBERS])
+    def bfloat16(self, x):
+        return {"y": tf.cast(x, tf.bfloat16)}
+
+    @tf.function(input_signature=[NUMBERS])
+    def float16(self, x):
+        return {"y": tf.cast(x, tf.float16)}
+
+    @tf.function(
+        input_signature=[CAPTIONS, tf.TensorSpec([], tf.int64, "seed")]
+    )
+    def scalar_seed(self, captions, seed):
+        seeds = tf.fill(tf.shape(captions), seed)
+        return self.generate_png(captions, seeds)
+
+    @tf.function(input_signature=[CAPTIONS])
+    def picky(self, captions):
+        good = tf.strings.regex_full_match(captions, "[^!]*")
+        with tf.control_dependencies(
+            [tf.debugging.Assert(tf.reduce_all(good), ["no ! please"])]
+        ):
+            return {"size": tf.strings.length(captions)}
+
+    @tf.function(input_signature=[_spec(tf.float32, "seconds")])
+    def slow(self, seconds):
+        end = tf.timestamp() + tf.cast(tf.reduce_max(seconds), tf.float64)
+        work = tf.while_loop(
+            lambda _: tf.timestamp() < end,
+            lambda x: (tf.linalg.matmul(x, x) * 0,),
+            (tf.zeros([64, 64]),),
+        )[0]
+        return {"seconds": seconds + tf.reduce_sum(work)}
+
+
+SIGNATURES = (
+    "generate_png",
+    "generate",
+    "numbers",
+    "total",
+    "text",
+    "bfloat16",
+    "float16",
+    "scalar_seed",
+    "picky",
+    "slow",
+)
+
+
+def write(base: pathlib.Path, version: int, salt: str = "") -> pathlib.Path:
+    """Publishes a version as one should: written elsewhere and renamed."""
+    toy = Toy(salt)
+    signatures = {name: getattr(toy, name) for name in SIGNATURES}
+    signatures["serving_default"] = toy.default
+    target = base / str(version)
+    hidden = base / f".{version}-{time.time_ns()}"
+    tf.saved_model.save(toy, str(hidden), signatures)
+    hidden.rename(target)
+    return target
+
+
+def write_warmup(version: pathlib.Path, signature: str = "") -> None:
+    """Adds a warm-up record: a caption for a signature."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = signature
+    request.inputs["captions"].CopyFrom(tf.make_tensor_proto(["a red bird"]))
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(request)
+    folder = version / "assets.extra"
+    folder.mkdir(exist_ok=True)
+    file = folder / "tf_serving_warmup_requests"
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        writer.write(log.SerializeToString())
