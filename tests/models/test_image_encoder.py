@@ -52,6 +52,17 @@ def test_eq_6_and_the_order_of_regions():
     )
 
 
+def test_smaller_sizes_are_antialiased():
+    network = encoder(mirror_trunk(8), 8)
+    stripes = np.where(np.arange(24) % 2, 1, -1) * np.ones([1, 24, 3, 24])
+    images = stripes.transpose(0, 1, 3, 2).astype(np.float32)
+    found = network.trunk_features(images)["regions"]
+    inside = np.reshape(found, [8, 8, 3])[1:-1, 1:-1]
+    # A triangle over five columns: (1 - 2 + 3 - 2 + 1) / 9. One column read
+    # alone would give 1.
+    np.testing.assert_allclose(np.abs(inside), 1 / 9, atol=1e-5)
+
+
 def test_larger_sizes_are_reached_by_half_pixel_bilinear():
     network = encoder(mirror_trunk(10), 10)
     images = pictures(2, 4, 4, 3)
