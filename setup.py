@@ -23,15 +23,25 @@ setuptools.setup(
         "importlib_resources>=6,<8",
         "keras>=3.13,<3.16",
         "numpy>=2.0,<3",
+        "orjson>=3.10,<4",
         "pillow>=11,<14",
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets>=4.9.9,<4.10",
         "tensorflow-serving-api>=2.19,<2.22",
         "tqdm>=4.66,<5",
+        "waitress>=3.0,<4",
+        "werkzeug>=3.0,<4",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "pytest>=8.3", "ruff==0.17.5"],
+        "test": [
+            "hypothesis>=6.100",
+            "pytest>=8.3",
+            "pyyaml>=6",
+            "ruff==0.17.5",
+            # The page, in Debian's chromium and chromium-driver.
+            "selenium>=4.40,<5",
+        ],
         "convert": ["torch>=2.6,<3"],
     },
 )

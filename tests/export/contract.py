@@ -1,9 +1,10 @@
 """The protocol as a table: what is sent, and what must come back.
 
-GENERATOR holds for every model with the generator's signatures, the others
-for the toy model. All of it holds for tensorflow_model_server, too.
+GENERATOR and SAME hold for every model with the generator's signatures, and
+for tensorflow_model_server as for the stand-in.
 """
 
+import base64
 import dataclasses
 import json
 from collections.abc import Callable
@@ -11,35 +12,283 @@ from typing import Any
 
 from server_process import Answer, Client
 
+PNG = b"\x89PNG\r\n\x1a\n"
+_MODEL = "/v1/models/{model}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A request; `path` is what follows /v1/models/NAME."""
+    """A request and its answer; a body that is not bytes is sent as JSON."""
 
     name: str
-    body: Any
     status: int
-    path: str = ":predict"
-    verb: str = "POST"
+    body: Any = None
     check: Callable[[bytes], bool] | None = None
+    path: str = _MODEL + ":predict"
+    verb: str = "POST"
 
     def run(self, client: Client, model: str) -> None:
         """Sends it and asserts what the table says."""
-        path = self.path
-        if not path.startswith("/") or path.startswith(("/v", "/l", "/m")):
-            path = f"/v1/models/{model}{path}"
-        path = path.removeprefix("//")
+        path = self.path.format(model=model)
         answer = client.send(self.verb, path, self.body)
         assert answer.status == self.status, answer.body[:300]
-        if self.status >= 400:
+        if self.status >= 400 and self.status != 404:
             assert_error(answer)
         if self.check:
             assert self.check(answer.body), answer.body[:300]
 
 
 def assert_error(answer: Answer) -> None:
-    """Errors are {"error": "a line"}."""
+    """Errors are {"error": "what was wrong"}."""
     error = answer.json()
     assert list(error) == ["error"]
     assert error["error"]
     assert "Traceback" not in error["error"]
+
+
+def row_pngs(count: int) -> Callable[[bytes], bool]:
+    """Whether a row answer is so many pictures, without the output's name."""
+    return lambda body: _are_pngs(json.loads(body)["predictions"], count)
+
+
+def column_pngs(count: int) -> Callable[[bytes], bool]:
+    """Whether a columnar answer is so many pictures."""
+    return lambda body: _are_pngs(json.loads(body)["outputs"], count)
+
+
+def _are_pngs(values: list, count: int) -> bool:
+    return len(values) == count and all(
+        list(value) == ["b64"]
+        and base64.b64decode(value["b64"], validate=True).startswith(PNG)
+        for value in values
+    )
+
+
+def _b64(text: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(text).decode()}
+
+
+def rows(*values: Any, signature: str = "generate_png") -> dict:
+    """A body in row form."""
+    return {"signature_name": signature, "instances": list(values)}
+
+
+def columns(value: Any, signature: str = "generate_png") -> dict:
+    """A body in columnar form."""
+    return {"signature_name": signature, "inputs": value}
+
+
+def _wrong_seed(seed: Any) -> dict:
+    return rows({"captions": "a", "seeds": seed})
+
+
+# Bodies of one line get one and the same answer.
+SAME = [
+    [
+        {"instances": ["a red bird"]},
+        {"instances": [{"captions": "a red bird"}]},
+        {"instances": [_b64(b"a red bird")]},
+        {"instances": [{"captions": _b64(b"a red bird")}]},
+        {"instances": [{"b64": "YSByZWQgYmlyZA"}]},
+        rows("a red bird", signature="serving_default"),
+        rows("a red bird", signature=""),
+        b'\xef\xbb\xbf {"instances": ["a red \\u0062ird"]}\r\n',
+    ],
+    [
+        {"inputs": ["a", "b"]},
+        {"inputs": {"captions": ["a", "b"]}},
+        {"inputs": [_b64(b"a"), "b"]},
+    ],
+    [
+        b'{"instances": ["caf\xe9"]}',  # not UTF-8: passed on as it is
+        {"instances": [_b64(b"caf\xe9")]},
+    ],
+    [
+        columns({"captions": ["a"], "seeds": [5]}),
+        # Keys that are no inputs are passed over in this form.
+        columns({"captions": ["a"], "seeds": [5], "z": 1}),
+    ],
+]
+
+_GOOD = [
+    Case("one row", 200, {"instances": ["a"]}, row_pngs(1)),
+    Case("two rows", 200, {"instances": ["a", "b"]}, row_pngs(2)),
+    Case("a column", 200, {"inputs": ["a", "b"]}, column_pngs(2)),
+    Case(
+        "two inputs by row",
+        200,
+        rows({"captions": "a", "seeds": 1}, {"seeds": 2**53, "captions": ""}),
+        row_pngs(2),
+    ),
+    Case(
+        "two inputs by column",
+        200,
+        columns({"captions": ["a", "b"], "seeds": [-1, 2]}),
+        column_pngs(2),
+    ),
+    Case(
+        "the newest version by number",
+        200,
+        {"instances": ["a"]},
+        row_pngs(1),
+        _MODEL + "/versions/1:predict",
+    ),
+    Case(
+        "a path in capitals",
+        200,
+        {"instances": ["a"]},
+        row_pngs(1),
+        "/V1/Models/{model}:PREDICT",
+    ),
+    Case("an empty caption", 200, {"instances": [""]}, row_pngs(1)),
+    Case("bytes that are no text", 200, {"instances": [_b64(b"\0\xff")]}),
+    Case("keys besides", 200, {"instances": ["a"], "other": 1}),
+    Case(
+        "numbers that are an image",
+        200,
+        rows({"captions": "a", "seeds": 1}, signature="generate"),
+        lambda body: len(json.loads(body)["predictions"][0][0][0]) == 3,
+    ),
+]
+
+_BAD_ROWS = [
+    Case("several inputs in a plain list", 400, rows("a")),
+    Case("a row lacks a key", 400, rows({"captions": "a"})),
+    Case(
+        "a later row lacks a key",
+        400,
+        rows({"captions": "a", "seeds": 1}, {"captions": "a"}),
+    ),
+    Case(
+        "an unknown key",
+        400,
+        rows({"captions": "a", "seeds": 1, "z": 1}),
+    ),
+    Case("rows of two kinds", 400, {"instances": ["a", {"captions": "b"}]}),
+    Case("a column is missing", 400, columns({"captions": ["a"]})),
+    Case(
+        "unequal first dimensions",
+        400,
+        columns({"captions": ["a", "b"], "seeds": [1]}),
+    ),
+    Case("a fraction for an integer", 400, _wrong_seed(1.5)),
+    Case("1.0 for an integer", 400, _wrong_seed(1.0)),
+    Case("text for an integer", 400, _wrong_seed("1")),
+    Case("true for an integer", 400, _wrong_seed(True)),
+    Case("null for an integer", 400, _wrong_seed(None)),
+    Case("an integer of 65 bits", 400, _wrong_seed(2**63)),
+    Case("a list for an integer", 400, _wrong_seed([1, 2])),
+    Case("null for a string", 400, {"instances": [None]}),
+    Case("a number for a string", 400, {"instances": [1]}),
+    Case("not base64", 400, {"instances": [{"b64": "!!!!"}]}),
+    Case("b64 that is no string", 400, {"instances": [{"b64": 1}]}),
+    Case("ragged lists", 400, {"instances": [["a"], ["b", "c"]]}),
+    Case("lists of unequal depth", 400, {"instances": ["a", ["b"]]}),
+]
+
+_BAD_BODIES = [
+    Case("no rows", 400, {"instances": []}),
+    Case("rows that are no list", 400, {"instances": "a"}),
+    Case("both keys", 400, {"instances": ["a"], "inputs": ["a"]}),
+    Case("neither key", 400, {}),
+    Case("a list", 400, ["a"]),
+    Case("a string", 400, "a"),
+    Case("bad JSON", 400, b'{"instances": ["a"'),
+    Case("two values", 400, b'{"instances": ["a"]} {}'),
+    Case("half a surrogate pair", 400, b'{"instances": ["\\ud83d"]}'),
+    Case("an empty body", 400, b""),
+    Case("an unknown signature", 400, rows("a", signature="nope")),
+    Case("a signature that is no string", 400, {**rows("a"), **columns(1)}),
+    Case(
+        "a number as the signature",
+        400,
+        {"signature_name": 1, "instances": ["a"]},
+    ),
+]
+
+_A = {"instances": ["a"]}
+_PATHS = [
+    Case("an unknown model", 404, _A, path="/v1/models/nope:predict"),
+    Case("an unknown version", 404, _A, path=_MODEL + "/versions/9:predict"),
+    Case(
+        "a version beyond 64 bits",
+        400,
+        _A,
+        path=_MODEL + "/versions/99999999999999999999:predict",
+    ),
+    Case("an unknown label", 400, _A, path=_MODEL + "/labels/x:predict"),
+    Case("GET to predict", 400, verb="GET"),
+    Case("PUT to predict", 400, _A, verb="PUT"),
+    Case("DELETE", 400, path=_MODEL, verb="DELETE"),
+    Case("POST to the status", 400, _A, path=_MODEL),
+    Case("an unknown method", 400, _A, path=_MODEL + ":draw"),
+    Case(
+        "classify, which the model cannot",
+        400,
+        {"examples": [{"captions": "a"}]},
+        path=_MODEL + ":classify",
+    ),
+    Case(
+        "regress, which the model cannot",
+        400,
+        {"examples": [{"captions": "a"}]},
+        path=_MODEL + ":regress",
+    ),
+    Case("a path outside of /v1/", 404, verb="GET", path="/nope"),
+    Case("POST outside of /v1/", 404, _A, path="/predict"),
+    Case("no model's name", 400, verb="GET", path="/v1/models"),
+]
+
+
+def _available(body: bytes) -> bool:
+    entry = {
+        "version": "1",
+        "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
+    return entry in json.loads(body)["model_version_status"]
+
+
+def _has_signatures(body: bytes) -> bool:
+    metadata = json.loads(body)
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
+    inputs = signatures["generate_png"]["inputs"]
+    return (
+        metadata["model_spec"]["version"] == "1"
+        and inputs["seeds"]["dtype"] == "DT_INT64"
+        and inputs["captions"]["tensor_shape"]["dim"][0]["size"] == "-1"
+        and signatures["generate_png"]["method_name"]
+        == "tensorflow/serving/predict"
+    )
+
+
+_GET = [
+    Case("the status", 200, None, _available, _MODEL, "GET"),
+    Case("a version's", 200, None, _available, _MODEL + "/versions/1", "GET"),
+    Case("unknown version's", 404, path=_MODEL + "/versions/9", verb="GET"),
+    Case("an unknown model's", 404, path="/v1/models/nope", verb="GET"),
+    Case(
+        "the metadata",
+        200,
+        None,
+        _has_signatures,
+        _MODEL + "/metadata",
+        "GET",
+    ),
+    Case(
+        "a version's metadata",
+        200,
+        None,
+        _has_signatures,
+        _MODEL + "/versions/1/metadata",
+        "GET",
+    ),
+    Case(
+        "an unknown model's metadata",
+        404,
+        path="/v1/models/nope/metadata",
+        verb="GET",
+    ),
+]
+
+GENERATOR = [*_GOOD, *_BAD_ROWS, *_BAD_BODIES, *_PATHS, *_GET]

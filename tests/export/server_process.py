@@ -46,9 +46,7 @@ class Client:
         self._connection.request(verb, path, body, headers)
         response = self._connection.getresponse()
         # HEAD has a length and no body.
-        return Answer(
-            response.status, dict(response.headers), response.read()
-        )
+        return Answer(response.status, dict(response.headers), response.read())
 
     def predict(self, model: str, body, choice: str = "") -> Answer:
         return self.send("POST", f"/v1/models/{model}{choice}:predict", body)
@@ -112,7 +110,8 @@ def stand_in(
 ) -> Iterator[Running]:
     """The project's own server on free ports."""
     arguments = command_line(
-        *([f"--model_name={model}", f"--model_base_path={base}"] if base else []),
+        f"--model_name={model}",
+        f"--model_base_path={base}",
         "--port=0",
         "--rest_api_port=0",
         *flags,
@@ -120,8 +119,10 @@ def stand_in(
     with _started(arguments, log) as process:
         pattern = r"ready: .*REST at (http://[^/]+)/\S*, gRPC at (\S+)"
         wait_for(
-            lambda: re.search(pattern, log.read_text())
-            or process.poll() is not None,
+            lambda: (
+                re.search(pattern, log.read_text())
+                or process.poll() is not None
+            ),
             START_SECONDS,
         )
         found = re.search(pattern, log.read_text())

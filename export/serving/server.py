@@ -1,0 +1,133 @@
+"""The whole server: models, batching, both protocols, and its end."""
+
+import logging
+import signal
+import socket
+import threading
+import time
+
+import tensorflow as tf
+
+from export.serving import warmup
+from export.serving.batching import Batcher
+from export.serving.grpc_api import make_server
+from export.serving.http_server import HttpServer
+from export.serving.monitoring import Metrics
+from export.serving.ports import address, bind, in_use
+from export.serving.predictor import Predictor
+from export.serving.rest import RestApp
+from export.serving.servable import Servable
+from export.serving.settings import BatchingSettings, Settings
+from export.serving.versions import Model, Models
+
+DRAIN_SECONDS = 30.0  # as long as Kubernetes waits before it kills
+
+
+def load(model: str, version: int, path: str) -> Servable:
+    """A version, loaded and warmed up; raises ServingError."""
+    servable = Servable(model, version, path)
+    servable.acquire()
+    try:
+        warmup.run(servable, path)
+    except Exception:
+        servable.retire(closed=lambda: None)
+        raise
+    finally:
+        servable.release()
+    return servable
+
+
+class Server:
+    """Loads the models and answers on both ports until `stop`."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        batching = settings.batching or BatchingSettings()
+        self._metrics = Metrics(batching.thread_pool_name)
+        self._batcher = (
+            Batcher(settings.batching, self._metrics.queuing)
+            if settings.batching
+            else None
+        )
+        self._models = Models(
+            [Model(model, load) for model in settings.models],
+            settings.poll_seconds,
+        )
+        self._predictor = Predictor(self._models, self._batcher, self._metrics)
+
+    def start(self) -> None:
+        """Loads the models and begins to answer.
+
+        Raises:
+          UserError: a model cannot be loaded, or a port is in use.
+        """
+        settings = self._settings
+        self._models.start()
+        bound = bind("rest_api_port", settings.host, settings.rest_api_port)
+        self._http = HttpServer(
+            RestApp(settings, self._predictor, self._metrics),
+            bound,
+            settings.rest_threads,
+            settings.max_request_bytes,
+        )
+        self._grpc = make_server(
+            self._predictor, settings.grpc_threads, settings.max_request_bytes
+        )
+        try:
+            port = self._grpc.add_insecure_port(
+                address(settings.host, settings.port)
+            )
+        except RuntimeError as error:
+            raise in_use("port", settings.port, error) from None
+        self._http.start()
+        self._grpc.start()
+        self._tell_ready(bound, port)
+
+    def _tell_ready(self, bound: socket.socket, grpc_port: int) -> None:
+        host = self._settings.host
+        rest = address(host, bound.getsockname()[1])
+        names = ", ".join(model.settings.name for model in self._models)
+        print(
+            f"ready: {names}; REST at http://{rest}/v1/models, gRPC at "
+            f"{address(host, grpc_port)}",
+            flush=True,
+        )
+
+    def stop(self) -> bool:
+        """Answers what has begun, accepts no more, and unloads the models.
+
+        Returns:
+          Whether everything ended within DRAIN_SECONDS.
+        """
+        begin = time.monotonic()
+        grpc_ended = self._grpc.stop(DRAIN_SECONDS)
+        http_done = self._http.stop(DRAIN_SECONDS)
+        grpc_ended.wait()
+        # gRPC does not tell whether it had to cancel.
+        done = http_done and time.monotonic() - begin < DRAIN_SECONDS
+        if done:
+            self._models.close()
+            if self._batcher:
+                self._batcher.close()
+        return done
+
+
+def serve(settings: Settings) -> bool:
+    """Serves until SIGTERM or SIGINT.
+
+    Returns:
+      Whether every request that had begun was answered.
+
+    Raises:
+      UserError: a model cannot be loaded, or a port is in use.
+    """
+    # It calls the loader that the real server uses deprecated.
+    tf.get_logger().setLevel(logging.ERROR)
+    ended = threading.Event()
+    server = Server(settings)
+    server.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    print("finishing what is running", flush=True)
+    return server.stop()
