@@ -132,7 +132,11 @@ def stand_in(
 
 @contextlib.contextmanager
 def real_server(
-    binary: str, base: pathlib.Path, log: pathlib.Path, *flags: str
+    binary: str,
+    base: pathlib.Path,
+    log: pathlib.Path,
+    *flags: str,
+    model: str = "toy",
 ) -> Iterator[Running]:
     """tensorflow_model_server itself, where a machine has it."""
     ports = []
@@ -141,7 +145,7 @@ def real_server(
             ports.append(free.getsockname()[1])
     arguments = [
         binary,
-        "--model_name=toy",
+        f"--model_name={model}",
         f"--model_base_path={base}",
         f"--port={ports[0]}",
         f"--rest_api_port={ports[1]}",
@@ -149,7 +153,7 @@ def real_server(
     ]
     url = f"http://127.0.0.1:{ports[1]}"
     with _started(arguments, log) as process:
-        running = Running(process, url, f"127.0.0.1:{ports[0]}", "toy", log)
+        running = Running(process, url, f"127.0.0.1:{ports[0]}", model, log)
 
         def ready() -> bool:
             assert process.poll() is None, log.read_text()
