@@ -1,0 +1,290 @@
+/* The page: from the form to pictures, and what is shown of them. */
+"use strict";
+
+const AT_ONCE = 2; // requests: one draws while another one travels
+const part = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+const panel = new WordPanel({
+  attention: part("attention"), words: part("words"), stages: part("stages"),
+  explanation: part("explanation"), heat: part("heat"),
+});
+
+let server = null;
+let model = null; // what Server.describe found
+let connecting = null; // the promise of it
+let run = null; // the pictures that are drawn or shown
+let emptyAsked = false; // whether an empty caption was asked about
+
+/** The server named in the address; else where the page comes from. */
+function chosenServer() {
+  const own = location.protocol.startsWith("http")
+    ? location.origin : "http://localhost:8501";
+  let text = query.get("server") || own;
+  if (!/^[a-z]+:\/\//i.test(text)) text = `http://${text}`;
+  let address = null;
+  try {
+    address = new URL(text);
+  } catch { /* said below */ }
+  if (!/^https?:$/.test(address?.protocol)) {
+    throw new ServerError(
+      `?server= must be like http://host:8501; received ${text}`);
+  }
+  return new Server(
+    address.origin + address.pathname, query.get("model") || "attngan");
+}
+
+/** Asks what the model offers: once, or again where it failed. */
+function connect() {
+  connecting ??= meet().catch((error) => {
+    connecting = null;
+    throw error;
+  });
+  return connecting;
+}
+
+async function meet() {
+  server ??= chosenServer();
+  model = await server.describe();
+  const size = model.size ? ` · ${model.size} × ${model.size}` : "";
+  const version = model.version ? ` · version ${model.version}` : "";
+  part("model").textContent = `${server.model}${version}${size}`;
+  // So few pixels are looked at one by one; more of them are smoothed.
+  document.body.classList.toggle("pixels", model.size && model.size < 128);
+  part("attention").hidden = !model.stages.length;
+  panel.offer(model.stages);
+}
+
+function say(text, kind = "") {
+  part("status").textContent = text;
+  part("status").className = kind;
+}
+
+/** The form's values; null, and a word about it, where they are no good. */
+function readForm() {
+  // Half of a pair, which no encoding has, becomes what a decoder makes of it.
+  const caption = part("caption").value.trim().replace(/\s+/g, " ")
+    .replace(/\p{Surrogate}/gu, "\ufffd");
+  const pictures = Number(part("pictures").value);
+  const text = part("seed").value.trim();
+  const seed = text ? parseSeed(text) : null;
+  if (text && (seed === null || seed + pictures - 1 > LARGEST_SEED)) {
+    say("A seed is a whole number from 0 to 9007199254740991.", "error");
+    part("seed").focus();
+    return null;
+  }
+  if (!caption && !emptyAsked) {
+    emptyAsked = true;
+    say("Say what to draw. Or press Draw again to draw without words.", "error");
+    part("caption").focus();
+    return null;
+  }
+  return { caption, pictures, seed };
+}
+
+/** A link to pictures: what it holds is not sent to a server. */
+function linkTo({ caption, seed, pictures }) {
+  const values = new URLSearchParams({ caption });
+  if (seed !== null) values.set("seed", seed);
+  values.set("pictures", pictures);
+  const here = new URL(location.href);
+  here.hash = values.toString();
+  return here.href;
+}
+
+/** Fills the form from the link that was opened; false where it has none. */
+function readLink() {
+  const values = new URLSearchParams(location.hash.slice(1));
+  if (!values.has("caption")) return false;
+  const pictures = Number(values.get("pictures"));
+  part("caption").value = values.get("caption");
+  part("seed").value = values.get("seed") ?? "";
+  part("pictures").value = pictures >= 1 && pictures <= 8 ? pictures : 1;
+  emptyAsked = true;
+  return true;
+}
+
+/** Draws what the form asks for, in place of what was being drawn. */
+async function draw({ remember }) {
+  const wanted = readForm();
+  if (!wanted) return;
+  if (remember && linkTo(wanted) !== location.href) {
+    history.pushState(null, "", linkTo(wanted));
+  }
+  run?.controller.abort();
+  const first = wanted.seed ?? captionSeed(wanted.caption);
+  const shots = Array.from({ length: wanted.pictures }, (_, k) => (
+    { seed: first + k, source: null, attention: null }));
+  const mine = {
+    caption: wanted.caption, shots, selected: 0, done: 0,
+    controller: new AbortController(),
+  };
+  run = mine;
+  say("Drawing …");
+  try {
+    await connect(); // it tells what there will be to lay out
+    if (mine !== run) return;
+    panel.reset(wanted.caption.split(" "));
+    layOut();
+    const waiting = shots.keys();
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+      for (const k of waiting) await drawOne(mine, k);
+    }));
+    if (mine !== run) return;
+    say(shots.length > 1 ? `${shots.length} pictures.` : "Done.");
+    await attend(mine);
+  } catch (error) {
+    fail(mine, error);
+  }
+}
+
+async function drawOne(mine, k) {
+  const { shots, caption, controller } = mine;
+  const answer = await server.predict(
+    "generate_png", { captions: caption, seeds: shots[k].seed },
+    controller.signal, sayBusy);
+  // A signature with one output answers it without its name.
+  if (typeof answer?.b64 !== "string") {
+    throw new ServerError(`“${server.model}” answered no picture.`);
+  }
+  if (mine !== run) return;
+  shots[k].source = `data:image/png;base64,${answer.b64}`;
+  mine.done += 1;
+  if (mine.done < shots.length) {
+    say(`Drawing … ${mine.done} of ${shots.length}`);
+  }
+  show(k);
+}
+
+function sayBusy(seconds) {
+  say(`The server is busy; trying again in ${Math.ceil(seconds)} s …`);
+}
+
+/** Shows which words the selected picture attends to; asks once. */
+async function attend(mine) {
+  const shot = mine.shots[mine.selected];
+  if (!model.stages.length || !shot.source) return;
+  if (!shot.attention) {
+    panel.wait("Reading the attention …", mine.caption.split(" "));
+    const answer = await server.predict(
+      "generate_with_attention", { captions: mine.caption, seeds: shot.seed },
+      mine.controller.signal, sayBusy);
+    shot.attention = readAttention(answer, model.stages);
+  }
+  if (mine === run && mine.shots[mine.selected] === shot) {
+    panel.show(shot.attention);
+  }
+}
+
+function fail(mine, error) {
+  if (mine !== run) return; // it was replaced by another
+  mine.controller.abort(); // its other requests
+  mine.controller = new AbortController();
+  if (!(error instanceof ServerError)) console.error(error);
+  say(error instanceof ServerError ? error.message : `Failed: ${error}`, "error");
+  part("results").hidden = mine.done === 0;
+  for (const tile of document.querySelectorAll("#results .waiting")) {
+    tile.classList.replace("waiting", "missing");
+  }
+  panel.wait("");
+}
+
+/** Places for all pictures of the run, so that nothing moves later. */
+function layOut() {
+  part("results").hidden = false;
+  part("thumbs").hidden = run.shots.length < 2;
+  part("thumbs").replaceChildren(...run.shots.map((shot, k) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "tile waiting";
+    button.disabled = true;
+    button.setAttribute("aria-label", `Picture ${k + 1}, seed ${shot.seed}`);
+    button.addEventListener("click", () => select(k));
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  }));
+  show(run.selected);
+}
+
+/** Brings the page up to date with a picture of the run. */
+function show(k) {
+  const { shots, caption, selected } = run;
+  const { source, seed } = shots[k];
+  const tile = part("thumbs").children[k].firstChild;
+  if (source && !tile.firstChild) {
+    const image = new Image();
+    Object.assign(image, { src: source, alt: "" });
+    tile.append(image);
+    tile.classList.remove("waiting", "missing");
+    tile.disabled = false;
+  }
+  tile.setAttribute("aria-pressed", String(k === selected));
+  if (k !== selected) return;
+  const picture = part("picture");
+  picture.hidden = !source;
+  part("frame").className = source ? "tile" : "tile waiting";
+  part("actions").classList.toggle("off", !source);
+  part("title").textContent = caption ? `“${caption}”` : "Without words";
+  part("shown-seed").textContent = `Seed ${seed}`;
+  if (!source) return;
+  picture.src = source;
+  picture.alt = `Picture of “${caption}”, seed ${seed}`;
+  const name = caption.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 48);
+  part("download").href = source;
+  part("download").download = `${name || "picture"}_${seed}.png`;
+}
+
+async function select(k) {
+  const mine = run;
+  const before = mine.selected;
+  mine.selected = k;
+  show(before);
+  show(k);
+  try {
+    await attend(mine);
+  } catch (error) {
+    fail(mine, error);
+  }
+}
+
+async function copyLink() {
+  const { caption, shots, selected } = run;
+  const { seed } = shots[selected];
+  const link = linkTo({ caption, seed, pictures: 1 });
+  try {
+    await navigator.clipboard.writeText(link);
+    say("The link to this picture is copied.");
+  } catch {
+    // Not allowed, as on a page without https: the address bar can be copied.
+    history.pushState(null, "", link);
+    say("The address of this page is now the link to this picture.");
+  }
+}
+
+part("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  draw({ remember: true });
+});
+part("caption").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    part("form").requestSubmit();
+  }
+});
+part("caption").addEventListener("input", () => { emptyAsked = false; });
+part("examples").addEventListener("click", (event) => {
+  if (event.target.type !== "button") return;
+  part("caption").value = event.target.textContent;
+  part("form").requestSubmit();
+});
+part("new-seed").addEventListener("click", () => {
+  part("seed").value = randomSeed();
+  part("form").requestSubmit();
+});
+part("copy").addEventListener("click", copyLink);
+addEventListener("popstate", () => {
+  if (readLink()) draw({ remember: false });
+});
+
+if (readLink()) draw({ remember: false });
+else connect().catch((error) => say(error.message, "error"));

@@ -1,0 +1,245 @@
+"""The files of export/deploy: read as the programs that use them do."""
+
+import http.server
+import re
+import shlex
+import subprocess
+import threading
+
+import pytest
+import yaml
+from deployed import DEPLOY, deployed, model_config
+
+from export.serving import text_protos
+
+# tensorflow_model_server's own, as its main.cc defines them.
+SERVER_FLAGS = (
+    "port grpc_socket_path rest_api_port rest_api_num_threads "
+    "rest_api_timeout_in_ms rest_api_enable_cors_support enable_batching "
+    "allow_version_labels_for_unavailable_models batching_parameters_file "
+    "enable_per_model_batching_parameters model_config_file "
+    "model_config_file_poll_wait_seconds model_name model_base_path "
+    "num_load_threads num_unload_threads max_num_load_retries "
+    "load_retry_interval_micros file_system_poll_wait_seconds "
+    "flush_filesystem_caches tensorflow_session_parallelism "
+    "tensorflow_session_config_file tensorflow_intra_op_parallelism "
+    "tensorflow_inter_op_parallelism ssl_config_file platform_config_file "
+    "per_process_gpu_memory_fraction saved_model_tags "
+    "grpc_channel_arguments grpc_max_threads enable_model_warmup "
+    "num_request_iterations_for_warmup version monitoring_config_file "
+    "remove_unused_fields_from_bundle_metagraph "
+    "enable_signature_method_name_check enable_profiler "
+    "thread_pool_factory_config_file "
+)
+
+
+@pytest.fixture(scope="module")
+def compose():
+    text = (DEPLOY / "docker-compose.yml").read_text()
+    return yaml.safe_load(text)["services"]["serving"]
+
+
+def flag_names(arguments) -> set[str]:
+    return {
+        argument.removeprefix("--").split("=")[0]
+        for argument in arguments
+        if argument.startswith("--")
+    }
+
+
+def commands_of_readme() -> list[list[str]]:
+    """The commands of the README's shell blocks, split as a shell does."""
+    text = (DEPLOY / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+def test_batching_parameters_are_what_the_server_accepts():
+    parameters = text_protos.read(
+        "batching_parameters_file",
+        DEPLOY / "batching.pbtxt",
+        text_protos.BatchingParameters,
+    )
+    sizes = list(parameters.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == parameters.max_batch_size.value == 8
+    assert parameters.num_batch_threads.value >= 1
+    assert parameters.max_enqueued_batches.value >= 1
+
+
+def test_metrics_are_where_the_readme_says():
+    config = text_protos.read(
+        "monitoring_config_file",
+        DEPLOY / "monitoring.pbtxt",
+        text_protos.MonitoringConfig,
+    ).prometheus_config
+    assert config.enable
+    assert f":8501{config.path}" in (DEPLOY / "README.md").read_text()
+
+
+def test_labels_name_versions_that_are_loaded():
+    entries = model_config().model_config_list.config
+    assert [entry.name for entry in entries] == ["attngan", "attngan_damsm"]
+    for entry in entries:
+        assert entry.model_platform == "tensorflow"
+        assert entry.base_path == f"/models/{entry.name}"
+        assert set(entry.version_labels) == {"stable", "canary"}
+        versions = entry.model_version_policy.specific.versions
+        assert set(entry.version_labels.values()) <= set(versions)
+
+
+def test_compose_starts_the_server_with_its_own_flags(compose):
+    assert compose["image"].startswith("tensorflow/serving:")
+    assert flag_names(compose["command"]) <= set(SERVER_FLAGS.split())
+    # The image's own command sets the ports.
+    assert not flag_names(compose["command"]) & {"port", "rest_api_port"}
+    assert {port.rsplit(":", 1)[1] for port in compose["ports"]} == {
+        "8500",
+        "8501",
+    }
+
+
+def test_compose_names_files_that_are_there(compose):
+    mounted = [volume.rsplit(":", 2) for volume in compose["volumes"]]
+    targets = {target: source for source, target, _ in mounted}
+    assert targets["/config"] == "."
+    assert "/models" in targets
+    named = [
+        argument.split("=/config/")[1]
+        for argument in compose["command"]
+        if "=/config/" in argument
+    ]
+    assert sorted(named) == sorted(path.name for path in DEPLOY.glob("*.pbtxt"))
+
+
+def test_the_readme_starts_the_server_with_its_own_flags():
+    commands = [
+        command
+        for command in commands_of_readme()
+        if command[0] == "tensorflow_model_server"
+    ]
+    assert commands
+    for command in commands:
+        assert flag_names(command) <= set(SERVER_FLAGS.split())
+        assert "--model_config_file=models/models.pbtxt" in command
+
+
+def test_the_readmes_other_commands_have_flags_that_exist():
+    from absl import flags
+
+    from export import client, saved_model
+
+    values = flags.FlagValues()
+    saved_model.define_flags(values)
+    seen = set()
+    for command in commands_of_readme():
+        if command[:2] != ["python", "-m"]:
+            continue
+        seen.add(command[2])
+        if command[2] == "export.client":
+            client.parser().parse_intermixed_args(command[3:])
+        if command[2] == "export.saved_model":
+            assert flag_names(command) <= set(values)
+    assert seen == {"export.client", "export.saved_model", "http.server"}
+
+
+def test_the_bare_servers_models_file_is_a_models_file(tmp_path):
+    (sed,) = [c for c in commands_of_readme() if c[0] == "sed"]
+    pattern, file = sed[1], sed[2]
+    assert pattern.startswith("s|/models/|$PWD/")
+    run = subprocess.run(
+        ["sed", pattern.replace("$PWD", str(tmp_path)), file],
+        cwd=DEPLOY.parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.count(f'"{tmp_path}/models/attngan') == 2
+
+
+def health(compose, port: int, tmp_path) -> int:
+    """The exit code of the container's health check, against a port."""
+    kind, *command = compose["healthcheck"]["test"]
+    assert kind == "CMD"
+    assert "/8501 " in command[-1]
+    command[-1] = command[-1].replace("/8501 ", f"/{port} ")
+    return subprocess.run(command, capture_output=True, timeout=30).returncode
+
+
+@pytest.mark.parametrize(
+    ("state", "healthy"),
+    [("AVAILABLE", True), ("LOADING", False), ("UNLOADING", False)],
+)
+def test_the_health_check_waits_for_the_model(
+    compose, state, healthy, tmp_path
+):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            assert self.path == "/v1/models/attngan"
+            # As the server prints it.
+            body = b'{\n "model_version_status": [\n  {\n   "version": "1",\n'
+            body += b'   "state": "%s",\n' % state.encode()
+            body += b'   "status": {"error_code": "OK"}\n  }\n ]\n}\n'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
+        thread.start()
+        port = server.server_address[1]
+        code = health(compose, port, tmp_path)
+        server.shutdown()
+        thread.join()
+    assert (code == 0) == healthy
+    # Now nobody listens there.
+    assert health(compose, port, tmp_path) != 0
+
+
+def test_kserve_describes_both_models():
+    text = (DEPLOY / "kserve.yaml").read_text()
+    services = list(yaml.safe_load_all(text))
+    assert len(services) == 2
+    for service in services:
+        assert service["apiVersion"] == "serving.kserve.io/v1beta1"
+        assert service["kind"] == "InferenceService"
+        name = service["metadata"]["name"]
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
+        model = service["spec"]["predictor"]["model"]
+        assert model["modelFormat"]["name"] == "tensorflow"
+        place = model["storageUri"]
+        assert re.match(r"(pvc|s3|gs|https)://", place)
+        assert place.rsplit("/", 1)[1].replace("_", "-") == name
+
+
+def test_one_version_of_the_image_everywhere(compose):
+    version = compose["image"].split(":-")[1].rstrip("}")
+    text = (DEPLOY / "kserve.yaml").read_text()
+    assert set(re.findall(r'runtimeVersion: "(.+)"', text)) == {version}
+
+
+def test_a_server_starts_with_the_files(compose, tmp_path):
+    import toy_model
+
+    toy_model.write(tmp_path / "toy", 1)
+    models = dict.fromkeys(["attngan", "attngan_damsm"], tmp_path / "toy")
+    body = {"signature_name": "numbers", "instances": [[1.0, 2.0, 4.0]]}
+    with deployed(tmp_path, models) as running:
+        client = running.client()
+        for name in models:
+            for choice in (
+                "",
+                "/versions/1",
+                "/labels/stable",
+                "/labels/canary",
+            ):
+                assert client.predict(name, body, choice).status == 200
+        path = "/monitoring/prometheus/metrics"
+        assert client.send("GET", path).status == 200
+        assert health(compose, int(running.url.split(":")[-1]), tmp_path) == 0
+        client.close()

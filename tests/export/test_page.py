@@ -1,0 +1,438 @@
+"""The demo page in headless Chromium: what it shows."""
+
+import json
+import re
+import urllib.parse
+
+import numpy as np
+import pytest
+
+pytest.importorskip("selenium")
+import browser
+from selenium.webdriver.common.keys import Keys
+
+pytest_plugins = ["page_fixtures"]
+
+pytestmark = pytest.mark.skipif(
+    not (browser.CHROMIUM and browser.DRIVER),
+    reason="needs Debian's packages chromium and chromium-driver",
+)
+
+CAPTION = "a small red bird with a white belly"
+# The model whose attention is known.
+KNOWN = "?model=attending"
+
+
+@pytest.fixture
+def page(look, page_server):
+    """The page at the server; the console must stay silent."""
+    page = look(page_server.url)
+    yield page
+    assert page.console() == []
+    assert page.hosts() <= {urllib.parse.urlsplit(page_server.url).netloc}
+
+
+def test_a_caption_becomes_its_own_picture(page, generator):
+    page.open()
+    page.ask(CAPTION)
+    page.wait_for_pictures()
+    answer = generator.run("serving_default", captions=[CAPTION])
+    assert page.picture() == answer["image_bytes"][0]
+    assert CAPTION in page.part("picture").get_attribute("alt")
+    assert "version 1 · 16 \u00d7 16" in page.part("model").text
+
+
+def test_captions_of_all_lengths_have_the_models_seeds(page):
+    import tensorflow as tf
+
+    from attngan_tf.sampling import caption_seeds
+
+    letters = "a réd bird 鳥 with \U0001f426 wings "
+    captions = [(letters * 9)[k : k + n] for n in range(130) for k in (0, 3)]
+    page.open()
+    found = page.run("return arguments[0].map(captionSeed)", captions)
+    assert found == caption_seeds(tf.constant(captions)).numpy().tolist()
+
+
+def test_several_pictures_have_seeds_in_a_row(page, generator):
+    page.open()
+    page.ask(CAPTION, pictures=3, seed="41")
+    page.wait_for_pictures(3)
+    tiles = page.parts("#thumbs button")
+    assert len(tiles) == 3
+    for k, tile in enumerate(tiles):
+        tile.click()
+        answer = generator.run(
+            "generate_png", captions=[CAPTION], seeds=[41 + k]
+        )
+        assert page.picture() == answer["image_bytes"][0]
+        assert tile.get_attribute("aria-pressed") == "true"
+        name = page.part("download").get_attribute("download")
+        assert name == f"a_small_red_bird_with_a_white_belly_{41 + k}.png"
+        href = page.part("download").get_attribute("href")
+        assert href == page.part("picture").get_attribute("src")
+
+
+def test_an_example_draws_at_once(page):
+    page.open(KNOWN)
+    example = page.parts("#examples button")[1]
+    example.click()
+    page.wait_for_pictures(4)
+    assert page.part("caption").get_property("value") == example.text
+
+
+def test_a_new_seed_gives_other_pictures(page):
+    page.open(KNOWN)
+    page.ask(CAPTION, seed="1")
+    page.wait_for_pictures()
+    before = page.picture()
+    page.part("new-seed").click()
+    page.wait(lambda: page.picture() != before, "another picture")
+    assert page.part("seed").get_property("value") != "1"
+
+
+def test_an_empty_caption_is_asked_about_once(page):
+    page.open(KNOWN)
+    page.ask("")
+    page.wait_for_status("Say what to draw")
+    assert page.focused() == page.part("caption")
+    page.part("draw").click()
+    page.wait_for_pictures()
+    assert page.part("title").text == "Without words"
+
+
+@pytest.mark.parametrize("seed", ["-1", "x", "1.5", "9007199254740992"])
+def test_a_wrong_seed_is_said(page, seed):
+    page.open(KNOWN)
+    page.ask(CAPTION, seed=seed)
+    page.wait_for_status("whole number from 0 to 9007199254740991")
+    assert page.focused() == page.part("seed")
+
+
+def test_the_largest_seed_is_exact(page, generator):
+    seed = 2**53 - 1
+    page.open()
+    page.ask(CAPTION, seed=str(seed))
+    page.wait_for_pictures()
+    answer = generator.run("generate_png", captions=[CAPTION], seeds=[seed])
+    assert page.picture() == answer["image_bytes"][0]
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "<img src=x onerror=alert(1)><b>bird",
+        'a "quoted" \\ bird',
+        "鳥 \ud83d red",
+    ],
+)
+def test_a_caption_is_text_and_nothing_else(page, caption):
+    page.open(KNOWN)
+    page.run(
+        "document.getElementById('caption').value = JSON.parse(arguments[0]);"
+        "document.getElementById('pictures').value = 1;"
+        "document.getElementById('form').requestSubmit()",
+        json.dumps(caption),
+    )
+    page.wait_for_pictures()
+    words = page.wait_for_words()
+    assert not page.parts("#results b, #words img")
+    shown = caption.replace("\ud83d", "\ufffd")
+    assert page.part("title").text == f"“{shown}”"
+    assert [word.text for word in words] == shown.split()
+
+
+# Attention
+
+
+def quadrant_of(heat: np.ndarray) -> int:
+    """Where the heat map is hottest, which is where it is most yellow."""
+    red = heat[..., 0].astype(int)
+    half = len(red) // 2
+    sums = [
+        red[row : row + half, column : column + half].sum()
+        for row in (0, half)
+        for column in (0, half)
+    ]
+    return int(np.argmax(sums))
+
+
+def test_pointing_at_a_word_shows_where_it_was_drawn(page):
+    page.open(KNOWN, caption="one two three four", pictures=1)
+    words = page.wait_for_words()
+    assert [word.text for word in words] == ["one", "two", "three", "four"]
+    assert not page.heat().any()
+    for k, word in enumerate(words):
+        page.point_at(word)
+        heat = page.heat()
+        # The last stage's maps are a quadrant further.
+        assert quadrant_of(heat) == (k + 1) % 4
+        assert heat[..., 3].min() > 50  # the rest is dimmed
+        assert "80 %" in page.part("explanation").text
+        assert "25 %" in page.part("explanation").text
+    assert page.part("heat").value_of_css_property("opacity") != "0"
+    page.point_at(page.part("title"))
+    assert not page.heat().any()
+
+
+def test_a_stage_can_be_chosen(page):
+    page.open(KNOWN, caption="one two three", pictures=1)
+    words = page.wait_for_words()
+    words[0].click()
+    assert quadrant_of(page.heat()) == 1
+    first, last = page.parts("#stages input")
+    assert last.is_selected()
+    first.click()
+    assert quadrant_of(page.heat()) == 0
+    labels = [label.text for label in page.parts("#stages label")]
+    assert labels == ["16 \u00d7 16", "32 \u00d7 32"]
+
+
+def test_a_chosen_word_stays_from_picture_to_picture(page):
+    page.open(KNOWN, caption="one two three", pictures=2)
+    page.wait_for_pictures(2)
+    page.wait_for_words()[2].click()
+    page.parts("#thumbs button")[1].click()
+    words = page.wait_for_words()
+    page.wait(lambda: page.heat().any(), "the heat map")
+    assert words[2].get_attribute("aria-pressed") == "true"
+    assert quadrant_of(page.heat()) == 3
+    words[2].click()
+    page.point_at(page.part("title"))
+    page.wait(lambda: not page.heat().any(), "no heat map")
+
+
+def test_a_word_at_an_equal_share_lights_nothing(page):
+    # Its equal share is all of the attention; the model gives it less.
+    page.open(KNOWN, caption="one", pictures=1)
+    (word,) = page.wait_for_words()
+    page.point_at(word)
+    assert "no place" in page.part("explanation").text
+    assert not page.heat().any()
+
+
+def test_the_real_models_words_are_lit(page, generator):
+    page.open(caption=CAPTION, seed=3, pictures=1)
+    words = page.wait_for_words()
+    answer = generator.run(
+        "generate_with_attention", captions=[CAPTION], seeds=[3]
+    )
+    count = answer["lengths"][0]
+    tokens = [token.decode() for token in answer["tokens"][0][:count]]
+    assert [word.text for word in words] == tokens
+    assert not page.part("stages").is_displayed()  # it has one
+    (name,) = [name for name in answer if name.startswith("attention_")]
+    peaks = answer[name][0][:count].max(axis=(1, 2))
+    for word, peak in zip(words, peaks, strict=True):
+        page.point_at(word)
+        assert page.heat().any() == (peak > 1.001 / count)
+
+
+def test_a_model_without_attention_shows_none(page):
+    page.open("?model=toy", caption=CAPTION, pictures=1)
+    page.wait_for_pictures()
+    assert not page.part("attention").is_displayed()
+    assert page.picture().startswith(b"\x89PNG")
+
+
+# Links
+
+
+def test_a_link_draws_the_same_again(page):
+    page.open(KNOWN)
+    page.ask(CAPTION, pictures=2, seed="17")
+    page.wait_for_pictures(2)
+    address, picture = page.driver.current_url, page.picture()
+    assert "seed=17" in address
+    page.driver.get("about:blank")
+    page.driver.get(address)
+    page.wait_for_pictures(2)
+    assert page.picture() == picture
+    assert page.part("caption").get_property("value") == CAPTION
+    assert page.part("seed").get_property("value") == "17"
+
+
+def test_back_draws_what_was_there(page):
+    page.open(KNOWN)
+    page.ask("one", seed="1")
+    page.wait_for_pictures()
+    first = page.picture()
+    page.ask("two", seed="2")
+    page.wait(lambda: page.picture() != first, "the second picture")
+    page.driver.back()
+    page.wait(lambda: page.picture() == first, "the first picture")
+    assert page.part("caption").get_property("value") == "one"
+
+
+def test_the_copied_link_is_that_of_the_picture(page):
+    page.driver.execute_cdp_cmd(
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
+    )
+    page.open(KNOWN)
+    page.ask(CAPTION, pictures=2, seed="5")
+    page.wait_for_pictures(2)
+    page.parts("#thumbs button")[1].click()
+    page.part("copy").click()
+    page.wait_for_status("link")
+    link = page.driver.execute_async_script(
+        "navigator.clipboard.readText().then(arguments[0])"
+    )
+    assert link.startswith(page.url)
+    fragment = urllib.parse.urlsplit(link).fragment
+    values = dict(urllib.parse.parse_qsl(fragment))
+    assert values == {"caption": CAPTION, "seed": "6", "pictures": "1"}
+
+
+# For everybody
+
+
+def test_the_keyboard_is_enough(page):
+    page.open(KNOWN)
+    page.tab_to("caption")
+    page.press(*"one two three", Keys.ENTER)
+    page.wait_for_pictures(4)
+    page.wait_for_words()
+    page.tab_to("word")
+    assert page.focused().text == "one"
+    assert quadrant_of(page.heat()) == 1
+    page.press(Keys.ARROW_RIGHT)
+    assert page.focused().text == "two"
+    assert quadrant_of(page.heat()) == 2
+    page.press(Keys.END)
+    assert page.focused().text == "three"
+    page.press(Keys.ENTER)
+    assert page.focused().get_attribute("aria-pressed") == "true"
+    page.press(Keys.ESCAPE)
+    assert page.focused().get_attribute("aria-pressed") == "false"
+    assert not page.heat().any()
+    page.tab_to("download")
+    page.tab_to("copy")
+    page.press(Keys.TAB, Keys.TAB, Keys.ENTER)  # the second picture
+    chosen = page.parts("#thumbs button")[1]
+    assert chosen.get_attribute("aria-pressed") == "true"
+    outline = page.focused().value_of_css_property("outline-style")
+    assert outline == "solid"
+
+
+def test_every_control_has_a_name(page):
+    page.open(KNOWN, caption="one two", pictures=2)
+    page.wait_for_pictures(2)
+    page.wait_for_words()
+    nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})
+    kinds = {"button", "textbox", "combobox", "radio", "link", "image"}
+    named = [
+        (node["role"]["value"], node["name"]["value"])
+        for node in nodes["nodes"]
+        if node.get("role", {}).get("value") in kinds
+    ]
+    assert len(named) > 10
+    assert [role for role, name in named if not name.strip()] == []
+    assert page.part("status").get_attribute("aria-live") == "polite"
+    assert page.run("return document.documentElement.lang") == "en"
+
+
+@pytest.mark.parametrize("width", [320, 390, 720])
+def test_a_narrow_window_does_not_scroll_sideways(page, width):
+    page.resize(width)
+    page.open(KNOWN, caption="one two " + "three" * 40, pictures=8)
+    page.wait_for_pictures(8)
+    page.wait_for_words()
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    for element in page.parts("button, input, select, textarea, a, .tile"):
+        if element.is_displayed():
+            box = element.rect
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+    for element in page.parts("form button, form input, #actions > *"):
+        assert element.rect["height"] >= 32  # a finger hits it
+
+
+def luminance(colour: str) -> float:
+    """WCAG's, of rgb(...)."""
+    parts = [int(x) / 255 for x in re.findall(r"\d+", colour)[:3]]
+    linear = [
+        x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4
+        for x in parts
+    ]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_light_and_dark_are_both_legible(page):
+    page.open(KNOWN, caption="one two", pictures=2)
+    page.wait_for_words()[0].click()
+    papers = {}
+    for scheme in ("light", "dark"):
+        page.prefer(scheme)
+        body = page.run(
+            "return getComputedStyle(document.body).backgroundColor"
+        )
+        papers[scheme] = luminance(body)
+        pairs = page.run(
+            """
+            const colour = (e, name) => getComputedStyle(e)[name];
+            const solid = (e) => {
+              for (; e; e = e.parentElement) {
+                const found = colour(e, "backgroundColor");
+                if (!found.endsWith(", 0)")) return found;
+              }
+            };
+            return ["h1", "#model", "label", "#caption", "#examples button",
+              "#draw", "#new-seed", "#status", "#title", "#shown-seed",
+              ".word:not([aria-pressed=true])", ".word[aria-pressed=true]",
+              "#explanation", "#download"].map((name) => {
+              const e = document.querySelector(name);
+              return [name, colour(e, "color"), solid(e)];
+            });
+            """
+        )
+        for name, ink, paper in pairs:
+            high, low = sorted([luminance(ink), luminance(paper)], reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (scheme, name)
+    assert papers["light"] > 0.8
+    assert papers["dark"] < 0.05
+
+
+# Notes, in each frame, where the parts of the page are.
+WATCH = """
+const ids = "frame title words legend stages actions thumbs".split(" ");
+window.places = {};
+const note = () => {
+  const results = document.getElementById("results");
+  if (results && !results.hidden) {
+    for (const id of ids) {
+      const { x, y, width, height } =
+        document.getElementById(id).getBoundingClientRect();
+      (window.places[id] ??= new Set()).add(`${x} ${y} ${width} ${height}`);
+    }
+    window.frames_seen = (window.frames_seen ?? 0) + 1;
+  }
+  requestAnimationFrame(note);
+};
+requestAnimationFrame(note);
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_nothing_moves_while_pictures_arrive(page, width):
+    page.resize(width)
+    script = page.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": WATCH}
+    )
+    # Its words take two rows or more.
+    caption = "handsome yellowish grosbeaks carrying sunflower seeds"
+    page.open(KNOWN, caption=caption, pictures=4)
+    page.wait_for_pictures(4)
+    page.wait_for_words()
+    page.run("return new Promise(requestAnimationFrame)")
+    places = page.run(
+        "return Object.entries(places).map(([id, set]) => [id, [...set]])"
+    )
+    frames = page.run("return window.frames_seen")
+    page.driver.execute_cdp_cmd(
+        "Page.removeScriptToEvaluateOnNewDocument", script
+    )
+    assert frames > 3
+    assert len(places) == 7
+    for name, seen in places:
+        assert len(seen) == 1, (name, seen)
