@@ -15,6 +15,7 @@ setuptools.setup(
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=setuptools.find_packages(include=["attngan_tf*", "export*"]),
+    package_data={"export": ["page/*", "deploy/*"]},
     # Tested with what was newest in November 2026; the upper bounds are the
     # next releases that may break something.
     install_requires=[

@@ -75,6 +75,7 @@ def _next_commands(config: Config) -> str:
 trained: {workdir}. What to do next:
   {python} -m attngan_tf.generate --workdir={workdir} "a small red bird"
   {python} -m attngan_tf.evaluate --workdir={workdir}
+  {python} -m export.saved_model --workdir={workdir} --export_dir=models/attngan
   {python} -m tensorboard.main --logdir={workdir}/tensorboard"""
 
 

@@ -15,7 +15,7 @@ FILE_FLAGS = (
     "batching_parameters_file",
     "monitoring_config_file",
 )
-OWN_FLAGS = ("host", "max_request_bytes", "page")
+OWN_FLAGS = ("host", "max_request_bytes", "page", "enable_cors_support")
 # The image's entry point sets these.
 IMAGE_FLAGS = ("model_name", "model_base_path", "port", "rest_api_port")
 

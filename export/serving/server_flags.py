@@ -75,9 +75,15 @@ def _define_protocol_flags(values: flags.FlagValues) -> None:
         **at_least_one,
     )
     flags.DEFINE_bool(
-        "enable_cors_support",
+        "rest_api_enable_cors_support",
         False,
         "let pages of other origins use the HTTP end",
+        flag_values=values,
+    )
+    # A short name of ours; the real server has the long one only.
+    flags.DEFINE_alias(
+        "enable_cors_support",
+        "rest_api_enable_cors_support",
         flag_values=values,
     )
     flags.DEFINE_string(

@@ -119,7 +119,7 @@ def read(values: flags.FlagValues) -> Settings:
         timeout_seconds=values.rest_api_timeout_in_ms / 1000,
         batching=_batching(values),
         metrics_path=_metrics_path(values.monitoring_config_file),
-        cors=values.enable_cors_support,
+        cors=values.rest_api_enable_cors_support,
         poll_seconds=values.file_system_poll_wait_seconds,
         grpc_threads=values.grpc_max_threads,
         rest_threads=values.rest_api_num_threads,

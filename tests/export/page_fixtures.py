@@ -18,7 +18,7 @@ def page_server(generator_dir, tmp_path_factory):
         "toy": folder / "toy",
         "attending": attending_model.write(folder / "attending"),
     }
-    with deployed(folder, models, "--page", "--enable_cors_support") as running:
+    with deployed(folder, models, "--page", "--rest_api_enable_cors_support") as running:
         yield running
 
 
