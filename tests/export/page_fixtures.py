@@ -18,7 +18,8 @@ def page_server(generator_dir, tmp_path_factory):
         "toy": folder / "toy",
         "attending": attending_model.write(folder / "attending"),
     }
-    with deployed(folder, models, "--page", "--rest_api_enable_cors_support") as running:
+    flags = ("--page", "--rest_api_enable_cors_support")
+    with deployed(folder, models, *flags) as running:
         yield running
 
 
