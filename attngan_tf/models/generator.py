@@ -30,6 +30,16 @@ class ConditioningAugmentation(keras.Layer):
         return mu, logvar
 
 
+def draw_condition(mu, logvar, eps):
+    """A draw of N(mu, exp(logvar)) by standard normal eps, all [B, C].
+
+    In float64, for in float32 the last few numbers of a batch, which fill no
+    vector of the CPU, are rounded otherwise: a row would depend on the others.
+    """
+    deviation = ops.exp(0.5 * ops.cast(logvar, "float64"))
+    return mu + ops.cast(deviation, "float32") * eps
+
+
 class FirstStage(keras.Layer):
     """F0: condition and noise -> h0 [B, base_size, base_size, GF]."""
 
@@ -219,7 +229,7 @@ class Generator(keras.Model):
           mu and logvar [B, condition_size].
         """
         mu, logvar = self.augmentation(inputs["sentence_features"])
-        condition = mu + ops.exp(0.5 * logvar) * inputs["eps"]
+        condition = draw_condition(mu, logvar, inputs["eps"])
         outputs = {"mu": mu, "logvar": logvar}
         h = self.first(
             ops.concatenate([condition, inputs["z"]], axis=-1),

@@ -190,6 +190,7 @@ def test_a_row_alone_and_in_a_batch(generator):
     for row in range(8):
         alone = floats(slice(row, row + 1))
         np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+        assert png(slice(row, row + 1))[0] == shown[row]
     others = png([3, 1, 4, 1, 5, 2, 6, 5])
     assert others[0] == shown[3]
     assert others[1] == others[3] == shown[1]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.models.generator import Generator
+from attngan_tf.models.generator import Generator, draw_condition
 
 TINY = {
     "base_size": 8,
@@ -29,6 +29,18 @@ def make(**options) -> Generator:
         low, high = (0.5, 1.5) if "variance" in w.path else (-0.3, 0.3)
         w.assign(rng.uniform(low, high, w.shape))
     return network
+
+
+def test_a_row_of_the_condition_is_the_same_in_every_batch():
+    rng = np.random.default_rng(5)
+    mu, logvar, eps = rng.normal(size=[3, 9, 100]).astype(np.float32)
+    together = draw_condition(mu, logvar, eps).numpy()
+    np.testing.assert_allclose(
+        together, mu + np.exp(logvar / 2) * eps, rtol=1e-5, atol=1e-6
+    )
+    for B in range(1, 9):
+        part = draw_condition(mu[:B], logvar[:B], eps[:B])
+        np.testing.assert_array_equal(part, together[:B])
 
 
 def inputs(B=3, T=5, seed=1) -> dict[str, np.ndarray]:
