@@ -1,9 +1,8 @@
 """Exported models of the tiny run, shared by the tests of export/."""
 
-import pathlib
-
 import pytest
 from absl import flags
+from loaded import Loaded
 
 
 @pytest.fixture(scope="session")
@@ -36,27 +35,6 @@ def damsm_dir(tiny_workdir, export_version, tmp_path_factory):
         f"--workdir={tiny_workdir}", f"--export_dir={folder}", "--model=damsm"
     )
     return folder
-
-
-class Loaded:
-    """A version in a v1 session of this process."""
-
-    def __init__(self, folder: pathlib.Path):
-        import tensorflow as tf
-
-        self.session = tf.compat.v1.Session(graph=tf.Graph())
-        loaded = tf.compat.v1.saved_model.load(
-            self.session, ["serve"], str(folder)
-        )
-        self.signatures = loaded.signature_def
-
-    def run(self, name: str, **inputs) -> dict:
-        signature = self.signatures[name]
-        feeds = {
-            signature.inputs[key].name: value for key, value in inputs.items()
-        }
-        fetches = {key: info.name for key, info in signature.outputs.items()}
-        return self.session.run(fetches, feeds)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from deployed import deployed
+from loaded import Loaded
 
 from export import client
 
@@ -126,8 +127,6 @@ def test_a_model_without_attention_says_so(error_of, end):
 
 
 def test_the_best_of_several_come_first(call, end, damsm_dir, tmp_path):
-    from conftest import Loaded
-
     code, out, _ = call(end, "--best_of=5", "--samples=3", "--seed=7", CAPTION)
     assert code == 0
     pictures = [

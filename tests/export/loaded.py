@@ -1,0 +1,24 @@
+"""An exported version in a v1 session of this process."""
+
+import pathlib
+
+import tensorflow as tf
+
+
+class Loaded:
+    """Runs the signatures of a version's folder."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.session = tf.compat.v1.Session(graph=tf.Graph())
+        loaded = tf.compat.v1.saved_model.load(
+            self.session, ["serve"], str(folder)
+        )
+        self.signatures = loaded.signature_def
+
+    def run(self, name: str, **inputs) -> dict:
+        signature = self.signatures[name]
+        feeds = {
+            signature.inputs[key].name: value for key, value in inputs.items()
+        }
+        fetches = {key: info.name for key, info in signature.outputs.items()}
+        return self.session.run(fetches, feeds)
