@@ -1,7 +1,10 @@
 """python -m export.saved_model: a workdir's model for TensorFlow Serving."""
 
+import contextlib
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,8 +103,9 @@ def folded_sampler(model: Model) -> Sampler:
 
 
 def free_version(export_dir: str) -> int:
-    """One more than the highest version in a folder."""
-    versions = [int(n) for n in os.listdir(export_dir) if n.isdecimal()]
+    """One more than the highest version in a folder, which need not exist."""
+    names = os.listdir(export_dir) if os.path.exists(export_dir) else []
+    versions = [int(name) for name in names if name.isdecimal()]
     return max(versions, default=0) + 1
 
 
@@ -143,6 +147,7 @@ def check(
         examples.write_requests(asked, inputs)
         gate = subprocess.run(
             [sys.executable, session_gate.__file__, folder, asked, answered],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,
             check=False,
@@ -185,9 +190,12 @@ def publish(
 
     Raises:
       UserError: the exported model does not do what the reference does.
+      OSError: it cannot be written.
     """
+    base = os.path.dirname(target)
+    os.makedirs(base, exist_ok=True)
     # A server looks at folders whose names are numbers only.
-    scratch = tempfile.mkdtemp(prefix=".writing-", dir=os.path.dirname(target))
+    scratch = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
         write(scratch, model, signatures)
         faults = check(scratch, reference, exact)
@@ -206,12 +214,9 @@ def publish(
 def new_target(export_dir: str, version: int | None) -> str:
     """The folder of the version to write; raises UserError if it is there."""
     try:
-        os.makedirs(export_dir, exist_ok=True)
         number = version or free_version(export_dir)
     except OSError as error:
-        raise UserError(
-            f"--export_dir must be a folder that can be written; {error}"
-        ) from None
+        raise _not_writable(error) from None
     target = os.path.join(os.path.abspath(export_dir), str(number))
     if os.path.exists(target):
         raise UserError(
@@ -221,6 +226,12 @@ def new_target(export_dir: str, version: int | None) -> str:
     return target
 
 
+def _not_writable(error: OSError) -> UserError:
+    return UserError(
+        f"--export_dir must be a folder that can be written; {error}"
+    )
+
+
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
@@ -228,6 +239,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     for name in ("workdir", "export_dir"):
         if not values[name].value:
             raise UserError(f"--{name} must name a folder; received none")
+    # A signal that ends the command must not leave half a version behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # Pictures are compared to 1e-4: on a CPU, where float32 is float32.
+    with contextlib.suppress(RuntimeError):  # TensorFlow has begun
+        tf.config.set_visible_devices([], "GPU")
     target = new_target(values.export_dir, values.version)
     exact = values.precision == "float32"
     trained = load(values.workdir, values.checkpoint, False, "float32")
@@ -236,18 +252,21 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         exported = load(
             values.workdir, values.checkpoint, False, POLICIES[values.precision]
         )
-    publish(
-        target,
-        exported,
-        signatures_of(exported, values.model, folded=True),
-        signatures_of(trained, values.model),
-        exact,
-    )
+    try:
+        publish(
+            target,
+            exported,
+            signatures_of(exported, values.model, folded=True),
+            signatures_of(trained, values.model),
+            exact,
+        )
+    except OSError as error:
+        raise _not_writable(error) from None
     print(_next_commands(target, values.model))
 
 
 def _next_commands(target: str, kind: str) -> str:
-    base = os.path.dirname(target)
+    base = shlex.quote(os.path.dirname(target))
     name = "attngan" if kind == "generator" else "attngan_damsm"
     lines = [f"exported: {target}. To serve it:"]
     lines += [

@@ -98,7 +98,8 @@ function readLink() {
   const pictures = Number(values.get("pictures"));
   part("caption").value = values.get("caption");
   part("seed").value = values.get("seed") ?? "";
-  part("pictures").value = pictures >= 1 && pictures <= 8 ? pictures : 1;
+  const offered = [1, 2, 3, 4, 5, 6, 7, 8];
+  part("pictures").value = offered.includes(pictures) ? pictures : 1;
   emptyAsked = true;
   return true;
 }

@@ -133,7 +133,10 @@ class Batcher:
     def _starts_at(self, queue: collections.deque[_Batch]) -> float:
         first = queue[0]
         full = len(queue) > 1 or first.rows >= self._settings.max_batch_size
-        return 0.0 if full or self._stopped else first.since + self._timeout
+        # A full one may start at once. The oldest goes first: a signature
+        # that is asked for without end would keep the others waiting.
+        now = full or self._stopped
+        return first.since + (0.0 if now else self._timeout)
 
     def _next(self) -> _Batch | None:
         """Waits for a batch that may start; None: the work is over."""
@@ -146,10 +149,7 @@ class Batcher:
                     continue
                 key = min(
                     self._queues,
-                    key=lambda key: (
-                        self._starts_at(self._queues[key]),
-                        self._queues[key][0].since,
-                    ),
+                    key=lambda key: self._starts_at(self._queues[key]),
                 )
                 queue = self._queues[key]
                 left = self._starts_at(queue) - time.monotonic()
@@ -236,8 +236,5 @@ def _merge(arrays: list[np.ndarray], padding: int) -> np.ndarray:
         )
     # A row that is known to be valid: the padding cannot fail.
     filler = [arrays[-1][:1]] * padding
-    return (
-        np.concatenate([*arrays, *filler])
-        if arrays[1:] or filler
-        else (arrays[0])
-    )
+    parts = [*arrays, *filler]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]

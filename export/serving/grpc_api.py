@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -30,6 +31,9 @@ def _errors_of(context: grpc.ServicerContext) -> Iterator[None]:
         yield
     except ServingError as error:
         context.abort(error.code, error.message)
+    except Exception:  # a fault of ours: the client gets one line, too
+        traceback.print_exc()
+        context.abort(Code.INTERNAL, "internal error")
 
 
 def _find(

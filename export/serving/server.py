@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import socket
 import threading
 import time
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from export.serving import warmup
 from export.serving.batching import Batcher
+from export.serving.errors import Code, ServingError
 from export.serving.grpc_api import make_server
 from export.serving.http_server import HttpServer
 from export.serving.monitoring import Metrics
@@ -20,7 +20,7 @@ from export.serving.servable import Servable
 from export.serving.settings import BatchingSettings, Settings
 from export.serving.versions import Model, Models
 
-DRAIN_SECONDS = 30.0  # as long as Kubernetes waits before it kills
+DRAIN_SECONDS = 25.0  # Kubernetes and Docker's file kill after 30
 
 
 def load(model: str, version: int, path: str) -> Servable:
@@ -29,9 +29,13 @@ def load(model: str, version: int, path: str) -> Servable:
     servable.acquire()
     try:
         warmup.run(servable, path)
-    except Exception:
+    except Exception as error:
         servable.retire(closed=lambda: None)
-        raise
+        if isinstance(error, ServingError):
+            raise
+        # A version that nobody foresaw must not end the watch for others.
+        name = type(error).__name__
+        raise ServingError(Code.UNKNOWN, f"{name}: {error}") from error
     finally:
         servable.release()
     return servable
@@ -81,9 +85,11 @@ class Server:
             raise in_use("port", settings.port, error) from None
         self._http.start()
         self._grpc.start()
-        self._tell_ready(bound, port)
+        self._ready = bound, port
 
-    def _tell_ready(self, bound: socket.socket, grpc_port: int) -> None:
+    def tell_ready(self) -> None:
+        """Prints where it answers."""
+        bound, grpc_port = self._ready
         host = self._settings.host
         rest = address(host, bound.getsockname()[1])
         names = ", ".join(model.settings.name for model in self._models)
@@ -128,6 +134,7 @@ def serve(settings: Settings) -> bool:
     server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    server.tell_ready()
     ended.wait()
     print("finishing what is running", flush=True)
     return server.stop()

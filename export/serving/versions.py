@@ -96,17 +96,15 @@ class Model:
         except ServingError as error:
             self._failed[version] = look
             self._set(VersionStatus(version, "END", error.code, error.message))
-            print(
-                f"version {version} of {name} cannot be served: "
-                f"{error.message}",
-                flush=True,
+            _tell(
+                f"version {version} of {name} cannot be served: {error.message}"
             )
             return
         self._failed.pop(version, None)
         with self._lock:
             self._served[version] = servable
             self._statuses[version] = VersionStatus(version, "AVAILABLE")
-        print(f"version {version} of {name} is served", flush=True)
+        _tell(f"version {version} of {name} is served")
 
     def _retire(self, version: int) -> None:
         with self._lock:
@@ -114,10 +112,7 @@ class Model:
             self._statuses[version] = VersionStatus(version, "UNLOADING")
         ended = VersionStatus(version, "END")
         servable.retire(closed=lambda: self._set(ended))
-        print(
-            f"version {version} of {self.settings.name} is no longer served",
-            flush=True,
-        )
+        _tell(f"version {version} of {self.settings.name} is no longer served")
 
     def _set(self, status: VersionStatus) -> None:
         with self._lock:
@@ -211,7 +206,7 @@ class Models:
                     model.poll()
                 except OSError as error:
                     # A file system may come back; what is loaded serves on.
-                    print(f"cannot look for new versions: {error}", flush=True)
+                    _tell(f"cannot look for new versions: {error}")
 
     def close(self) -> None:
         """Ends the watch and retires every version."""
@@ -220,6 +215,12 @@ class Models:
             self._thread.join(_LOAD_SECONDS)
         for model in self:
             model.close()
+
+
+def _tell(text: str) -> None:
+    """Prints a line; whoever read the output may be gone."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def _look(path: str) -> tuple:

@@ -32,7 +32,7 @@ class Case:
         path = self.path.format(model=model)
         answer = client.send(self.verb, path, self.body)
         assert answer.status == self.status, answer.body[:300]
-        if self.status >= 400 and self.status != 404:
+        if self.status >= 400 and path.lower().startswith("/v1/"):
             assert_error(answer)
         if self.check:
             assert self.check(answer.body), answer.body[:300]
@@ -198,7 +198,6 @@ _BAD_BODIES = [
     Case("half a surrogate pair", 400, b'{"instances": ["\\ud83d"]}'),
     Case("an empty body", 400, b""),
     Case("an unknown signature", 400, rows("a", signature="nope")),
-    Case("a signature that is no string", 400, {**rows("a"), **columns(1)}),
     Case(
         "a number as the signature",
         400,

@@ -98,11 +98,12 @@ class Load:
                     body = {"instances": [caption]}
                     answer = client.predict(self.server.model, body)
                     fault = answer.status != 200 and answer.body[:200].decode()
-                except OSError as error:
+                except Exception as error:  # of any kind: it is counted
                     fault = repr(error)
-                self.seconds.append(time.monotonic() - start)
                 if fault:
                     self.failed.append(fault)
+                else:
+                    self.seconds.append(time.monotonic() - start)
 
     def __enter__(self):
         for thread in self._threads:

@@ -309,7 +309,7 @@ def test_a_version_that_does_not_load(generator_dir, model, tmp_path):
     [
         ([], "--workdir"),
         (["--workdir={tiny}"], "--export_dir"),
-        (["--workdir=nowhere", "--export_dir={tmp}"], "config.json"),
+        (["--workdir=nowhere", "--export_dir={tmp}/new"], "config.json"),
         (["--workdir={tiny}", "--export_dir=/dev/null/x"], "--export_dir"),
         (
             ["--workdir={tiny}", "--export_dir={tmp}", "--checkpoint=99"],

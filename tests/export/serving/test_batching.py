@@ -233,6 +233,23 @@ def test_signatures_are_not_mixed_and_wait_for_nobody(make, doubler, pool):
     assert second.result(10).tolist() == [4]
 
 
+def test_full_batches_do_not_pass_those_who_waited_longer(make, doubler, pool):
+    other = SIGNATURE._replace(name="other")
+    doubler.gate.clear()
+    batcher = make(batch_timeout_micros=1000)
+    answers = [pool.submit(ask, batcher, doubler, 1, 2, 3, 4)]
+    wait_until(lambda: len(doubler.batches) == 1)
+    answers.append(pool.submit(ask, batcher, doubler, 5, signature=other))
+    wait_until(lambda: doubler.users == 2)
+    time.sleep(0.01)
+    answers.append(pool.submit(ask, batcher, doubler, 6, 7, 8, 9))
+    wait_until(lambda: doubler.users == 3)
+    doubler.gate.set()
+    for answer in answers:
+        answer.result(10)
+    assert [len(batch) for batch in doubler.batches] == [4, 1, 4]
+
+
 def test_closing_runs_what_is_queued(make, doubler, pool):
     batcher = make(batch_timeout_micros=60_000_000)
     answer = pool.submit(ask, batcher, doubler, 1)
