@@ -15,6 +15,9 @@ setuptools.setup(
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=setuptools.find_packages(include=["attngan_tf*", "export*"]),
+    # With it, pip install -e adds the folder to the path. Without, a clone in a
+    # folder named attngan_tf hides the package from its parent folder.
+    package_dir={"": "."},
     package_data={"export": ["page/*", "deploy/*"]},
     # Tested with what was newest in November 2026; the upper bounds are the
     # next releases that may break something.

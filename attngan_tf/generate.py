@@ -72,12 +72,17 @@ def read_captions(path: str | None, arguments: list[str]) -> list[str]:
     if path:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file]
+                text = file.read()
         except OSError as error:
             raise UserError(
                 f"--captions_file must be a text file; {error}"
             ) from None
-        captions += [line for line in lines if line]
+        if "\0" in text:
+            raise UserError(
+                "--captions_file must be a text file with a caption a line; "
+                f"{path} is another kind of file"
+            )
+        captions += [line.strip() for line in text.splitlines() if line.strip()]
     if not captions:
         raise UserError(
             "generate needs a caption; received none; write it in quotes "

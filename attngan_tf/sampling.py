@@ -136,6 +136,11 @@ class Sampler:
           names: which outputs to keep; None: all.
           batch_size: captions drawn at a time.
         """
+        if isinstance(captions, str):
+            raise UserError(
+                "captions must be a list of strings; received the string "
+                f"{captions!r}; put it in brackets"
+            )
         captions = tf.constant(list(captions), tf.string)
         if not len(captions) or (
             seeds is not None and len(seeds) != len(captions)

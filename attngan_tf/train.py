@@ -26,6 +26,12 @@ def train(config: Config) -> None:
     strategy = distribution.make_strategy(config)
     config = distribution.own_workdir(config, strategy)
     checkpoint.open_workdir(config)
+    with checkpoint.alone(config.workdir):
+        _train(config, strategy)
+
+
+def _train(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Prepares the data and runs the stages."""
     builder = catalog.open_configured(config)
     for line in catalog.prepare(builder).lines():
         print(line)

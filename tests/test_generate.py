@@ -105,6 +105,13 @@ def test_captions_of_a_file(tiny_workdir, tmp_path):
         (["--workdir={tiny}", "--captions_file=none.txt"], "none.txt"),
         (["--workdir={tiny}", "--checkpoint=99", "a bird"], "2, 4"),
         (
+            [
+                "--workdir={tiny}",
+                "--captions_file={tiny}/gan/ckpt-4.index",
+            ],
+            "another kind of file",
+        ),
+        (
             ["--workdir={tiny}", "--best_of=2", "--samples=3", "a bird"],
             "--best_of must be at least --samples",
         ),

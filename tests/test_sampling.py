@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import attngan_tf
 from attngan_tf import sampling
+from attngan_tf.config import UserError
 
 CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 
@@ -97,6 +98,11 @@ def test_scores_are_of_pairs(model):
         assert both[name].shape == (2,)
         np.testing.assert_allclose(both[name][1:], alone[name], atol=1e-5)
     assert np.abs(both["sentence_score"]).max() <= 1.0
+
+
+def test_a_string_is_no_list_of_captions(model):
+    with pytest.raises(UserError, match="list of strings"):
+        model.generate("a red bird")
 
 
 def test_the_words_nobody_taught_are_named(model):

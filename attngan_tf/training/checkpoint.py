@@ -1,8 +1,10 @@
 """A run's folder: configuration, checkpoints, and what must fit them."""
 
+import contextlib
+import fcntl
 import importlib.metadata
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
@@ -11,6 +13,7 @@ from attngan_tf.config import CONFIG_FILE, Config, UserError
 from attngan_tf.data.text import Vocabulary
 
 DONE_FILE = "DONE"
+LOCK_FILE = ".lock"  # held by the process that trains
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 
 
@@ -58,6 +61,24 @@ def claim_workdir(config: Config) -> None:
     done = os.path.join(config.workdir, DONE_FILE)
     if os.path.exists(done):
         os.remove(done)
+
+
+@contextlib.contextmanager
+def alone(workdir: str) -> Iterator[None]:
+    """Keeps a second training out of a workdir while the block runs.
+
+    Raises:
+      UserError: another process trains there.
+    """
+    with open(os.path.join(workdir, LOCK_FILE), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"--workdir={workdir} must be free; another process trains "
+                "there; wait for its end, or name another folder"
+            ) from None
+        yield
 
 
 class Checkpoints:

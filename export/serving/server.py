@@ -93,6 +93,8 @@ class Server:
         host = self._settings.host
         rest = address(host, bound.getsockname()[1])
         names = ", ".join(model.settings.name for model in self._models)
+        if self._settings.page:
+            print(f"a page to draw from: http://{rest}/", flush=True)
         print(
             f"ready: {names}; REST at http://{rest}/v1/models, gRPC at "
             f"{address(host, grpc_port)}",

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attngan_tf.config import UserError
+from attngan_tf.training import checkpoint
 from attngan_tf.training.checkpoint import Checkpoints
 
 
@@ -45,3 +46,15 @@ def test_only_the_last_ones_are_kept(network, tmp_path):
         checkpoints.save(step)
     kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
     assert kept == {"ckpt-2.index", "ckpt-3.index"}
+
+
+def test_two_trainings_do_not_share_a_workdir(tmp_path):
+    workdir = str(tmp_path)
+    with (
+        checkpoint.alone(workdir),
+        pytest.raises(UserError, match="another process trains"),
+        checkpoint.alone(workdir),
+    ):
+        pass
+    with checkpoint.alone(workdir):
+        pass
