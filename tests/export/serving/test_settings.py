@@ -264,11 +264,12 @@ def test_help_lists_every_flag():
 @pytest.mark.parametrize("flag", ["port", "rest_api_port"])
 def test_mistakes_are_told_before_tensorflow_is_loaded(tmp_path, flag):
     (tmp_path / "1").mkdir()
+    base = f"--model_base_path={tmp_path}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         for arguments, said in [
-            ((f"--model_base_path={tmp_path}", f"--{flag}={number}"), flag),
-            ((f"--model_base_path={tmp_path / '1'}",), "must hold a version"),
+            ((base, "--port=0", f"--{flag}={number}"), flag),
+            ((f"{base}/1",), "must hold a version"),
             ((f"--{flag}=x",), flag),
             (("--allow_nothing",), "allow_nothing"),
         ]:
