@@ -224,9 +224,19 @@ def test_scores_of_the_wrong_kind_are_one_line(error_of, faulty, scores):
     assert "attngan_damsm must answer match" in error
 
 
+# A shell's background jobs, and all they start, ignore the signal.
+HEEDING_INTERRUPTS = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_an_interrupt_is_no_traceback(faulty):
     server = faulty(None)
-    command = [sys.executable, client.__file__, f"--url={server.url}", CAPTION]
+    client_command = [client.__file__, f"--url={server.url}", CAPTION]
+    command = [sys.executable, "-c", HEEDING_INTERRUPTS, *client_command]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
         while not server.times:
             time.sleep(0.01)
