@@ -45,6 +45,18 @@ def define_config_flags(values: flags.FlagValues) -> None:
             )
 
 
+def define_model_flags(values: flags.FlagValues) -> None:
+    """Defines the flags that name a trained model."""
+    common = {"flag_values": values}
+    flags.DEFINE_string("workdir", None, "folder of a training run", **common)
+    flags.DEFINE_string(
+        "checkpoint",
+        "last",
+        "checkpoint of the GAN: last, best, or the number of a step",
+        **common,
+    )
+
+
 def config_from_flags(values: flags.FlagValues) -> Config:
     """The configuration that parsed flags describe; raises UserError."""
     fields = {

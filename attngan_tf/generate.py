@@ -18,7 +18,7 @@ SHEET_COLUMNS = 4
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
     common = {"flag_values": values}
-    flags.DEFINE_string("workdir", None, "folder of a training run", **common)
+    command.define_model_flags(values)
     flags.DEFINE_string(
         "captions_file", None, "text file with a caption a line", **common
     )
@@ -48,12 +48,6 @@ def define_flags(values: flags.FlagValues) -> None:
         "attention",
         False,
         "draw, too, which words each stage attended to (the paper's Fig. 4)",
-        **common,
-    )
-    flags.DEFINE_string(
-        "checkpoint",
-        "last",
-        "checkpoint of the GAN: last, best, or the number of a step",
         **common,
     )
 

@@ -33,7 +33,7 @@ POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
     common = {"flag_values": values}
-    flags.DEFINE_string("workdir", None, "folder of a training run", **common)
+    command.define_model_flags(values)
     flags.DEFINE_string(
         "export_dir",
         None,
@@ -63,12 +63,6 @@ def define_flags(values: flags.FlagValues) -> None:
         list(POLICIES),
         "of the exported graph; outputs are float32 either way. bf16 is "
         "faster on CPUs with AMX and on GPUs",
-        **common,
-    )
-    flags.DEFINE_string(
-        "checkpoint",
-        "last",
-        "checkpoint of the GAN: last, best, or the number of a step",
         **common,
     )
 

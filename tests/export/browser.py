@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -19,6 +20,10 @@ from selenium.webdriver.common.keys import Keys
 
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
+NEEDED = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="needs Debian's packages chromium and chromium-driver",
+)
 FLAGS = (
     "--headless",
     "--no-sandbox",

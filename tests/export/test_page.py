@@ -4,19 +4,14 @@ import json
 import re
 import urllib.parse
 
+import browser
 import numpy as np
 import pytest
-
-pytest.importorskip("selenium")
-import browser
 from selenium.webdriver.common.keys import Keys
 
 pytest_plugins = ["page_fixtures"]
 
-pytestmark = pytest.mark.skipif(
-    not (browser.CHROMIUM and browser.DRIVER),
-    reason="needs Debian's packages chromium and chromium-driver",
-)
+pytestmark = browser.NEEDED
 
 CAPTION = "a small red bird with a white belly"
 # The model whose attention is known.

@@ -6,18 +6,13 @@ import socket
 import threading
 import time
 
+import browser
 import pytest
 from server_process import ROOT
 
-pytest.importorskip("selenium")
-import browser
-
 pytest_plugins = ["page_fixtures"]
 
-pytestmark = pytest.mark.skipif(
-    not (browser.CHROMIUM and browser.DRIVER),
-    reason="needs Debian's packages chromium and chromium-driver",
-)
+pytestmark = browser.NEEDED
 
 CAPTION = "a small red bird with a white belly"
 FOLDER = ROOT / "export" / "page"
