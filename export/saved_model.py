@@ -61,8 +61,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "precision",
         "float32",
         list(POLICIES),
-        "of the exported graph; outputs are float32 either way. bf16 is "
-        "faster on CPUs with AMX and on GPUs",
+        "of the exported graph; outputs are float32 either way. bf16 is for "
+        "CPUs with AMX and for GPUs",
         **common,
     )
 
