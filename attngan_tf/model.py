@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,7 @@ from attngan_tf.config import Config, UserError
 from attngan_tf.data.text import Vocabulary, tokenize
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
-from attngan_tf.sampling import Sampler, caption_seeds
+from attngan_tf.sampling import CaptionEncoder, Sampler, caption_seeds
 from attngan_tf.training import assembly, checkpoint
 
 NAMES = ("sentence_score", "word_score")
@@ -106,7 +107,7 @@ def pair_scores(
 
     Args:
       config: the constants of the word score.
-      text: what `Sampler.encode_text` gives.
+      text: what `CaptionEncoder.encode_text` gives.
       image: what `ImageEncoder` gives, of as many rows.
 
     Returns:
@@ -136,17 +137,21 @@ def pair_scores(
     )
 
 
-def load(
-    workdir: str,
-    which: str = "last",
-    use_cudnn: bool | str = "auto",
-    precision: str | None = None,
-) -> Model:
-    """The model of a workdir, with the average (EMA) of its weights.
+class Encoders(NamedTuple):
+    """The DAMSM of a workdir."""
+
+    config: Config
+    caption_encoder: CaptionEncoder
+    image_encoder: ImageEncoder
+
+
+def load_encoders(
+    workdir: str, use_cudnn: bool | str = "auto", precision: str | None = None
+) -> Encoders:
+    """The DAMSM of a workdir, whether or not its GAN is trained.
 
     Args:
       workdir: a run's folder.
-      which: which checkpoint of the GAN: last, best, or a step's number.
       use_cudnn: False for a model to export.
       precision: of the networks; None: what they were trained in.
 
@@ -160,14 +165,40 @@ def load(
     text_encoder, image_encoder = assembly.trained_encoders(
         config, vocabulary, use_cudnn
     )
+    caption_encoder = CaptionEncoder(
+        vocabulary=vocabulary,
+        text_encoder=text_encoder,
+        words_num=config.words_num_test,
+    )
+    return Encoders(config, caption_encoder, image_encoder)
+
+
+def load(
+    workdir: str,
+    which: str = "last",
+    use_cudnn: bool | str = "auto",
+    precision: str | None = None,
+) -> Model:
+    """The model of a workdir, with the average (EMA) of its weights.
+
+    Args:
+      workdir: a run's folder.
+      which: which checkpoint of the GAN: last, best, or a step's number.
+      use_cudnn: see `load_encoders`.
+      precision: see `load_encoders`.
+
+    Raises:
+      UserError: a file is missing, or files do not fit one another.
+    """
+    config, caption_encoder, image_encoder = load_encoders(
+        workdir, use_cudnn, precision
+    )
     path = checkpoint.find(workdir, "gan", which)
     generator = build.generator(config)
     checkpoint.restore_part(path, average=generator)
     sampler = Sampler(
-        vocabulary=vocabulary,
-        text_encoder=text_encoder,
+        caption_encoder=caption_encoder,
         generator=generator,
-        words_num=config.words_num_test,
         condition_noise=config.condition_noise,
     )
     return Model(

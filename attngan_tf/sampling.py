@@ -20,21 +20,22 @@ SEEDS = tf.TensorSpec([None], tf.int64, name="seeds")
 _NOISE = tf.TensorSpec([None, None], tf.float32)
 
 
-def noise(seeds: tf.Tensor, size: int, kind: int) -> tf.Tensor:
-    """Standard normal float32 [B, size]; a row depends on its seed alone.
+def noise(seeds: tf.Tensor, *sizes: int) -> list[tf.Tensor]:
+    """Standard normal float32 [B, size] for each size.
 
-    Args:
-      seeds: int64 [B].
-      size: numbers in a row.
-      kind: 0 for z, 1 for eps, so that one seed gives both.
+    A row depends on its seed alone; the seeds are int64 [B].
     """
-    return tf.map_fn(
-        lambda seed: tf.random.stateless_normal(
-            [size], tf.stack([seed, kind]), alg="philox"
-        ),
-        seeds,
-        fn_output_signature=tf.TensorSpec([size], tf.float32),
-    )
+
+    def rows(seed):
+        return [
+            tf.random.stateless_normal(
+                [size], tf.stack([seed, kind]), alg="philox"
+            )
+            for kind, size in enumerate(sizes)
+        ]
+
+    specs = [tf.TensorSpec([size], tf.float32) for size in sizes]
+    return tf.map_fn(rows, seeds, fn_output_signature=specs)
 
 
 def caption_seeds(captions: tf.Tensor) -> tf.Tensor:
@@ -53,15 +54,13 @@ def _traced_once(*inputs: tf.TensorSpec):
     return tf.function(input_signature=inputs, autograph=False)
 
 
-class Sampler:
-    """Draws pictures for captions.
+class CaptionEncoder:
+    """Captions to features.
 
     Args:
       vocabulary: the words.
       text_encoder: trained.
-      generator: trained; the average of its weights, as a rule.
       words_num: words of a caption that are used (T).
-      condition_noise: whether eps is drawn (released code); otherwise zero.
     """
 
     def __init__(
@@ -69,20 +68,11 @@ class Sampler:
         *,
         vocabulary: Vocabulary,
         text_encoder: TextEncoder,
-        generator: Generator,
         words_num: int,
-        condition_noise: bool,
     ):
         self.vocabulary = vocabulary
         self.text_encoder = text_encoder
-        self.generator = generator
         self.words_num = words_num
-        self.condition_noise = condition_noise
-
-    @property
-    def last_images(self) -> str:
-        """Name of the largest pictures among the outputs."""
-        return f"images_{self.generator.image_sizes[-1]}"
 
     @_traced_once(CAPTIONS)
     def encode_text(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -95,6 +85,36 @@ class Sampler:
         token_ids, lengths = self.vocabulary.encode(captions, self.words_num)
         features = self.text_encoder(token_ids, lengths)
         return {"token_ids": token_ids, "lengths": lengths, **features}
+
+
+class Sampler(CaptionEncoder):
+    """Draws pictures for captions.
+
+    Args:
+      caption_encoder: another sampler may stand for it.
+      generator: trained; the average of its weights, as a rule.
+      condition_noise: whether eps is drawn (released code); otherwise zero.
+    """
+
+    def __init__(
+        self,
+        *,
+        caption_encoder: CaptionEncoder,
+        generator: Generator,
+        condition_noise: bool,
+    ):
+        super().__init__(
+            vocabulary=caption_encoder.vocabulary,
+            text_encoder=caption_encoder.text_encoder,
+            words_num=caption_encoder.words_num,
+        )
+        self.generator = generator
+        self.condition_noise = condition_noise
+
+    @property
+    def last_images(self) -> str:
+        """Name of the largest pictures among the outputs."""
+        return f"images_{self.generator.image_sizes[-1]}"
 
     @_traced_once(CAPTIONS, _NOISE, _NOISE)
     def from_noise(
@@ -117,8 +137,9 @@ class Sampler:
         self, captions: tf.Tensor, seeds: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The same with noise drawn from seeds int64 [B]."""
-        z = noise(seeds, self.generator.z_size, 0)
-        eps = noise(seeds, self.generator.condition_size, 1)
+        z, eps = noise(
+            seeds, self.generator.z_size, self.generator.condition_size
+        )
         return self.from_noise(captions, z, eps * float(self.condition_noise))
 
     def outputs(

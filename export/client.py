@@ -13,6 +13,7 @@ import math
 import os
 import random
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -193,6 +194,11 @@ class Grpc:
 
     def _refusal(self, error: Any) -> ClientError:
         code, codes = error.code(), self._grpc.StatusCode
+        if code == codes.UNAVAILABLE and not _listens(self.target):
+            return ClientError(
+                f"no answer from {self.target}: {error.details()}; check "
+                "--grpc, and that the server runs"
+            )
         message = f"{self.target} answered {code.name}: {error.details()}"
         if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
             return BusyError(message)
@@ -203,6 +209,18 @@ class Grpc:
             codes.FAILED_PRECONDITION: NOT_OURS,
         }
         return ClientError(message + hints.get(code, ""))
+
+
+def _listens(target: str) -> bool:
+    """Whether anybody is at host:port; of another kind of target, unknown."""
+    host, _, port = target.rpartition(":")
+    if not port.isdecimal() or "/" in host:
+        return True
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 5.0).close()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _too_slow(server: str, seconds: float) -> ClientError:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -16,7 +17,8 @@ from absl import flags
 
 from attngan_tf import command
 from attngan_tf.config import UserError
-from attngan_tf.model import Model, load
+from attngan_tf.data.text import Vocabulary
+from attngan_tf.model import Encoders, Model, load, load_encoders
 from attngan_tf.models import build
 from attngan_tf.models.folding import fold_batch_norm
 from attngan_tf.sampling import Sampler
@@ -67,20 +69,41 @@ def define_flags(values: flags.FlagValues) -> None:
     )
 
 
-def signatures_of(
-    model: Model, kind: str, folded: bool = False
-) -> dict[str, Signature]:
-    """The signatures of a model, as `--model` names its kind.
+class Exported(NamedTuple):
+    """What a version is written from."""
+
+    vocabulary: Vocabulary
+    signatures: Mapping[str, Signature]
+
+
+def read(values: flags.FlagValues, precision: str) -> Model | Encoders:
+    """A workdir's model, as `--model` names its kind.
 
     Args:
-      model: the model.
-      kind: generator or damsm.
+      values: the parsed flags.
+      precision: a key of POLICIES.
+
+    Raises:
+      UserError: the workdir does not hold such a model.
+    """
+    policy = POLICIES[precision]
+    if values.model == "damsm":
+        return load_encoders(values.workdir, False, policy)
+    return load(values.workdir, values.checkpoint, False, policy)
+
+
+def exported_of(trained: Model | Encoders, folded: bool = False) -> Exported:
+    """What a model is exported as.
+
+    Args:
+      trained: the model.
       folded: whether BN becomes a part of the generator's convolutions.
     """
-    if kind == "damsm":
-        return damsm_signatures(model)
-    sampler = folded_sampler(model) if folded else model.sampler
-    return generator_signatures(sampler)
+    if isinstance(trained, Encoders):
+        vocabulary = trained.caption_encoder.vocabulary
+        return Exported(vocabulary, damsm_signatures(trained))
+    sampler = folded_sampler(trained) if folded else trained.sampler
+    return Exported(sampler.vocabulary, generator_signatures(sampler))
 
 
 def folded_sampler(model: Model) -> Sampler:
@@ -88,10 +111,8 @@ def folded_sampler(model: Model) -> Sampler:
     generator = build.generator(model.config, folded=True)
     fold_batch_norm(model.sampler.generator, generator)
     return Sampler(
-        vocabulary=model.sampler.vocabulary,
-        text_encoder=model.sampler.text_encoder,
+        caption_encoder=model.sampler,
         generator=generator,
-        words_num=model.sampler.words_num,
         condition_noise=model.sampler.condition_noise,
     )
 
@@ -103,20 +124,13 @@ def free_version(export_dir: str) -> int:
     return max(versions, default=0) + 1
 
 
-def write(
-    folder: str, model: Model, signatures: Mapping[str, Signature]
-) -> None:
-    """Writes a SavedModel with its warm-up requests.
-
-    Args:
-      folder: written to.
-      model: whose vocabulary becomes an asset.
-      signatures: by name.
-    """
+def write(folder: str, exported: Exported) -> None:
+    """Writes a SavedModel with its warm-up requests."""
+    vocabulary, signatures = exported
     archive = keras.export.ExportArchive()
     # Only the tables: a tracked network is written twice.
-    archive.track(model.sampler.vocabulary.ids_table)
-    archive.track(model.sampler.vocabulary.words_table)
+    archive.track(vocabulary.ids_table)
+    archive.track(vocabulary.words_table)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, signature.inputs)
     archive.write_out(folder, verbose=False)
@@ -168,8 +182,7 @@ def _call(signature: Signature, inputs: examples.Inputs) -> examples.Inputs:
 
 def publish(
     target: str,
-    model: Model,
-    signatures: Mapping[str, Signature],
+    exported: Exported,
     reference: Mapping[str, Signature],
     exact: bool,
 ) -> None:
@@ -177,8 +190,7 @@ def publish(
 
     Args:
       target: the folder of the version.
-      model: see `write`.
-      signatures: see `write`.
+      exported: written.
       reference: see `check`.
       exact: see `comparison.differences`.
 
@@ -191,7 +203,7 @@ def publish(
     # A server looks at folders whose names are numbers only.
     scratch = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
-        write(scratch, model, signatures)
+        write(scratch, exported)
         faults = check(scratch, reference, exact)
         if faults:
             raise UserError(
@@ -233,6 +245,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     for name in ("workdir", "export_dir"):
         if not values[name].value:
             raise UserError(f"--{name} must name a folder; received none")
+    if values.model == "damsm" and values["checkpoint"].present:
+        raise UserError(
+            "--checkpoint must be left out with --model=damsm, which is the "
+            f"best one of its own training; received {values.checkpoint}"
+        )
     # A signal that ends the command must not leave half a version behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Pictures are compared to 1e-4: on a CPU, where float32 is float32.
@@ -240,20 +257,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         tf.config.set_visible_devices([], "GPU")
     target = new_target(values.export_dir, values.version)
     exact = values.precision == "float32"
-    trained = load(values.workdir, values.checkpoint, False, "float32")
-    exported = trained
-    if not exact:
-        exported = load(
-            values.workdir, values.checkpoint, False, POLICIES[values.precision]
-        )
+    trained = read(values, "float32")
+    served = trained if exact else read(values, values.precision)
+    exported = exported_of(served, folded=True)
     try:
-        publish(
-            target,
-            exported,
-            signatures_of(exported, values.model, folded=True),
-            signatures_of(trained, values.model),
-            exact,
-        )
+        publish(target, exported, exported_of(trained).signatures, exact)
     except OSError as error:
         raise _not_writable(error) from None
     print(_next_commands(target, values.model))

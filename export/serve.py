@@ -15,7 +15,13 @@ FILE_FLAGS = (
     "batching_parameters_file",
     "monitoring_config_file",
 )
-OWN_FLAGS = ("host", "max_request_bytes", "page", "enable_cors_support")
+OWN_FLAGS = (
+    "host",
+    "max_request_bytes",
+    "max_rows",
+    "page",
+    "enable_cors_support",
+)
 # The image's entry point sets these.
 IMAGE_FLAGS = ("model_name", "model_base_path", "port", "rest_api_port")
 
@@ -52,8 +58,9 @@ def real_commands(values: flags.FlagValues, configured: Settings) -> list[str]:
     arguments = real_flags(values, configured)
     by_name = dict(text[2:].split("=", 1) for text in arguments)
     docker = ["docker", "run", "--rm"]
+    host = ports.number_of(configured.host)  # Docker knows no names
     for name, inside in (("port", 8500), ("rest_api_port", 8501)):
-        outside = ports.address(configured.host, int(by_name[name]))
+        outside = ports.address(host, int(by_name[name]))
         docker += ["-p", f"{outside}:{inside}"]
     mounts = {
         by_name[name]: by_name[name] for name in FILE_FLAGS if name in by_name
@@ -97,9 +104,9 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     # TensorFlow takes seconds to import: a wrong flag is told before.
     from export.serving import server
 
-    if not server.serve(configured):
-        print("some requests took too long; they were cut off", flush=True)
-        os._exit(0)  # their threads would keep the process
+    if unfinished := server.serve(configured):
+        print(unfinished, flush=True)
+        os._exit(0)  # its threads would keep the process
 
 
 if __name__ == "__main__":

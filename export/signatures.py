@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from attngan_tf.model import Model, pair_scores
+from attngan_tf.model import Encoders, pair_scores
 from attngan_tf.sampling import (
     CAPTIONS,
     SEEDS,
@@ -82,17 +82,17 @@ def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
     return found
 
 
-def damsm_signatures(model: Model) -> dict[str, Signature]:
+def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
     """Features of captions and of pictures, and how well pairs fit."""
-    encode_text = model.sampler.encode_text
-    encoder = model.image_encoder
+    config, caption_encoder, image_encoder = encoders
+    encode_text = caption_encoder.encode_text
 
     def encode_image(image_bytes):
-        return encoder(decode_squares(image_bytes, encoder.size))
+        return image_encoder(decode_squares(image_bytes, image_encoder.size))
 
     def match(captions, image_bytes):
         text, image = encode_text(captions), encode_image(image_bytes)
-        return pair_scores(model.config, text, image)
+        return pair_scores(config, text, image)
 
     return {
         "encode_text": Signature(encode_text, [CAPTIONS]),

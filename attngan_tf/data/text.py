@@ -113,10 +113,16 @@ class Vocabulary:
 
     def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:
         """int32 [B, known words]: unknown words are left out."""
-        ids = tf.ragged.map_flat_values(
-            self.ids_table.lookup, tokenize(captions)
+        tokens = tokenize(captions)
+        ids = self.ids_table.lookup(tokens.flat_values)
+        known = tf.where(ids >= 0)[:, 0]
+        # tf.ragged.boolean_mask needs a hundred operations for this.
+        return tf.RaggedTensor.from_value_rowids(
+            tf.cast(tf.gather(ids, known), tf.int32),
+            tf.gather(tokens.value_rowids(), known),
+            tokens.nrows(),
+            validate=False,
         )
-        return tf.cast(tf.ragged.boolean_mask(ids, ids >= 0), tf.int32)
 
     def lookup_words(self, token_ids: tf.Tensor) -> tf.Tensor:
         """The words string [...] of ids int32 [...], in graph."""

@@ -56,9 +56,9 @@ class WordAttention(keras.Layer):
         self.channels = channels
 
     def build(self, h_shape, word_features_shape):
-        self.projection = keras.layers.Dense(
-            self.channels,
-            use_bias=False,
+        self.projection = keras.layers.EinsumDense(
+            "btd,dc->btc",
+            output_shape=(None, self.channels),
             kernel_initializer=keras.initializers.Orthogonal(),
             dtype=self.dtype_policy,
             name="projection",

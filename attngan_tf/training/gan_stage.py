@@ -11,7 +11,7 @@ from attngan_tf.data.pipeline import TrainingData
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
-from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
 from attngan_tf.training import assembly, augmentation
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
@@ -120,10 +120,12 @@ class GanStage:
         """Draws with the average weights."""
         config = self.config
         return Sampler(
-            vocabulary=self.data.vocabulary,
-            text_encoder=self.text_encoder,
+            caption_encoder=CaptionEncoder(
+                vocabulary=self.data.vocabulary,
+                text_encoder=self.text_encoder,
+                words_num=config.words_num_test,
+            ),
             generator=self.step.average,
-            words_num=config.words_num_test,
             condition_noise=config.condition_noise,
         )
 

@@ -36,19 +36,20 @@ def _errors_of(context: grpc.ServicerContext) -> Iterator[None]:
         context.abort(Code.INTERNAL, "internal error")
 
 
-def _find(
-    predictor: Predictor, spec: model_pb2.ModelSpec
-) -> tuple[Model, int | None]:
-    """The model, and the version the request names."""
+def _model(predictor: Predictor, spec: model_pb2.ModelSpec) -> Model:
     if not spec.name:
         raise invalid("model_spec must name a model; received none")
-    model = predictor.models.find(spec.name)
+    return predictor.models.find(spec.name)
+
+
+def _version(model: Model, spec: model_pb2.ModelSpec) -> int | None:
+    """The version the request names, if any."""
     choice = spec.WhichOneof("version_choice")
     if choice == "version":
-        return model, spec.version.value
+        return spec.version.value
     if choice == "version_label":
-        return model, model.version_of(spec.version_label)
-    return model, None
+        return model.version_of(spec.version_label)
+    return None
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -64,15 +65,17 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         limited = left is not None and left < _A_YEAR
         deadline = time.monotonic() + left if limited else None
         with _errors_of(context):
-            model, _ = _find(self._predictor, request.model_spec)
+            model = _model(self._predictor, request.model_spec)
             with self._predictor.counted(model, "GRPC"):
-                return self._predict(request, deadline)
+                return self._predict(model, request, deadline)
 
     def _predict(
-        self, request: predict_pb2.PredictRequest, deadline: float | None
+        self,
+        model: Model,
+        request: predict_pb2.PredictRequest,
+        deadline: float | None,
     ) -> predict_pb2.PredictResponse:
-        model, version = _find(self._predictor, request.model_spec)
-        with model.use(version) as servable:
+        with model.use(_version(model, request.model_spec)) as servable:
             signature = servable.signature(
                 request.model_spec.signature_name or "serving_default",
                 Code.FAILED_PRECONDITION,
@@ -97,8 +100,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     f"metadata_field must be {status.METADATA_FIELD}; "
                     f"received {', '.join(request.metadata_field) or 'none'}"
                 )
-            model, version = _find(self._predictor, request.model_spec)
-            with model.use(version) as servable:
+            model = _model(self._predictor, request.model_spec)
+            with model.use(_version(model, request.model_spec)) as servable:
                 return status.metadata_response(servable)
 
 
@@ -112,7 +115,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self, request: get_model_status_pb2.GetModelStatusRequest, context
     ) -> get_model_status_pb2.GetModelStatusResponse:
         with _errors_of(context):
-            model, version = _find(self._predictor, request.model_spec)
+            model = _model(self._predictor, request.model_spec)
+            version = _version(model, request.model_spec)
             return status.status_response(model.statuses(version))
 
 

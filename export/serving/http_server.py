@@ -22,6 +22,7 @@ from export.serving.rest import error_body
 _MOST_CONNECTIONS = 1000
 _BUFFER = 64 * 2**20  # answers up to this size stay in memory
 _MOST_DROPPED = 256 * 2**20
+_READ_SECONDS = 5.0  # at the end, for requests that are half sent
 
 
 class _Task(WSGITask):
@@ -120,21 +121,24 @@ class HttpServer:
         """
         if not self._thread.is_alive():
             return True
-        end = time.monotonic() + seconds
+        begin = time.monotonic()
         self._server.draining = True
         # Sockets belong to the server's own thread: it closes them.
         in_thread = self._server.trigger.pull_trigger
         in_thread(functools.partial(wasyncore.dispatcher.close, self._server))
-        while self._busy() and time.monotonic() < end:
+        while self._busy(since := time.monotonic() - begin) and since < seconds:
             time.sleep(0.01)
-        done = not self._busy()
+        done = not self._busy(since)
         in_thread(functools.partial(wasyncore.close_all, self._map))
         self._thread.join(1.0)
         self._server.task_dispatcher.shutdown(timeout=1)
         return done
 
-    def _busy(self) -> bool:
+    def _busy(self, since: float) -> bool:
+        # A client that never ends its request must not keep the server.
         return any(
-            channel.requests or channel.request or channel.total_outbufs_len
+            channel.requests
+            or channel.total_outbufs_len
+            or (channel.request and since < _READ_SECONDS)
             for channel in list(self._server.active_channels.values())
         )

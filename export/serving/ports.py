@@ -10,6 +10,14 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def number_of(host: str) -> str:
+    """The address of a name of this machine, as localhost."""
+    try:
+        return socket.getaddrinfo(host, 0)[0][4][0]
+    except (OSError, UnicodeError):  # `bind` tells it
+        return host
+
+
 def in_use(flag: str, port: int, error: Exception) -> UserError:
     """The error of a port that cannot be listened at."""
     return UserError(

@@ -8,18 +8,24 @@ import numpy as np
 
 from export.serving.batching import Batcher
 from export.serving.errors import Code, ServingError, invalid
+from export.serving.models import Models
 from export.serving.monitoring import Metrics
 from export.serving.servable import PREDICT_METHOD, Servable, Signature
-from export.serving.versions import Model, Models
+from export.serving.versions import Model
 
 
 class Predictor:
     """Runs models, merged with other requests if there is a batcher."""
 
     def __init__(
-        self, models: Models, batcher: Batcher | None, metrics: Metrics
+        self,
+        models: Models,
+        batcher: Batcher | None,
+        metrics: Metrics,
+        max_rows: int,
     ):
         self.models = models
+        self._max_rows = max_rows
         self._batcher = batcher
         self._metrics = metrics
 
@@ -58,7 +64,12 @@ class Predictor:
         """
         if signature.method != PREDICT_METHOD:
             raise invalid(f"the signature {signature.name} cannot predict")
-        signature.check(feeds)
+        rows = signature.check(feeds)
+        if self._batcher is None and rows > self._max_rows:
+            raise invalid(
+                f"a request must have at most --max_rows = {self._max_rows} "
+                f"rows; received {rows}"
+            )
         start = time.monotonic()
         if self._batcher is None:
             result = servable.run(signature, feeds, outputs, deadline)

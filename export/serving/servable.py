@@ -36,8 +36,12 @@ class Signature(NamedTuple):
     outputs: dict[str, TensorSpec]
     defaults: Mapping[str, object]  # input name -> TensorProto
 
-    def check(self, feeds: Mapping[str, np.ndarray]) -> None:
-        """Raises ServingError where arrays do not fit the inputs."""
+    def check(self, feeds: Mapping[str, np.ndarray]) -> int:
+        """The number of rows of arrays; 0: the inputs have none.
+
+        Raises:
+          ServingError: the arrays do not fit the inputs.
+        """
         rows = {}
         for name, array in feeds.items():
             spec = self.inputs[name]
@@ -54,23 +58,36 @@ class Signature(NamedTuple):
             )
         if 0 in rows.values():
             raise errors.invalid("a request must have at least one row")
+        return max(rows.values(), default=0)
 
 
 class Servable:
     """A SavedModel that answers requests until it is retired and unused.
 
-    Raises on construction:
+    Args:
+      model: its name.
+      version: its version.
+      path: the version's folder.
+      config: of the session.
+
+    Raises:
       ServingError: the folder holds no SavedModel that can be served.
     """
 
-    def __init__(self, model: str, version: int, path: str):
+    def __init__(
+        self,
+        model: str,
+        version: int,
+        path: str,
+        config: tf.compat.v1.ConfigProto | None = None,
+    ):
         self.model = model
         self.version = version
         self._lock = threading.Lock()
         self._users = 0
         self._closed: Callable[[], None] | None = None
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph)
+        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         try:
             with self._graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(

@@ -1,5 +1,6 @@
 """The whole server: models, batching, both protocols, and its end."""
 
+import functools
 import logging
 import signal
 import threading
@@ -7,25 +8,32 @@ import time
 
 import tensorflow as tf
 
-from export.serving import warmup
+from attngan_tf.config import UserError
+from export.serving import model_settings, warmup
 from export.serving.batching import Batcher
 from export.serving.errors import Code, ServingError
 from export.serving.grpc_api import make_server
 from export.serving.http_server import HttpServer
+from export.serving.models import Models
 from export.serving.monitoring import Metrics
 from export.serving.ports import address, bind, in_use
 from export.serving.predictor import Predictor
 from export.serving.rest import RestApp
 from export.serving.servable import Servable
 from export.serving.settings import BatchingSettings, Settings
-from export.serving.versions import Model, Models
+from export.serving.versions import tell
 
 DRAIN_SECONDS = 25.0  # Kubernetes and Docker's file kill after 30
 
 
-def load(model: str, version: int, path: str) -> Servable:
-    """A version, loaded and warmed up; raises ServingError."""
-    servable = Servable(model, version, path)
+def load(
+    model: str,
+    version: int,
+    path: str,
+    config: tf.compat.v1.ConfigProto | None = None,
+) -> Servable:
+    """A version, loaded and warmed up; see `Servable`."""
+    servable = Servable(model, version, path, config)
     servable.acquire()
     try:
         warmup.run(servable, path)
@@ -53,11 +61,18 @@ class Server:
             if settings.batching
             else None
         )
-        self._models = Models(
-            [Model(model, load) for model in settings.models],
-            settings.poll_seconds,
+        threads = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=settings.intra_op_threads,
+            inter_op_parallelism_threads=settings.inter_op_threads,
         )
-        self._predictor = Predictor(self._models, self._batcher, self._metrics)
+        self._models = Models(
+            settings.models,
+            functools.partial(load, config=threads),
+            settings.labels_may_wait,
+        )
+        self._predictor = Predictor(
+            self._models, self._batcher, self._metrics, settings.max_rows
+        )
 
     def start(self) -> None:
         """Loads the models and begins to answer.
@@ -67,6 +82,8 @@ class Server:
         """
         settings = self._settings
         self._models.start()
+        self._models.watch(self._models.poll, settings.poll_seconds)
+        self._models.watch(self._reread, settings.reread_seconds)
         bound = bind("rest_api_port", settings.host, settings.rest_api_port)
         self._http = HttpServer(
             RestApp(settings, self._predictor, self._metrics),
@@ -87,25 +104,33 @@ class Server:
         self._grpc.start()
         self._ready = bound, port
 
+    def _reread(self) -> None:
+        try:
+            path = self._settings.model_config_file
+            self._models.change(model_settings.read_file(path))
+        except UserError as error:  # what is served stays
+            tell(str(error))
+
     def tell_ready(self) -> None:
         """Prints where it answers."""
         bound, grpc_port = self._ready
         host = self._settings.host
         rest = address(host, bound.getsockname()[1])
-        names = ", ".join(model.settings.name for model in self._models)
+        names = [model.settings.name for model in self._models]
         if self._settings.page:
             print(f"a page to draw from: http://{rest}/", flush=True)
         print(
-            f"ready: {names}; REST at http://{rest}/v1/models, gRPC at "
+            f"ready: {', '.join(names)}; REST at "
+            f"http://{rest}/v1/models/{names[0]}, gRPC at "
             f"{address(host, grpc_port)}",
             flush=True,
         )
 
-    def stop(self) -> bool:
+    def stop(self) -> str:
         """Answers what has begun, accepts no more, and unloads the models.
 
         Returns:
-          Whether everything ended within DRAIN_SECONDS.
+          What had not ended in time; empty: everything had.
         """
         begin = time.monotonic()
         grpc_ended = self._grpc.stop(DRAIN_SECONDS)
@@ -113,18 +138,19 @@ class Server:
         grpc_ended.wait()
         # gRPC does not tell whether it had to cancel.
         done = http_done and time.monotonic() - begin < DRAIN_SECONDS
-        if done:
-            self._models.close()
-            if self._batcher:
-                self._batcher.close()
-        return done
+        if not done:
+            return "some requests took too long; they were cut off"
+        loaded = self._models.close()
+        if self._batcher:
+            self._batcher.close()
+        return "" if loaded else "a version was still loading"
 
 
-def serve(settings: Settings) -> bool:
+def serve(settings: Settings) -> str:
     """Serves until SIGTERM or SIGINT.
 
     Returns:
-      Whether every request that had begun was answered.
+      See `Server.stop`.
 
     Raises:
       UserError: a model cannot be loaded, or a port is in use.

@@ -9,6 +9,7 @@ flags.disclaim_key_flags()
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags: tensorflow_model_server's, and ours."""
     _define_model_flags(values)
+    _define_run_flags(values)
     _define_protocol_flags(values)
     _define_own_flags(values)
 
@@ -32,12 +33,30 @@ def _define_model_flags(values: flags.FlagValues) -> None:
         **common,
     )
     flags.DEFINE_integer(
+        "model_config_file_poll_wait_seconds",
+        0,
+        "seconds between looks for a changed --model_config_file: other "
+        "models, versions, labels; 0: only at the start",
+        lower_bound=0,
+        **common,
+    )
+    flags.DEFINE_bool(
+        "allow_version_labels_for_unavailable_models",
+        False,
+        "labels may name versions that are not served yet",
+        **common,
+    )
+    flags.DEFINE_integer(
         "file_system_poll_wait_seconds",
         1,
         "seconds between looks for new versions; 0: only at the start",
         lower_bound=0,
         **common,
     )
+
+
+def _define_run_flags(values: flags.FlagValues) -> None:
+    common = {"flag_values": values}
     flags.DEFINE_bool(
         "enable_batching", False, "merge concurrent requests", **common
     )
@@ -47,6 +66,14 @@ def _define_model_flags(values: flags.FlagValues) -> None:
         "text proto BatchingParameters, with --enable_batching",
         **common,
     )
+    for kind, what in (("intra", "one operation"), ("inter", "operations")):
+        flags.DEFINE_integer(
+            f"tensorflow_{kind}_op_parallelism",
+            0,
+            f"threads that {what} may use at a time; 0: as many as cores",
+            lower_bound=0,
+            **common,
+        )
 
 
 def _define_protocol_flags(values: flags.FlagValues) -> None:
@@ -108,6 +135,13 @@ def _define_own_flags(values: flags.FlagValues) -> None:
         "largest request, HTTP or gRPC",
         lower_bound=1,
         upper_bound=2**31 - 1,
+        **common,
+    )
+    flags.DEFINE_integer(
+        "max_rows",
+        64,
+        "most rows of a request; with batching, max_batch_size counts",
+        lower_bound=1,
         **common,
     )
     flags.DEFINE_bool("page", False, "serve the demo page at /", **common)

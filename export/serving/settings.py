@@ -4,64 +4,12 @@ import dataclasses
 import os
 
 from absl import flags
-from tensorflow_serving.config import model_server_config_pb2
 
 from attngan_tf.config import UserError
-from export.serving import text_protos
+from export.serving import model_settings, text_protos
+from export.serving.model_settings import ModelSettings
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
-_PLATFORM = "tensorflow"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """A model, and which of its versions to serve.
-
-    `newest` versions are served; or, where it is 0, the `specific` ones; or,
-    where those are empty too, all.
-    """
-
-    name: str
-    base_path: str
-    newest: int = 1
-    specific: tuple[int, ...] = ()
-    labels: dict[str, int] = dataclasses.field(default_factory=dict)
-
-    def present(self) -> dict[int, str]:
-        """The folders of the versions there are, by version.
-
-        Raises:
-          OSError: the base path cannot be read.
-        """
-        with os.scandir(self.base_path) as entries:
-            return {
-                int(entry.name): entry.path
-                for entry in entries
-                if entry.name.isascii()
-                and entry.name.isdecimal()
-                and entry.is_dir()
-            }
-
-    def check_present(self) -> None:
-        """Raises UserError where there is no version to serve."""
-        try:
-            present = self.present()
-        except OSError as error:
-            raise UserError(
-                f"the base path of {self.name} must be a folder; {error}"
-            ) from None
-        if not self.wanted(set(present)):
-            raise UserError(
-                f"{self.base_path} must hold a version of {self.name} to "
-                "serve, a folder named by a number; received "
-                f"{', '.join(map(str, sorted(present))) or 'none'}"
-            )
-
-    def wanted(self, present: set[int]) -> set[int]:
-        """The versions to serve, of those that are in the folder."""
-        if self.newest:
-            return set(sorted(present)[-self.newest :])
-        return present & set(self.specific) if self.specific else present
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,9 +42,15 @@ class Settings:
     metrics_path: str | None
     cors: bool
     poll_seconds: float
+    model_config_file: str | None
+    reread_seconds: float
+    labels_may_wait: bool
+    intra_op_threads: int
+    inter_op_threads: int
     grpc_threads: int
     rest_threads: int
     max_request_bytes: int
+    max_rows: int
     page: str | None
 
 
@@ -112,7 +66,7 @@ def read(values: flags.FlagValues) -> Settings:
             f"{values.port} for both"
         )
     return Settings(
-        models=_models(values),
+        models=model_settings.read(values),
         host=values.host,
         port=values.port,
         rest_api_port=values.rest_api_port,
@@ -121,81 +75,16 @@ def read(values: flags.FlagValues) -> Settings:
         metrics_path=_metrics_path(values.monitoring_config_file),
         cors=values.rest_api_enable_cors_support,
         poll_seconds=values.file_system_poll_wait_seconds,
+        model_config_file=values.model_config_file,
+        reread_seconds=values.model_config_file_poll_wait_seconds,
+        labels_may_wait=values.allow_version_labels_for_unavailable_models,
+        intra_op_threads=values.tensorflow_intra_op_parallelism,
+        inter_op_threads=values.tensorflow_inter_op_parallelism,
         grpc_threads=values.grpc_max_threads,
         rest_threads=values.rest_api_num_threads,
         max_request_bytes=values.max_request_bytes,
+        max_rows=values.max_rows,
         page=_page_folder() if values.page else None,
-    )
-
-
-def _models(values: flags.FlagValues) -> list[ModelSettings]:
-    if bool(values.model_config_file) == bool(values.model_base_path):
-        received = "both" if values.model_base_path else "neither"
-        raise UserError(
-            "one of --model_base_path and --model_config_file must be given; "
-            f"received {received}"
-        )
-    if values.model_base_path:
-        models = [
-            ModelSettings(
-                name=values.model_name,
-                base_path=os.path.expanduser(values.model_base_path),
-            )
-        ]
-    else:
-        models = _models_of_file(values.model_config_file)
-    for model in models:
-        if not model.name or set(model.name) & set("/:"):
-            raise UserError(
-                "a model's name must not be empty, nor hold / or :; "
-                f"received {model.name!r}"
-            )
-    return models
-
-
-def _models_of_file(path: str) -> list[ModelSettings]:
-    def wrong(rule: str) -> UserError:
-        return UserError(f"--model_config_file: {rule}; in {path}")
-
-    config = text_protos.read(
-        "model_config_file", path, model_server_config_pb2.ModelServerConfig
-    )
-    entries = config.model_config_list.config
-    if not entries:
-        raise wrong("model_config_list must hold a config")
-    names = [entry.name for entry in entries]
-    if len(set(names)) < len(names):
-        raise wrong(f"names must differ; received {', '.join(names)}")
-    for entry in entries:
-        if entry.model_platform != _PLATFORM:
-            raise wrong(
-                f'model_platform must be "{_PLATFORM}"; received '
-                f'"{entry.model_platform}"'
-            )
-        if not entry.base_path:
-            raise wrong(f"base_path is missing for {entry.name!r}")
-        if entry.HasField("logging_config"):
-            raise wrong("logging_config is known to the real server only")
-    return [_model_of_entry(entry, wrong) for entry in entries]
-
-
-def _model_of_entry(entry, wrong) -> ModelSettings:
-    policy = entry.model_version_policy
-    choice = policy.WhichOneof("policy_choice") or "latest"
-    if choice == "specific" and not policy.specific.versions:
-        raise wrong("specific needs versions; received none")
-    if choice == "latest" and policy.HasField("latest"):
-        newest = policy.latest.num_versions
-        if not newest:
-            raise wrong("num_versions must be at least 1; received 0")
-    else:
-        newest = int(choice == "latest")
-    return ModelSettings(
-        name=entry.name,
-        base_path=os.path.expanduser(entry.base_path),
-        newest=newest,
-        specific=tuple(policy.specific.versions),
-        labels=dict(entry.version_labels),
     )
 
 

@@ -13,6 +13,7 @@ from export.serving.servable import Signature
 # One value may stand for a whole tensor: without a limit, a few bytes could
 # ask for all of the memory.
 _MOST_ELEMENTS = 2**26
+_MOST_STRINGS = 2**16
 
 
 def decode(
@@ -42,9 +43,10 @@ def _to_array(name: str, proto, dtype: np.dtype) -> np.ndarray:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
         raise invalid(f"input {name} must have a known shape")
-    if math.prod(sizes) > _MOST_ELEMENTS:
+    most = _MOST_STRINGS if dtype.kind == "O" else _MOST_ELEMENTS
+    if math.prod(sizes) > most:
         raise invalid(
-            f"input {name} must have at most {_MOST_ELEMENTS} values; "
+            f"input {name} must have at most {most} values; "
             f"received the shape {sizes}"
         )
     try:

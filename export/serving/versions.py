@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 from attngan_tf.config import UserError
 from export.serving.errors import Code, ServingError, invalid, not_found
+from export.serving.model_settings import ModelSettings
 from export.serving.servable import Servable
-from export.serving.settings import ModelSettings
 
-_LOAD_SECONDS = 5.0  # a version that loads at the end is not waited for
+Load = Callable[[str, int, str], Servable]
 
 
 @dataclasses.dataclass
@@ -27,16 +27,22 @@ class VersionStatus:
 class Model:
     """A model's versions: those that serve, and those that did or failed.
 
-    `load` makes a Servable of a model's name, a version and its folder.
+    Args:
+      settings: which versions.
+      load: makes a Servable of a model's name, a version and its folder.
+      labels_may_wait: whether a label may name a version that is not served.
     """
 
     def __init__(
         self,
         settings: ModelSettings,
-        load: Callable[[str, int, str], Servable],
+        load: Load,
+        labels_may_wait: bool = False,
     ):
         self.settings = settings
         self._load = load
+        self._labels_may_wait = labels_may_wait
+        self._polling = threading.Lock()
         self._lock = threading.Lock()
         self._served: dict[int, Servable] = {}
         self._statuses: dict[int, VersionStatus] = {}
@@ -59,13 +65,32 @@ class Model:
                     f"version {status.version} of {name} in {path} cannot be "
                     f"served: {status.message}"
                 )
-        for label, version in self.settings.labels.items():
-            if version not in self._served:
+        self._check_labels(self.settings)
+
+    def _check_labels(self, settings: ModelSettings) -> None:
+        for label, version in settings.labels.items():
+            if version not in self._served and not self._labels_may_wait:
                 raise UserError(
-                    f"the label {label} of {name} must name a version that is "
-                    f"served ({', '.join(map(str, sorted(self._served)))}); "
-                    f"received {version}"
+                    f"the label {label} of {settings.name} must name a "
+                    "version that is served "
+                    f"({', '.join(map(str, sorted(self._served)))}); received "
+                    f"{version}"
                 )
+
+    def change(self, settings: ModelSettings) -> None:
+        """Serves other versions of the same folder, then takes the labels.
+
+        Raises:
+          OSError: the folder cannot be read.
+          UserError: a label names a version that is not served; the labels
+            stay as they were.
+        """
+        # A label must not name a version before it is loaded.
+        labels = self.settings.labels
+        self.settings = dataclasses.replace(settings, labels=labels)
+        self.poll()
+        self._check_labels(settings)
+        self.settings = settings
 
     def poll(self) -> None:
         """Loads new versions, then unloads those no longer wanted.
@@ -73,8 +98,13 @@ class Model:
         Raises:
           OSError: the folder cannot be read.
         """
-        present = self.settings.present()
-        wanted = self.settings.wanted(set(present))
+        with self._polling:
+            self._poll()
+
+    def _poll(self) -> None:
+        settings = self.settings
+        present = settings.present()
+        wanted = settings.wanted(set(present))
         for version in set(self._failed) - set(present):
             del self._failed[version]
         looks = {x: _look(present[x]) for x in wanted - set(self._served)}
@@ -96,7 +126,7 @@ class Model:
         except ServingError as error:
             self._failed[version] = look
             self._set(VersionStatus(version, "END", error.code, error.message))
-            _tell(
+            tell(
                 f"version {version} of {name} cannot be served: {error.message}"
             )
             return
@@ -104,7 +134,7 @@ class Model:
         with self._lock:
             self._served[version] = servable
             self._statuses[version] = VersionStatus(version, "AVAILABLE")
-        _tell(f"version {version} of {name} is served")
+        tell(f"version {version} of {name} is served")
 
     def _retire(self, version: int) -> None:
         with self._lock:
@@ -112,7 +142,7 @@ class Model:
             self._statuses[version] = VersionStatus(version, "UNLOADING")
         ended = VersionStatus(version, "END")
         servable.retire(closed=lambda: self._set(ended))
-        _tell(f"version {version} of {self.settings.name} is no longer served")
+        tell(f"version {version} of {self.settings.name} is no longer served")
 
     def _set(self, status: VersionStatus) -> None:
         with self._lock:
@@ -174,50 +204,7 @@ class Model:
             self._retire(version)
 
 
-class Models:
-    """All models, and the thread that watches their folders."""
-
-    def __init__(self, models: list[Model], poll_seconds: float):
-        self._models = {model.settings.name: model for model in models}
-        self._poll_seconds = poll_seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __iter__(self) -> Iterator[Model]:
-        return iter(self._models.values())
-
-    def find(self, name: str) -> Model:
-        """A model by name; raises ServingError where there is none."""
-        if name not in self._models:
-            raise not_found(f"no model is named {name!r}")
-        return self._models[name]
-
-    def start(self) -> None:
-        """Loads every model, then watches; raises UserError."""
-        for model in self:
-            model.start()
-        if self._poll_seconds:
-            self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._poll_seconds):
-            for model in self:
-                try:
-                    model.poll()
-                except OSError as error:
-                    # A file system may come back; what is loaded serves on.
-                    _tell(f"cannot look for new versions: {error}")
-
-    def close(self) -> None:
-        """Ends the watch and retires every version."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(_LOAD_SECONDS)
-        for model in self:
-            model.close()
-
-
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     """Prints a line; whoever read the output may be gone."""
     with contextlib.suppress(OSError):
         print(text, flush=True)

@@ -1,10 +1,11 @@
 """A served model under load, beside the bare Session: one line of JSON.
 
-PYTHONPATH=. python tests/export/load.py MODELS/attngan [SECONDS]
+PYTHONPATH=. python tests/export/load.py MODELS/attngan [SECONDS] [--FLAG ...]
 
 Sixteen clients ask for one picture at a time, over REST, of a server that
 merges requests. After a third of the time a new version is published, after
 two thirds a broken one. The bare Session draws batches of 8, before and after.
+The flags are the server's.
 """
 
 import contextlib
@@ -137,7 +138,7 @@ def first_and_median(server: Running) -> tuple[float, float]:
     return times[0], statistics.median(times[1:])
 
 
-def main(source: str, seconds: str = "60") -> None:
+def main(source: str, seconds: str = "60", *more_flags: str) -> None:
     """Measures and prints."""
     length = float(seconds)
     batching = ROOT / "export" / "deploy" / "batching.pbtxt"
@@ -146,7 +147,11 @@ def main(source: str, seconds: str = "60") -> None:
         newest = max(int(n) for n in os.listdir(source) if n.isdecimal())
         shutil.copytree(pathlib.Path(source) / str(newest), base / "1")
         before = bare_session(base / "1", length / 4)
-        flags = ("--enable_batching", f"--batching_parameters_file={batching}")
+        flags = (
+            "--enable_batching",
+            f"--batching_parameters_file={batching}",
+            *more_flags,
+        )
         log = pathlib.Path(scratch) / "log"
         with stand_in(base, log, *flags, model="attngan") as server:
             first, median = first_and_median(server)

@@ -108,16 +108,20 @@ def environment() -> dict[str, str]:
 def stand_in(
     base: pathlib.Path, log: pathlib.Path, *flags: str, model: str = "toy"
 ) -> Iterator[Running]:
+    """The project's own server of one model, on free ports."""
+    which = (f"--model_name={model}", f"--model_base_path={base}")
+    with served(log, *which, *flags, model=model) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def served(
+    log: pathlib.Path, *flags: str, model: str = "toy"
+) -> Iterator[Running]:
     """The project's own server on free ports."""
-    arguments = command_line(
-        f"--model_name={model}",
-        f"--model_base_path={base}",
-        "--port=0",
-        "--rest_api_port=0",
-        *flags,
-    )
+    arguments = command_line("--port=0", "--rest_api_port=0", *flags)
     with _started(arguments, log) as process:
-        pattern = r"ready: .*REST at (http://[^/]+)/\S*, gRPC at (\S+)"
+        pattern = r"REST at (http://[^/]+)/v1/models/\S+, gRPC at (\S+)"
         wait_for(
             lambda: (
                 re.search(pattern, log.read_text())

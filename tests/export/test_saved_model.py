@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import attngan_tf
 from attngan_tf.config import UserError
+from attngan_tf.model import Encoders
 from attngan_tf.sampling import Sampler, to_uint8
 from export import examples, saved_model
 from export.signatures import damsm_signatures, generator_signatures
@@ -113,7 +114,8 @@ def test_the_generator_through_the_c_api(generator_dir, model, tmp_path):
 
 
 def test_the_encoders_through_the_c_api(damsm_dir, model, tmp_path):
-    inputs = examples.example_inputs(damsm_signatures(model), CAPTIONS[:3])
+    encoders = Encoders(model.config, model.sampler, model.image_encoder)
+    inputs = examples.example_inputs(damsm_signatures(encoders), CAPTIONS[:3])
     found = through_the_c_api(damsm_dir / "1", inputs, tmp_path)
     assert set(found) == {"encode_text", "encode_image", "match"}
     shown = pixels(inputs["match"]["image_bytes"])
@@ -271,10 +273,8 @@ def uses_bfloat16(folder) -> bool:
 def test_a_version_that_draws_otherwise_is_removed(model, tmp_path):
     sampler = model.sampler
     other = Sampler(
-        vocabulary=sampler.vocabulary,
-        text_encoder=sampler.text_encoder,
+        caption_encoder=sampler,
         generator=sampler.generator,
-        words_num=sampler.words_num,
         condition_noise=False,
     )
     names = ("serving_default", "generate", "generate_from_noise")
@@ -282,16 +282,32 @@ def test_a_version_that_draws_otherwise_is_removed(model, tmp_path):
         {name: generator_signatures(drawn_by)[name] for name in names}
         for drawn_by in (other, sampler)
     )
+    exported = saved_model.Exported(sampler.vocabulary, written)
     with pytest.raises(UserError) as raised:
-        saved_model.publish(
-            str(tmp_path / "1"), model, written, reference, exact=True
-        )
+        saved_model.publish(str(tmp_path / "1"), exported, reference, True)
     said = str(raised.value)
     assert "images of generate differs by" in said
     assert "image_bytes of serving_default" in said
     assert "images_16 of generate_from_noise" not in said
     assert "version 1 was removed" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_encoders_are_exported_before_a_gan_is_trained(
+    tiny_workdir, export_version, tmp_path
+):
+    workdir = tmp_path / "run"
+    shutil.copytree(tiny_workdir, workdir)
+    shutil.rmtree(workdir / "gan")
+    common = [f"--workdir={workdir}", f"--export_dir={tmp_path / 'out'}"]
+    with pytest.raises(UserError, match="gan"):
+        export_version(*common)
+    with pytest.raises(UserError, match="--checkpoint"):
+        export_version(*common, "--model=damsm", "--checkpoint=best")
+    export_version(*common, "--model=damsm")
+    assert {"encode_text", "encode_image", "match"} <= set(
+        signature_defs(tmp_path / "out" / "1")
+    )
 
 
 def test_a_version_that_does_not_load(generator_dir, model, tmp_path):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -12,7 +13,13 @@ import grpc
 import pytest
 import tensorflow as tf
 import toy_model
-from server_process import command_line, environment, stand_in, wait_for
+from server_process import (
+    command_line,
+    environment,
+    served,
+    stand_in,
+    wait_for,
+)
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 5000 }"
@@ -117,6 +124,54 @@ def test_a_signal_lets_requests_finish_and_a_restart_draws_the_same(
             with pytest.raises(ConnectionError):
                 server.client().predict("toy", body)
     assert answers[0] == answers[1]
+
+
+def test_half_a_request_does_not_keep_a_server_that_ends(base, tmp_path):
+    with stand_in(base, tmp_path / "log") as server:
+        where = server.url.removeprefix("http://").split(":")
+        with socket.create_connection(where) as connection:
+            connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\n")
+            time.sleep(0.5)
+            begin = time.monotonic()
+            assert server.terminate() == 0
+    assert 4 < time.monotonic() - begin < 15
+    assert "too long" not in server.log.read_text()
+
+
+def test_models_and_labels_follow_the_config_file(base, tmp_path):
+    file = tmp_path / "models.txt"
+
+    def config(name: str, label: str) -> str:
+        return (
+            f'model_config_list {{ config {{ name: "{name}" '
+            f'base_path: "{base}" model_platform: "tensorflow" '
+            f'version_labels {{ key: "{label}" value: 1 }} }} }}'
+        )
+
+    file.write_text(config("toy", "stable"))
+    with served(
+        tmp_path / "log",
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--tensorflow_intra_op_parallelism=1",
+    ) as server:
+
+        def status(name, label):
+            with contextlib.closing(server.client()) as client:
+                choice = f"/labels/{label}"
+                body = {"instances": ["a"]}
+                return client.predict(name, body, choice).status
+
+        assert status("toy", "stable") == 200
+        assert status("toy", "canary") == 400
+        file.write_text(config("toy", "canary"))
+        wait_for(lambda: status("toy", "canary") == 200)
+        file.write_text("nonsense")
+        wait_for(lambda: "model_config_file" in server.log.read_text())
+        assert status("toy", "canary") == 200
+        file.write_text(config("other", "stable"))
+        wait_for(lambda: status("other", "stable") == 200)
+        wait_for(lambda: status("toy", "canary") == 404)
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,13 @@ def test_a_body_too_large_is_refused(plain, client):
     contract.assert_error(answer)
 
 
+def test_too_many_rows_are_refused(plain, client):
+    assert client.predict("toy", {"instances": ["a"] * 64}).status == 200
+    answer = client.predict("toy", {"instances": ["a"] * 65})
+    assert answer.status == 400
+    assert "--max_rows = 64 rows; received 65" in answer.json()["error"]
+
+
 def test_the_metrics_count_requests(client):
     def count(text, status):
         name = ":tensorflow:serving:request_count"

@@ -18,8 +18,8 @@ from tensorflow_serving.apis import (
 )
 
 from export.serving.grpc_api import make_server
-from export.serving.settings import ModelSettings
-from export.serving.versions import Model, Models
+from export.serving.model_settings import ModelSettings
+from export.serving.models import Models
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def labelled(tmp_path):
         newest=2,
         labels={"stable": 1, "canary": 2},
     )
-    models = Models([Model(settings, lambda *arguments: object())], 0)
+    models = Models([settings], lambda *arguments: object())
     models.start()
     return types.SimpleNamespace(models=models)
 

@@ -5,17 +5,17 @@ import types
 import pytest
 from werkzeug.test import Client
 
+from export.serving.model_settings import ModelSettings
+from export.serving.models import Models
 from export.serving.monitoring import Metrics
 from export.serving.rest import RestApp
-from export.serving.settings import ModelSettings
-from export.serving.versions import Model, Models
 
 
 @pytest.fixture
 def make(tmp_path):
     """Makes a client of an application without models."""
 
-    def make(page=True, cors=False, metrics_path=None, models=()):
+    def make(page=True, cors=False, metrics_path=None, models=None):
         folder = tmp_path / "page"
         folder.mkdir(exist_ok=True)
         (folder / "index.html").write_text("<p>hello")
@@ -27,7 +27,7 @@ def make(tmp_path):
             metrics_path=metrics_path,
             timeout_seconds=1,
         )
-        predictor = types.SimpleNamespace(models=Models(models, 0))
+        predictor = types.SimpleNamespace(models=models)
         return Client(RestApp(settings, predictor, Metrics("pool")))
 
     return make
@@ -98,9 +98,9 @@ def labelled(tmp_path):
         newest=2,
         labels={"stable": 1, "canary": 2},
     )
-    model = Model(settings, lambda *arguments: object())
-    model.start()
-    return model
+    models = Models([settings], lambda *arguments: object())
+    models.start()
+    return models
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,6 @@ def labelled(tmp_path):
     ],
 )
 def test_versions_and_labels_in_paths(make, labelled, choice, versions):
-    answer = make(models=[labelled]).get(f"/v1/models/m{choice}").json
+    answer = make(models=labelled).get(f"/v1/models/m{choice}").json
     states = answer["model_version_status"]
     assert [state["version"] for state in states] == versions

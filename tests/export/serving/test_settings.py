@@ -9,7 +9,7 @@ from server_process import command_line, environment
 
 from attngan_tf.config import UserError
 from export import serve
-from export.serving import ports, server_flags, settings
+from export.serving import model_settings, ports, server_flags, settings
 
 
 def parse(*arguments):
@@ -41,7 +41,7 @@ BASE = "--model_base_path=/models/m"
 def test_the_defaults():
     found = read(BASE)
     assert found.models == [
-        settings.ModelSettings(name="default", base_path="/models/m")
+        model_settings.ModelSettings(name="default", base_path="/models/m")
     ]
     assert (found.port, found.rest_api_port) == (8500, 8501)
     assert found.timeout_seconds == 30
@@ -211,6 +211,7 @@ def test_the_real_servers_commands(write, tmp_path):
         "--host=0.0.0.0",
         "--port=0",
         "--max_request_bytes=9",
+        "--max_rows=3",
     )
     found = settings.Settings(
         models=settings.read(parse("--model_name=m", BASE)).models,
@@ -236,6 +237,12 @@ def test_the_real_servers_commands(write, tmp_path):
         "tensorflow/serving --enable_batching=true "
         f"--batching_parameters_file={file}"
     )
+
+
+def test_docker_is_told_an_address_not_a_name():
+    values = parse("--model_name=m", BASE, "--host=localhost")
+    docker, _ = serve.real_commands(values, settings.read(values))
+    assert "-p 127.0.0.1:8500:8500 " in docker or "-p '[::1]:8500" in docker
 
 
 def test_the_command_takes_flags_only():

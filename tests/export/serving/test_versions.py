@@ -1,78 +1,36 @@
 """Which versions serve."""
 
-import os
 import threading
 
 import pytest
+from fake_versions import Fake, Loader, newest, publish, states
 
 from attngan_tf.config import UserError
 from export.serving.errors import Code, ServingError
-from export.serving.settings import ModelSettings
-from export.serving.versions import Model, Models
-
-
-class Fake:
-    """A servable that counts its users and knows when it is closed."""
-
-    def __init__(self, version):
-        self.version = version
-        self.users = 0
-        self.is_closed = False
-        self._closed = None
-
-    def acquire(self):
-        self.users += 1
-
-    def release(self):
-        self.users -= 1
-        self._end()
-
-    def retire(self, closed):
-        self._closed = closed
-        self._end()
-
-    def _end(self):
-        if self._closed and not self.users:
-            self.is_closed = True
-            self._closed()
+from export.serving.model_settings import ModelSettings
+from export.serving.versions import Model
 
 
 @pytest.fixture
-def loads():
+def loader():
+    return Loader()
+
+
+@pytest.fixture
+def loads(loader):
     """The versions loaded, in order."""
-    return []
+    return loader.loads
 
 
 @pytest.fixture
-def make(tmp_path, loads):
-    """Makes a model of a folder; a version with a file `bad` fails."""
-
-    def load(name, version, path):
-        loads.append(version)
-        if os.path.exists(os.path.join(path, "bad")):
-            raise ServingError(Code.DATA_LOSS, "it is bad")
-        return Fake(version)
+def make(tmp_path, loader):
+    """Makes a model of a folder."""
 
     def make(**fields):
         settings = ModelSettings(name="m", base_path=str(tmp_path), **fields)
-        return Model(settings, load)
+        return Model(settings, loader)
 
     return make
-
-
-def publish(folder, version, bad=False):
-    (folder / str(version)).mkdir()
-    if bad:
-        (folder / str(version) / "bad").touch()
-
-
-def states(model):
-    return {s.version: s.state for s in model.statuses(None)}
-
-
-def newest(model):
-    with model.use(None) as servable:
-        return servable.version
 
 
 def test_the_newest_number_serves(make, tmp_path, loads):
@@ -224,24 +182,3 @@ def test_an_emptied_folder_unloads_and_an_unreadable_one_does_not(
     with pytest.raises(ServingError) as raised:
         newest(model)
     assert raised.value.code is Code.NOT_FOUND
-
-
-def test_the_folder_is_watched(make, tmp_path):
-    publish(tmp_path, 1)
-    model = make()
-    models = Models([model], poll_seconds=0.01)
-    models.start()
-    away = tmp_path.with_name("gone")
-    tmp_path.rename(away)
-    threading.Event().wait(0.05)
-    away.rename(tmp_path)
-    publish(tmp_path, 2)
-    for _ in range(500):
-        if states(model).get(1) == "END":
-            break
-        threading.Event().wait(0.01)
-    assert newest(models.find("m")) == 2
-    models.close()
-    assert states(model) == {1: "END", 2: "END"}
-    with pytest.raises(ServingError):
-        models.find("nope")
