@@ -45,6 +45,8 @@ setuptools.setup(
             "ruff==0.17.5",
             # The page, in Debian's chromium and chromium-driver.
             "selenium>=4.40,<5",
+            # The second opinion of tests/peers/.
+            "torch>=2.6,<3",
         ],
         "convert": ["torch>=2.6,<3"],
     },

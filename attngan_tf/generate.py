@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from absl import flags
@@ -91,6 +93,42 @@ def file_name(number: int, caption: str, sample: int) -> str:
     return f"{number:03d}_{words}_{sample}.png"
 
 
+class Drawn(NamedTuple):
+    """Pictures uint8 [N, H, W, 3], the sampler's outputs, and what is kept."""
+
+    images: np.ndarray
+    outputs: dict[str, np.ndarray]
+    rows: Sequence[int]
+
+
+def draw(
+    model: Model,
+    captions: list[str],
+    seed: int | None,
+    samples: int,
+    best_of: int,
+) -> Drawn:
+    """Pictures of each caption, of which so many samples are kept.
+
+    See `generate`.
+    """
+    drawn = best_of or samples
+    repeated = [caption for caption in captions for _ in range(drawn)]
+    first = (
+        model.caption_seeds(captions)
+        if seed is None
+        else [seed] * len(captions)
+    )
+    seeds = [s + k for s in first for k in range(drawn)]
+    outputs = model.sampler.outputs(repeated, seeds)
+    images = to_uint8(outputs[model.sampler.last_images]).numpy()
+    rows = range(len(repeated))
+    if best_of:
+        scores = model.score(repeated, images)["sentence_score"]
+        rows = best_rows(scores.reshape(-1, drawn), samples)
+    return Drawn(images, outputs, rows)
+
+
 def generate(
     model: Model,
     captions: list[str],
@@ -110,20 +148,7 @@ def generate(
     Returns:
       The files written, the contact sheet last.
     """
-    drawn = best_of or samples
-    repeated = [caption for caption in captions for _ in range(drawn)]
-    first = (
-        model.caption_seeds(captions)
-        if seed is None
-        else [seed] * len(captions)
-    )
-    seeds = [s + k for s in first for k in range(drawn)]
-    outputs = model.sampler.outputs(repeated, seeds)
-    images = to_uint8(outputs[model.sampler.last_images]).numpy()
-    rows = range(len(repeated))
-    if best_of:
-        scores = model.score(repeated, images)["sentence_score"]
-        rows = best_rows(scores.reshape(-1, drawn), samples)
+    images, outputs, rows = draw(model, captions, seed, samples, best_of)
     files = []
     for place, row in enumerate(rows):
         number, sample = divmod(place, samples)
