@@ -12,6 +12,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -27,8 +28,11 @@ LARGEST_SEED = 2**53 - 1  # what JSON keeps exact everywhere
 # Seconds: the first wait of a busy server's client, the largest it doubles
 # to, and the longest Retry-After that it obeys.
 FIRST_WAIT, LARGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 16.0, 60.0
-NOT_OURS = "; is it a model that export.saved_model wrote?"
-NOT_THERE = "; check --model_name, --version and --label"
+NOT_OURS = "; is it a model of that kind that export.saved_model wrote?"
+CHECK = (
+    "; check --url or --grpc, --model_name, --version, --label and, with "
+    "--best_of, --rank_model"
+)
 
 
 class ClientError(Exception):
@@ -138,7 +142,7 @@ class Rest:
         message = f"{self.url} answered {error.code}: {text}"
         if error.code in (429, 503):
             return BusyError(message, _seconds(error.headers["Retry-After"]))
-        hints = {400: NOT_OURS, 404: NOT_THERE}
+        hints = {400: CHECK, 404: CHECK}
         return ClientError(message + hints.get(error.code, ""))
 
 
@@ -147,6 +151,10 @@ class Grpc:
 
     def __init__(self, target: str, timeout: float):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        if not re.fullmatch(r"[^/\s]+:\d+|(dns|ipv4|ipv6|unix):\S+", target):
+            raise ClientError(
+                f"--grpc must be like host:8500; received {target}"
+            )
         try:
             import grpc
             import tensorflow as tf
@@ -186,11 +194,17 @@ class Grpc:
             answer = self._stub.Predict(request, timeout=self.timeout)
         except self._grpc.RpcError as error:
             raise self._refusal(error) from None
-        outputs = {
-            name: self._tf.make_ndarray(tensor).tolist()[0]
-            for name, tensor in answer.outputs.items()
-        }
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        try:
+            outputs = {
+                name: self._tf.make_ndarray(tensor).tolist()[0]
+                for name, tensor in answer.outputs.items()
+            }
+            return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        except (TypeError, ValueError, IndexError, StopIteration):
+            raise ClientError(
+                f"{self.target} must answer with a row for each output; "
+                f"received {str(answer)[:60]!r}{NOT_OURS}"
+            ) from None
 
     def _refusal(self, error: Any) -> ClientError:
         code, codes = error.code(), self._grpc.StatusCode
@@ -204,10 +218,14 @@ class Grpc:
             return BusyError(message)
         if code == codes.DEADLINE_EXCEEDED:
             return _too_slow(self.target, self.timeout)
-        hints = {
-            codes.NOT_FOUND: NOT_THERE,
-            codes.FAILED_PRECONDITION: NOT_OURS,
-        }
+        hints = dict.fromkeys(
+            (
+                codes.NOT_FOUND,
+                codes.INVALID_ARGUMENT,
+                codes.FAILED_PRECONDITION,
+            ),
+            CHECK,
+        )
         return ClientError(message + hints.get(code, ""))
 
 
@@ -241,7 +259,8 @@ def _bytes_of_b64(value: dict[str, Any]) -> Any:
 
 
 def _start(content: bytes) -> str:
-    return content[:120].decode("utf-8", "replace").strip()
+    text = content[:120].decode("utf-8", "replace").strip()
+    return "".join(x if x.isprintable() else "?" for x in text)
 
 
 def _seconds(retry_after: str | None) -> float:
@@ -306,7 +325,7 @@ class Client:
                 png, maps = answer["image_bytes"], _attention(answer)
                 maps = {"caption": caption, "seed": seed, **maps}
             good = png.startswith(PNG)
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, ValueError):
             good = False
         if not good:
             what = "a PNG picture" + ", words and their maps" * attention
@@ -497,6 +516,9 @@ def run(arguments: list[str]) -> None:
         text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         for text in options.captions
     ]
+    for name in (options.model_name, options.rank_model, options.label or ""):
+        if not name.isprintable():
+            raise ClientError(f"a name must be a text; received {name!r}")
     if not options.captions:
         raise ClientError("a caption is needed, in quotes; received none")
     drawn = options.best_of or options.samples

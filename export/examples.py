@@ -13,7 +13,6 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export.signatures import Signature
 
-WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 WARM_UP_CAPTIONS = ["a small red bird with a white belly"]
 # What pictures are compared on: a plain caption, no word at all, none that
 # is known, other scripts, and more words than any model takes.

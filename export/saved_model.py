@@ -1,6 +1,7 @@
 """python -m export.saved_model: a workdir's model for TensorFlow Serving."""
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
@@ -23,12 +24,14 @@ from attngan_tf.models import build
 from attngan_tf.models.folding import fold_batch_norm
 from attngan_tf.sampling import Sampler
 from export import comparison, examples, session_gate
+from export.serving import warmup
 from export.signatures import (
     Signature,
     damsm_signatures,
     generator_signatures,
 )
 
+LARGEST_VERSION = 2**63 - 1
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
 
@@ -56,7 +59,7 @@ def define_flags(values: flags.FlagValues) -> None:
         None,
         "number of the version; without it, one more than the last",
         lower_bound=1,
-        upper_bound=2**63 - 1,
+        upper_bound=LARGEST_VERSION,
         **common,
     )
     flags.DEFINE_enum(
@@ -121,7 +124,9 @@ def free_version(export_dir: str) -> int:
     """One more than the highest version in a folder, which need not exist."""
     names = os.listdir(export_dir) if os.path.exists(export_dir) else []
     versions = [int(name) for name in names if name.isdecimal()]
-    return max(versions, default=0) + 1
+    # A server's versions have 64 bits.
+    known = [version for version in versions if version < LARGEST_VERSION]
+    return max(known, default=0) + 1
 
 
 def write(folder: str, exported: Exported) -> None:
@@ -134,7 +139,7 @@ def write(folder: str, exported: Exported) -> None:
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, signature.inputs)
     archive.write_out(folder, verbose=False)
-    warm_up = os.path.join(folder, examples.WARM_UP_FILE)
+    warm_up = os.path.join(folder, warmup.FILE)
     os.makedirs(os.path.dirname(warm_up), exist_ok=True)
     inputs = examples.example_inputs(signatures, examples.WARM_UP_CAPTIONS)
     examples.write_requests(warm_up, inputs)
@@ -185,17 +190,24 @@ def publish(
     exported: Exported,
     reference: Mapping[str, Signature],
     exact: bool,
-) -> None:
-    """Writes `target` beside itself, checks it, and renames it into place.
+    version: int | None = None,
+) -> str:
+    """Writes a version beside its place, checks it, and renames it there.
 
     Args:
       target: the folder of the version.
       exported: written.
       reference: see `check`.
       exact: see `comparison.differences`.
+      version: its number; None: the next one, where another export took
+        `target` meanwhile.
+
+    Returns:
+      The folder of the version.
 
     Raises:
-      UserError: the exported model does not do what the reference does.
+      UserError: the exported model does not do what the reference does, or
+        its number is taken.
       OSError: it cannot be written.
     """
     base = os.path.dirname(target)
@@ -212,7 +224,14 @@ def publish(
                 "removed; please report this"
             )
         os.chmod(scratch, 0o755)  # mkdtemp: for the owner only
-        os.rename(scratch, target)
+        while True:
+            try:
+                os.rename(scratch, target)
+                return target
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                target = new_target(base, version)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -261,7 +280,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     served = trained if exact else read(values, values.precision)
     exported = exported_of(served, folded=True)
     try:
-        publish(target, exported, exported_of(trained).signatures, exact)
+        reference = exported_of(trained).signatures
+        target = publish(target, exported, reference, exact, values.version)
     except OSError as error:
         raise _not_writable(error) from None
     print(_next_commands(target, values.model))

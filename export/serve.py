@@ -6,7 +6,7 @@ import shlex
 from absl import flags
 
 from attngan_tf import command
-from export.serving import ports, settings
+from export.serving import console, ports, settings
 from export.serving.server_flags import define_flags
 from export.serving.settings import Settings
 
@@ -62,16 +62,18 @@ def real_commands(values: flags.FlagValues, configured: Settings) -> list[str]:
     for name, inside in (("port", 8500), ("rest_api_port", 8501)):
         outside = ports.address(host, int(by_name[name]))
         docker += ["-p", f"{outside}:{inside}"]
-    mounts = {
-        by_name[name]: by_name[name] for name in FILE_FLAGS if name in by_name
-    }
+    # A file that is written anew would stay the old one in a container.
+    folders = [
+        os.path.dirname(by_name[name]) for name in FILE_FLAGS if name in by_name
+    ]
+    mounts = {folder: folder for folder in folders}
     if "model_base_path" in by_name:
         model = configured.models[0].name
         docker += ["-e", f"MODEL_NAME={model}"]
         mounts[by_name["model_base_path"]] = f"/models/{model}"
     else:
-        folders = [os.path.abspath(x.base_path) for x in configured.models]
-        mounts |= {folder: folder for folder in folders}
+        bases = [os.path.abspath(x.base_path) for x in configured.models]
+        mounts |= {base: base for base in bases}
     for outside, inside in mounts.items():
         docker += ["-v", f"{outside}:{inside}:ro"]
     docker += ["tensorflow/serving"]
@@ -93,19 +95,17 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         model.check_present()
     for flag in ("port", "rest_api_port"):
         ports.bind(flag, configured.host, values[flag].value).close()
-    print(
+    console.tell(
         "This is a stand-in for a machine without TensorFlow Serving. In "
-        "production use the real server:",
-        *real_commands(values, configured),
-        sep="\n  ",
-        flush=True,
+        "production use the real server:\n  "
+        + "\n  ".join(real_commands(values, configured))
     )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow takes seconds to import: a wrong flag is told before.
     from export.serving import server
 
     if unfinished := server.serve(configured):
-        print(unfinished, flush=True)
+        console.tell(unfinished)
         os._exit(0)  # its threads would keep the process
 
 

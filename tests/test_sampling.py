@@ -25,6 +25,13 @@ def test_noise_depends_on_the_seed_of_its_row_alone():
     assert not np.array_equal(together, other)
 
 
+def test_noise_of_a_seed_never_changes():
+    """Else all pictures would; by stateless_normal of (5, 0) and (5, 1)."""
+    z, eps = sampling.noise(tf.constant([5], tf.int64), 3, 3)
+    np.testing.assert_allclose(z, [[-2.0553784, 1.1581877, 0.19160862]])
+    np.testing.assert_allclose(eps, [[-0.29864547, 0.9386169, -1.9554892]])
+
+
 def test_noise_is_standard_normal():
     (drawn,) = sampling.noise(tf.range(4000, dtype=tf.int64), 10)
     rows = drawn.numpy()

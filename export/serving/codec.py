@@ -19,6 +19,7 @@ from export.serving.errors import Code, ServingError, invalid, shown
 from export.serving.servable import Signature, TensorSpec
 
 _BYTES_SUFFIX = "_bytes"
+_DEEPEST = 32  # dimensions of an input; numpy has 64
 _WHITESPACE = str.maketrans("", "", " \t\r\n\v\f")
 
 
@@ -176,6 +177,8 @@ def to_array(value: Any, spec: TensorSpec, errors: str) -> np.ndarray:
             for item in leaves
         ):
             raise invalid("lists must be of equal length and depth")
+        if len(shape) > _DEEPEST:
+            raise invalid("lists are nested too deeply")
         leaves = list(itertools.chain.from_iterable(leaves))
         if not leaves:
             break

@@ -42,18 +42,23 @@ def _model(predictor: Predictor, spec: model_pb2.ModelSpec) -> Model:
     return predictor.models.find(spec.name)
 
 
-def _version(model: Model, spec: model_pb2.ModelSpec) -> int | None:
-    """The version the request names, if any."""
+def _choice(spec: model_pb2.ModelSpec) -> tuple[int | None, str | None]:
+    """The version or the label that the request names, if any."""
     choice = spec.WhichOneof("version_choice")
     if choice == "version":
-        return spec.version.value
-    if choice == "version_label":
-        return model.version_of(spec.version_label)
-    return None
+        return spec.version.value, None
+    return None, spec.version_label if choice == "version_label" else None
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the others need signatures we lack."""
+
+    def _refuse(self, request, context):
+        context.abort(
+            Code.UNIMPLEMENTED, "no signature here is for it; use Predict"
+        )
+
+    Classify = Regress = MultiInference = _refuse
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
@@ -75,7 +80,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         request: predict_pb2.PredictRequest,
         deadline: float | None,
     ) -> predict_pb2.PredictResponse:
-        with model.use(_version(model, request.model_spec)) as servable:
+        with model.use(*_choice(request.model_spec)) as servable:
             signature = servable.signature(
                 request.model_spec.signature_name or "serving_default",
                 Code.FAILED_PRECONDITION,
@@ -101,7 +106,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     f"received {', '.join(request.metadata_field) or 'none'}"
                 )
             model = _model(self._predictor, request.model_spec)
-            with model.use(_version(model, request.model_spec)) as servable:
+            with model.use(*_choice(request.model_spec)) as servable:
                 return status.metadata_response(servable)
 
 
@@ -116,7 +121,9 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     ) -> get_model_status_pb2.GetModelStatusResponse:
         with _errors_of(context):
             model = _model(self._predictor, request.model_spec)
-            version = _version(model, request.model_spec)
+            version, label = _choice(request.model_spec)
+            if label is not None:
+                version = model.version_of(label)
             return status.status_response(model.statuses(version))
 
 

@@ -22,6 +22,7 @@ from export.serving.rest import error_body
 _MOST_CONNECTIONS = 1000
 _BUFFER = 64 * 2**20  # answers up to this size stay in memory
 _MOST_DROPPED = 256 * 2**20
+_GRACE_SECONDS = 0.1  # at the end, for who has just connected
 _READ_SECONDS = 5.0  # at the end, for requests that are half sent
 
 
@@ -125,7 +126,8 @@ class HttpServer:
         self._server.draining = True
         # Sockets belong to the server's own thread: it closes them.
         in_thread = self._server.trigger.pull_trigger
-        in_thread(functools.partial(wasyncore.dispatcher.close, self._server))
+        in_thread(self._accept_no_more)
+        time.sleep(_GRACE_SECONDS)
         while self._busy(since := time.monotonic() - begin) and since < seconds:
             time.sleep(0.01)
         done = not self._busy(since)
@@ -133,6 +135,14 @@ class HttpServer:
         self._thread.join(1.0)
         self._server.task_dispatcher.shutdown(timeout=1)
         return done
+
+    def _accept_no_more(self) -> None:
+        """Accepts who has connected already, and then nobody."""
+        before = -1
+        while before < len(self._map):
+            before = len(self._map)
+            self._server.handle_accept()
+        wasyncore.dispatcher.close(self._server)
 
     def _busy(self, since: float) -> bool:
         # A client that never ends its request must not keep the server.

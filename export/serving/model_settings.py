@@ -38,6 +38,7 @@ class ModelSettings:
                 for entry in entries
                 if entry.name.isascii()
                 and entry.name.isdecimal()
+                and int(entry.name) < 2**63
                 and entry.is_dir()
             }
 
@@ -50,9 +51,10 @@ class ModelSettings:
                 f"the base path of {self.name} must be a folder; {error}"
             ) from None
         if not self.wanted(set(present)):
+            asked = ", ".join(map(str, self.specific))
             raise UserError(
-                f"{self.base_path} must hold a version of {self.name} to "
-                "serve, a folder named by a number; received "
+                f"{self.base_path} must hold version {asked or '1 or higher'} "
+                f"of {self.name}, a folder named by the number; received "
                 f"{', '.join(map(str, sorted(present))) or 'none'}"
             )
 
@@ -112,8 +114,12 @@ def read_file(path: str) -> list[ModelSettings]:
                 f'model_platform must be "{_PLATFORM}"; received '
                 f'"{entry.model_platform}"'
             )
-        if not entry.base_path:
-            raise wrong(f"base_path is missing for {entry.name!r}")
+        # The real server takes URIs, too.
+        if not os.path.isabs(os.path.expanduser(entry.base_path)):
+            raise wrong(
+                "base_path must be a whole path, from / on; received "
+                f"{entry.base_path!r} for {entry.name!r}"
+            )
         if entry.HasField("logging_config"):
             raise wrong("logging_config is known to the real server only")
     return [_model_of_entry(entry, wrong) for entry in entries]

@@ -1,14 +1,15 @@
 """All models of a server, and the threads that watch what they are of."""
 
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
 
 from attngan_tf.config import UserError
+from export.serving.console import tell
 from export.serving.errors import not_found
 from export.serving.model_settings import ModelSettings
-from export.serving.versions import Load, Model, tell
-
-_LOAD_SECONDS = 5.0  # a version that loads at the end is not waited for
+from export.serving.versions import LOAD_SECONDS, Load, Model, look_of
 
 
 class Models:
@@ -29,6 +30,9 @@ class Models:
         self._load = load
         self._labels_may_wait = labels_may_wait
         self._models = {x.name: self._model(x) for x in settings}
+        # What could not be served, and what it looked like: it is tried again
+        # only when that changes.
+        self._refused: dict[str, tuple] = {}
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -61,9 +65,14 @@ class Models:
     def change(self, settings: list[ModelSettings]) -> None:
         """Serves these models instead; one that cannot be served is told."""
         for wanted in settings:
+            attempt = wanted, look_of(wanted.base_path)
+            if self._refused.get(wanted.name) == attempt:
+                continue
+            self._refused.pop(wanted.name, None)
             try:
                 self._change(wanted)
             except (OSError, UserError) as error:
+                self._refused[wanted.name] = attempt
                 tell(f"{wanted.name} cannot be changed: {error}")
         names = {wanted.name for wanted in settings}
         for name in set(self._models) - names:
@@ -90,7 +99,10 @@ class Models:
 
         def work():
             while not self._stop.wait(seconds):
-                look()
+                try:
+                    look()
+                except Exception:  # a fault of ours must not end the watch
+                    traceback.print_exc()
 
         if seconds:
             thread = threading.Thread(target=work, daemon=True)
@@ -104,8 +116,9 @@ class Models:
           Whether no version was still loading.
         """
         self._stop.set()
+        end = time.monotonic() + LOAD_SECONDS
         for thread in self._threads:
-            thread.join(_LOAD_SECONDS)
+            thread.join(max(0.0, end - time.monotonic()))
         for model in self:
-            model.close()
+            model.close(end - time.monotonic())
         return not any(thread.is_alive() for thread in self._threads)

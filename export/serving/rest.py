@@ -21,7 +21,6 @@ from export.serving.errors import (
 from export.serving.monitoring import Metrics
 from export.serving.predictor import Predictor
 from export.serving.settings import Settings
-from export.serving.versions import Model
 
 _CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT_PATH = re.compile(
@@ -101,7 +100,7 @@ class RestApp:
                 raise invalid(
                     f"{model.settings.name} has no signature for {method}"
                 )
-            with model.use(_version(model, found)) as servable:
+            with model.use(_version(found), found["label"]) as servable:
                 body = codec.parse(request.get_data())
                 signature = servable.signature(
                     codec.signature_name(body), Code.INVALID_ARGUMENT
@@ -118,20 +117,21 @@ class RestApp:
 
     def _status(self, found: re.Match) -> Response:
         model = self._predictor.models.find(found["name"])
-        version = _version(model, found)
+        version = _version(found)
         if found["metadata"]:
-            with model.use(version) as servable:
+            with model.use(version, found["label"]) as servable:
                 answer = status.metadata_json(servable)
         else:
+            if found["label"]:
+                version = model.version_of(found["label"])
             answer = status.as_json(
                 status.status_response(model.statuses(version))
             )
         return _json(json.dumps(answer, indent=1).encode(), 200)
 
 
-def _version(model: Model, found: re.Match) -> int | None:
-    if found["label"]:
-        return model.version_of(found["label"])
+def _version(found: re.Match) -> int | None:
+    """The version that a path names, if it does."""
     if not found["version"]:
         return None
     digits = found["version"].lstrip("0") or "0"

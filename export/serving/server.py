@@ -11,6 +11,7 @@ import tensorflow as tf
 from attngan_tf.config import UserError
 from export.serving import model_settings, warmup
 from export.serving.batching import Batcher
+from export.serving.console import tell
 from export.serving.errors import Code, ServingError
 from export.serving.grpc_api import make_server
 from export.serving.http_server import HttpServer
@@ -21,9 +22,8 @@ from export.serving.predictor import Predictor
 from export.serving.rest import RestApp
 from export.serving.servable import Servable
 from export.serving.settings import BatchingSettings, Settings
-from export.serving.versions import tell
 
-DRAIN_SECONDS = 25.0  # Kubernetes and Docker's file kill after 30
+DRAIN_SECONDS = 20.0  # Kubernetes and Docker's file kill after 30
 
 
 def load(
@@ -54,6 +54,7 @@ class Server:
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self._fault = ""  # of the config file, when it was last read
         batching = settings.batching or BatchingSettings()
         self._metrics = Metrics(batching.thread_pool_name)
         self._batcher = (
@@ -105,11 +106,15 @@ class Server:
         self._ready = bound, port
 
     def _reread(self) -> None:
+        fault = ""
         try:
             path = self._settings.model_config_file
             self._models.change(model_settings.read_file(path))
         except UserError as error:  # what is served stays
-            tell(str(error))
+            fault = str(error)
+        if fault and fault != self._fault:
+            tell(fault)
+        self._fault = fault
 
     def tell_ready(self) -> None:
         """Prints where it answers."""
@@ -118,12 +123,11 @@ class Server:
         rest = address(host, bound.getsockname()[1])
         names = [model.settings.name for model in self._models]
         if self._settings.page:
-            print(f"a page to draw from: http://{rest}/", flush=True)
-        print(
+            tell(f"a page to draw from: http://{rest}/")
+        tell(
             f"ready: {', '.join(names)}; REST at "
             f"http://{rest}/v1/models/{names[0]}, gRPC at "
-            f"{address(host, grpc_port)}",
-            flush=True,
+            f"{address(host, grpc_port)}"
         )
 
     def stop(self) -> str:
@@ -164,5 +168,5 @@ def serve(settings: Settings) -> str:
         signal.signal(number, lambda *_: ended.set())
     server.tell_ready()
     ended.wait()
-    print("finishing what is running", flush=True)
+    tell("finishing what is running")
     return server.stop()

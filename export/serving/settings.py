@@ -65,6 +65,13 @@ def read(values: flags.FlagValues) -> Settings:
             "--port and --rest_api_port must differ; received "
             f"{values.port} for both"
         )
+    if values.model_config_file_poll_wait_seconds and not (
+        values.model_config_file
+    ):
+        raise UserError(
+            "--model_config_file_poll_wait_seconds needs --model_config_file; "
+            f"received {values.model_config_file_poll_wait_seconds} without it"
+        )
     return Settings(
         models=model_settings.read(values),
         host=values.host,

@@ -12,8 +12,7 @@ from export.serving.servable import Signature
 
 # One value may stand for a whole tensor: without a limit, a few bytes could
 # ask for all of the memory.
-_MOST_ELEMENTS = 2**26
-_MOST_STRINGS = 2**16
+_MOST_REPEATED = 2**16
 
 
 def decode(
@@ -43,11 +42,11 @@ def _to_array(name: str, proto, dtype: np.dtype) -> np.ndarray:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
         raise invalid(f"input {name} must have a known shape")
-    most = _MOST_STRINGS if dtype.kind == "O" else _MOST_ELEMENTS
-    if math.prod(sizes) > most:
+    count = math.prod(sizes)
+    if count > max(_MOST_REPEATED, _given(proto)):
         raise invalid(
-            f"input {name} must have at most {most} values; "
-            f"received the shape {sizes}"
+            f"input {name} must have a value for each of its {count} places; "
+            f"received {_given(proto)}"
         )
     try:
         if np.dtype(tf.as_dtype(proto.dtype).as_numpy_dtype) != dtype:
@@ -56,8 +55,26 @@ def _to_array(name: str, proto, dtype: np.dtype) -> np.ndarray:
                 f"received {tf.as_dtype(proto.dtype).name}"
             )
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError, IndexError, OverflowError) as error:
+    except (
+        TypeError,
+        ValueError,
+        IndexError,
+        OverflowError,
+        KeyError,
+    ) as error:
         raise invalid(f"input {name} is not a tensor: {error}") from None
+
+
+def _given(proto) -> int:
+    """How many values, or bytes of values, a tensor proto holds."""
+    return max(
+        len(proto.tensor_content),
+        *(
+            len(getattr(proto, field.name))
+            for field in proto.DESCRIPTOR.fields
+            if field.name.endswith("_val")
+        ),
+    )
 
 
 def output_names(

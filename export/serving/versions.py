@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 
 from attngan_tf.config import UserError
+from export.serving.console import tell
 from export.serving.errors import Code, ServingError, invalid, not_found
 from export.serving.model_settings import ModelSettings
 from export.serving.servable import Servable
 
+LOAD_SECONDS = 5.0  # a version that loads at the end is not waited for
 Load = Callable[[str, int, str], Servable]
 
 
@@ -43,12 +45,14 @@ class Model:
         self._load = load
         self._labels_may_wait = labels_may_wait
         self._polling = threading.Lock()
+        self._closed = False
         self._lock = threading.Lock()
         self._served: dict[int, Servable] = {}
         self._statuses: dict[int, VersionStatus] = {}
         # What a version that failed looked like: it is tried again only when
         # that changes.
         self._failed: dict[int, tuple] = {}
+        self._absent: set[int] = set()  # versions asked for that were not there
 
     def start(self) -> None:
         """Loads what is in the folder.
@@ -78,19 +82,21 @@ class Model:
                 )
 
     def change(self, settings: ModelSettings) -> None:
-        """Serves other versions of the same folder, then takes the labels.
+        """Serves other versions of the same folder, and takes the labels.
+
+        A label moves between its new version's loading and its old one's end.
 
         Raises:
           OSError: the folder cannot be read.
-          UserError: a label names a version that is not served; the labels
-            stay as they were.
+          UserError: a label names a version that is not served; everything
+            stays as it was.
         """
-        # A label must not name a version before it is loaded.
-        labels = self.settings.labels
-        self.settings = dataclasses.replace(settings, labels=labels)
-        self.poll()
-        self._check_labels(settings)
-        self.settings = settings
+        with self._polling:
+            wanted = self._load_wanted(settings)
+            self._check_labels(settings)
+            with self._lock:
+                self.settings = settings
+            self._retire_others(wanted)
 
     def poll(self) -> None:
         """Loads new versions, then unloads those no longer wanted.
@@ -99,20 +105,30 @@ class Model:
           OSError: the folder cannot be read.
         """
         with self._polling:
-            self._poll()
+            if not self._closed:
+                self._retire_others(self._load_wanted(self.settings))
 
-    def _poll(self) -> None:
-        settings = self.settings
+    def _load_wanted(self, settings: ModelSettings) -> set[int]:
+        """Loads the new ones of the versions wanted, and returns all."""
         present = settings.present()
         wanted = settings.wanted(set(present))
+        if absent := set(settings.specific) - set(present) - self._absent:
+            tell(
+                f"version {', '.join(map(str, sorted(absent)))} of "
+                f"{settings.name} is asked for and not in {settings.base_path}"
+            )
+        self._absent = set(settings.specific) - set(present)
         for version in set(self._failed) - set(present):
             del self._failed[version]
-        looks = {x: _look(present[x]) for x in wanted - set(self._served)}
+        looks = {x: look_of(present[x]) for x in wanted - set(self._served)}
         new = [x for x in sorted(looks) if self._failed.get(x) != looks[x]]
         for version in new:
             self._set(VersionStatus(version, "START"))
         for version in new:
             self._start_version(version, present[version], looks[version])
+        return wanted
+
+    def _retire_others(self, wanted: set[int]) -> None:
         # The old version serves on while none of the wanted ones does.
         if not wanted or wanted & set(self._served):
             for version in set(self._served) - wanted:
@@ -120,6 +136,8 @@ class Model:
 
     def _start_version(self, version: int, path: str, look: tuple) -> None:
         name = self.settings.name
+        if self._closed:
+            return
         self._set(VersionStatus(version, "LOADING"))
         try:
             servable = self._load(name, version, path)
@@ -134,11 +152,16 @@ class Model:
         with self._lock:
             self._served[version] = servable
             self._statuses[version] = VersionStatus(version, "AVAILABLE")
+        if self._closed:  # meanwhile
+            self._retire(version)
+            return
         tell(f"version {version} of {name} is served")
 
     def _retire(self, version: int) -> None:
         with self._lock:
-            servable = self._served.pop(version)
+            servable = self._served.pop(version, None)
+            if servable is None:  # closed meanwhile
+                return
             self._statuses[version] = VersionStatus(version, "UNLOADING")
         ended = VersionStatus(version, "END")
         servable.retire(closed=lambda: self._set(ended))
@@ -158,13 +181,17 @@ class Model:
             ) from None
 
     @contextlib.contextmanager
-    def use(self, version: int | None) -> Iterator[Servable]:
-        """A version, kept open; None stands for the newest that serves.
+    def use(
+        self, version: int | None = None, label: str | None = None
+    ) -> Iterator[Servable]:
+        """A version, kept open; without a choice, the newest that serves.
 
         Raises:
-          ServingError: it does not serve.
+          ServingError: it does not serve, or there is no such label.
         """
         with self._lock:
+            if label is not None:
+                version = self.version_of(label)
             if version is None:
                 version = max(self._served, default=None)
             servable = self._served.get(version)
@@ -198,19 +225,19 @@ class Model:
             )
         return found
 
-    def close(self) -> None:
-        """Retires every version."""
-        for version in list(self._served):
-            self._retire(version)
+    def close(self, seconds: float = LOAD_SECONDS) -> None:
+        """Retires every version; one that loads longer, when it is loaded."""
+        self._closed = True
+        waited = self._polling.acquire(timeout=max(0.0, seconds))
+        try:
+            for version in list(self._served):
+                self._retire(version)
+        finally:
+            if waited:
+                self._polling.release()
 
 
-def tell(text: str) -> None:
-    """Prints a line; whoever read the output may be gone."""
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
-
-
-def _look(path: str) -> tuple:
+def look_of(path: str) -> tuple:
     """What tells that a folder's files changed."""
     files = []
     for folder, _, names in os.walk(path):

@@ -65,5 +65,6 @@ def _run_record(servable: Servable, record: bytes, number: int) -> None:
 
 def _fault(number: int, what: str) -> ServingError:
     return ServingError(
-        Code.INVALID_ARGUMENT, f"warm-up record {number} in {FILE}: {what}"
+        Code.INVALID_ARGUMENT,
+        f"warm-up record {number} in {FILE}: {what}",
     )

@@ -48,6 +48,15 @@ TOY = [
         b'{"signature_name": "numbers", "instances": [[1, 2, 1e999]]}',
     ),
     Case("a wrong shape", 400, rows([1, 2], signature="numbers")),
+    *(
+        Case(
+            f"lists {depth} deep",
+            400,
+            b'{"instances": ' + b"[" * depth + leaf + b"]" * depth + b"}",
+        )
+        for depth in (33, 65, 900)
+        for leaf in (b'"a"', b"1.5")
+    ),
     Case(
         "a string not named _bytes",
         200,

@@ -183,7 +183,7 @@ STRANGE = {
     ),
     "signature": (
         http("400 Bad", b'{"error": "no\\nsignature"}'),
-        "saved_model",
+        "no signature; check --url",
     ),
     "late": (http("504 Late", b'{"error": "too late"}'), "504: too late"),
     "elsewhere": (http("302 Found", b"", "Location: ftp://x/"), "302"),
@@ -258,6 +258,17 @@ def test_a_refused_connection_is_one_line(error_of):
     error = error_of(f"--grpc={target}", CAPTION)
     assert f"no answer from {target}: " in error
     assert "trying again" not in error
+
+
+@pytest.mark.parametrize("target", ["http://localhost:8500", "localhost"])
+def test_a_grpc_target_has_a_port_and_no_scheme(error_of, target):
+    error = error_of(f"--grpc={target}", CAPTION)
+    assert f"--grpc must be like host:8500; received {target}" in error
+
+
+def test_names_are_texts(error_of):
+    error = error_of("--model_name=\udcff", CAPTION)
+    assert "a name must be a text" in error
 
 
 def test_an_unknown_host_is_one_line(error_of):

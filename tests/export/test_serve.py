@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 import toy_model
 from server_process import (
+    Client,
     command_line,
     environment,
     served,
@@ -172,6 +174,36 @@ def test_models_and_labels_follow_the_config_file(base, tmp_path):
         file.write_text(config("other", "stable"))
         wait_for(lambda: status("other", "stable") == 200)
         wait_for(lambda: status("toy", "canary") == 404)
+
+
+def test_output_that_nobody_reads_does_not_stop_the_end(base, tmp_path):
+    """A request that runs is answered though the log's reader has gone."""
+    with subprocess.Popen(
+        command_line(
+            "--model_name=toy",
+            f"--model_base_path={base}",
+            "--port=0",
+            "--rest_api_port=0",
+        ),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        line = next(line for line in process.stdout if "ready: " in line)
+        url = re.search(r"http://[^/]+", line)[0]
+        process.stdout.close()
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            contextlib.closing(Client(url)) as client,
+        ):
+            assert client.predict("toy", {"instances": ["a"]}).status == 200
+            slow = contract.rows(2.0, signature="slow")
+            answer = pool.submit(client.predict, "toy", slow)
+            time.sleep(0.5)
+            process.terminate()
+            assert answer.result().json() == {"predictions": [2.0]}
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")

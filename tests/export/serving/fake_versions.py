@@ -36,12 +36,14 @@ class Loader:
 
     def __init__(self):
         self.loads = []
+        self.made = []
 
     def __call__(self, name, version, path):
         self.loads.append(version)
         if os.path.exists(os.path.join(path, "bad")):
             raise ServingError(Code.DATA_LOSS, "it is bad")
-        return Fake(version)
+        self.made.append(Fake(version))
+        return self.made[-1]
 
 
 def publish(folder, version, bad=False):

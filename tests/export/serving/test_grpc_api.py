@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy_model
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -89,6 +90,10 @@ def test_a_port_is_not_shared(started, labelled):
 # From outside
 
 
+def _shape(size: int) -> dict:
+    return {"dim": [{"size": size}]}
+
+
 def predict_request(signature="", captions=("a",), **seeds):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "toy"
@@ -136,6 +141,26 @@ def test_grpc_filters_outputs(stub):
     request.output_filter[0] = "nope"
     code = grpc_error(stub.Predict, request)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        # One value for 2^40 places, and for more rows than are given.
+        {"dtype": 9, "tensor_shape": _shape(2**40), "int64_val": [1]},
+        {"dtype": 9, "tensor_shape": _shape(2**26), "int64_val": [1]},
+        {"dtype": 20, "tensor_shape": _shape(1)},  # a resource
+        {"dtype": 21, "tensor_shape": _shape(1)},  # a variant
+        {"dtype": 99, "tensor_shape": _shape(1)},
+    ],
+    ids=str,
+)
+def test_odd_tensors_are_refused(stub, tensor):
+    request = predict_request("generate")
+    request.inputs["seeds"].CopyFrom(tensor_pb2.TensorProto(**tensor))
+    code = grpc_error(stub.Predict, request)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert stub.Predict(predict_request(), timeout=30).outputs
 
 
 def _change(**spec):

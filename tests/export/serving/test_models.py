@@ -1,6 +1,8 @@
 """Several models, and what changes while they are served."""
 
+import concurrent.futures
 import dataclasses
+import threading
 
 import pytest
 from fake_versions import Loader, newest, publish, states
@@ -36,14 +38,84 @@ def test_the_folder_is_watched(settings, tmp_path):
     assert states(models.find("m")) == {2: "END", 3: "END"}
 
 
-def test_labels_move_once_their_version_serves(settings):
-    both = dataclasses.replace(settings, newest=0, specific=(1, 2))
-    models = Models([dataclasses.replace(both, labels={"stable": 1})], Loader())
+class Blocking(Loader):
+    """Loads version 2 when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, name, version, path):
+        if version == 2:
+            self.begun.set()
+            assert self.go_on.wait(10)
+        return super().__call__(name, version, path)
+
+
+@pytest.fixture
+def first(settings):
+    """Version 1 alone, stable; its models, and the loader of version 2."""
+    loader = Blocking()
+    only = dataclasses.replace(
+        settings, newest=0, specific=(1,), labels={"stable": 1}
+    )
+    models = Models([only], loader)
     models.start()
+    yield only, models, loader
+    loader.go_on.set()
+
+
+@pytest.mark.parametrize("versions", [(1, 2), (2,)])
+def test_a_label_moves_between_loading_and_the_end(first, versions):
+    only, models, loader = first
     model = models.find("m")
-    models.change([dataclasses.replace(both, labels={"stable": 2})])
-    assert model.version_of("stable") == 2
+    wanted = dataclasses.replace(only, specific=versions, labels={"stable": 2})
+
+    def stable() -> int:
+        with model.use(label="stable") as servable:
+            return servable.version
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(models.change, [wanted])
+        assert loader.begun.wait(10)
+        assert stable() == 1
+        loader.go_on.set()
+        while not changed.done():
+            assert stable() in (1, 2)
+        changed.result()
+    assert stable() == 2
+    ended = {1: "AVAILABLE" if 1 in versions else "END", 2: "AVAILABLE"}
+    assert states(model) == ended
     assert models.find("m") is model
+
+
+def test_a_model_that_goes_while_it_loads_leaves_nothing(first):
+    only, models, loader = first
+    model = models.find("m")
+    model.settings = dataclasses.replace(only, specific=(1, 2))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(models.poll)
+        assert loader.begun.wait(10)
+        model.close(seconds=0)
+        loader.go_on.set()
+        polled.result()
+    assert states(model) == {1: "END", 2: "END"}
+    models.poll()
+    assert states(model) == {1: "END", 2: "END"}
+
+
+def test_an_error_of_ours_does_not_end_the_watch(settings, capsys):
+    models = Models([settings], Loader())
+    calls = []
+
+    def look():
+        calls.append(1)
+        raise KeyError("ours")
+
+    models.watch(look, 0.01)
+    wait_for(lambda: len(calls) > 2)
+    models.close()
+    assert "KeyError: 'ours'" in capsys.readouterr().err
 
 
 def test_a_label_without_its_version_stays(settings, capsys):
@@ -70,7 +142,8 @@ def test_models_come_and_go(settings, tmp_path, capsys):
     other = dataclasses.replace(settings, name="other")
     absent = dataclasses.replace(settings, name="absent", base_path="/nope")
     models.change([other, absent])
-    assert "absent cannot be changed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "absent cannot be changed" in said
     assert [model.settings.name for model in models] == ["other"]
     assert states(first) == {2: "END"}
     with pytest.raises(ServingError, match="no model is named"):
@@ -91,10 +164,22 @@ def test_another_folder_replaces_the_first(settings, tmp_path):
 def test_a_folder_that_cannot_be_served_keeps_the_first(
     settings, tmp_path, capsys
 ):
-    models = Models([settings], Loader())
+    loader = Loader()
+    models = Models([settings], loader)
     models.start()
-    publish(tmp_path / "bad", 1, bad=True)
+    publish(tmp_path / "bad", 1)
+    publish(tmp_path / "bad", 2, bad=True)
     path = str(tmp_path / "bad")
-    models.change([dataclasses.replace(settings, base_path=path)])
+    wanted = dataclasses.replace(settings, base_path=path, newest=2)
+    models.change([wanted])
     assert "it is bad" in capsys.readouterr().out
     assert newest(models.find("m")) == 2
+    # The good one of the two was closed again.
+    assert loader.made[-1].is_closed
+    # It is not tried again before something changes.
+    models.change([wanted])
+    assert capsys.readouterr().out == ""
+    (tmp_path / "bad" / "2" / "bad").unlink()
+    models.change([wanted])
+    assert newest(models.find("m")) == 2
+    assert models.find("m").settings == wanted

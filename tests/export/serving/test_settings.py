@@ -1,5 +1,6 @@
 """Flags and the files they name."""
 
+import os
 import socket
 import subprocess
 
@@ -150,7 +151,8 @@ def test_models_of_a_file(write):
         ('"tensorflow"', '"other"', "model_platform"),
         ('name: "b"', 'name: "a"', "names must differ"),
         ('name: "b"', 'name: "b/c"', "must not be empty, nor hold /"),
-        ('base_path: "/models/b"', "", "base_path is missing"),
+        ('base_path: "/models/b"', "", "base_path must be a whole path"),
+        ("/models/b", "models/b", "base_path must be a whole path"),
         ("all {}", "latest {}", "num_versions must be at least 1"),
         ("versions: 3 versions: 5", "", "specific needs versions"),
         ("all {}", "all {", "with a ModelServerConfig"),
@@ -183,6 +185,11 @@ def test_mistakes_are_one_line(arguments, said):
     with pytest.raises(UserError) as raised:
         read(*arguments)
     assert said in str(raised.value)
+
+
+def test_rereading_needs_a_file():
+    with pytest.raises(UserError, match="needs --model_config_file; received"):
+        read(BASE, "--model_config_file_poll_wait_seconds=1")
 
 
 def test_zero_ports_may_be_equal():
@@ -226,6 +233,7 @@ def test_the_real_servers_commands(write, tmp_path):
     )
     docker, installed = serve.real_commands(values, found)
     file = batching.split("=")[1]
+    folder = os.path.dirname(file)
     assert installed == (
         "tensorflow_model_server --model_name=m --model_base_path=/models/m "
         f"--enable_batching=true --batching_parameters_file={file} "
@@ -233,7 +241,7 @@ def test_the_real_servers_commands(write, tmp_path):
     )
     assert docker == (
         "docker run --rm -p 0.0.0.0:8500:8500 -p 0.0.0.0:8501:8501 "
-        f"-e MODEL_NAME=m -v {file}:{file}:ro -v /models/m:/models/m:ro "
+        f"-e MODEL_NAME=m -v {folder}:{folder}:ro -v /models/m:/models/m:ro "
         "tensorflow/serving --enable_batching=true "
         f"--batching_parameters_file={file}"
     )
@@ -276,7 +284,7 @@ def test_mistakes_are_told_before_tensorflow_is_loaded(tmp_path, flag):
         number = taken.getsockname()[1]
         for arguments, said in [
             ((base, "--port=0", f"--{flag}={number}"), flag),
-            ((f"{base}/1",), "must hold a version"),
+            ((f"{base}/1",), "must hold version 1 or higher"),
             ((f"--{flag}=x",), flag),
             (("--allow_nothing",), "allow_nothing"),
         ]:

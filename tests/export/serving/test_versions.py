@@ -150,8 +150,17 @@ def test_labels(make, tmp_path):
         make(newest=1, labels={"stable": 1}).start()
 
 
+def test_numbers_beyond_64_bits_are_no_versions(make, tmp_path):
+    publish(tmp_path, 1)
+    publish(tmp_path, 2**63)
+    model = make()
+    model.start()
+    assert newest(model) == 1
+    assert states(model) == {1: "AVAILABLE"}
+
+
 def test_what_stops_the_start(make, tmp_path):
-    with pytest.raises(UserError, match="must hold a version"):
+    with pytest.raises(UserError, match="must hold version 1 or higher"):
         make().start()
     publish(tmp_path, 1)
     with pytest.raises(UserError, match="received 1"):
