@@ -144,6 +144,19 @@ class Config:
         "6e' is mixed7",
         choices=("mixed6", "mixed7"),
     )
+    inception_padding: str = option(
+        "keras",
+        "what Inception-v3's average pools do at the border: leave the "
+        "padding out as Keras does, or count it as torchvision does (released "
+        "code)",
+        choices=("keras", "torch"),
+    )
+    image_encoder_resize: str = option(
+        "half_pixel",
+        "how pictures are enlarged for the image encoder: with the corner "
+        "pixels' areas or their centres aligned (released code)",
+        choices=("half_pixel", "aligned_corners"),
+    )
     image_encoder_size: int = option(
         299, "side of the picture the image encoder sees, in pixels", least=16
     )

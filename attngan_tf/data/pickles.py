@@ -4,6 +4,7 @@ import io
 import math
 import pickle
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -68,6 +69,38 @@ def load_class_ids(path: str, count: int) -> list[int]:
             f"{len(ids)}"
         )
     return list(ids)
+
+
+def load_words(path: str) -> list[str]:
+    """Reads the words of captions.pickle, in the order of their ids."""
+    content = load(path)
+    if not isinstance(content, (list, tuple)) or len(content) != 4:
+        raise PickleError(
+            "must be a list of train captions, test captions, {id: word} and "
+            f"{{word: id}}; received {_form(content)}"
+        )
+    words = content[2]
+    if not isinstance(words, dict) or not all(
+        type(number) is int and isinstance(word, str)
+        for number, word in words.items()
+    ):
+        raise PickleError(
+            f"must hold a dict of words by id; received {_form(words)}"
+        )
+    if sorted(words) != list(range(len(words))):
+        raise PickleError(
+            f"ids must be 0 to {len(words) - 1}, each once; received "
+            f"{min(words, default=None)} to {max(words, default=None)}"
+        )
+    return [words[number] for number in range(len(words))]
+
+
+def save_words(words: Sequence[str], path: str) -> None:
+    """Writes a captions.pickle of a vocabulary, without captions."""
+    by_id = dict(enumerate(words))
+    content = [[], [], by_id, {word: i for i, word in by_id.items()}]
+    with open(path, "wb") as file:
+        pickle.dump(content, file, protocol=2)  # Python 2 reads it
 
 
 def _form(value: object) -> str:

@@ -93,16 +93,7 @@ class Vocabulary:
                 f"{path} must be a text file in UTF-8; {error}; copy it from "
                 "where the model was trained"
             ) from None
-        if not words or words[0] != END:
-            raise UserError(
-                f"the first line of {path} must be {END} (the padding); "
-                f"received {words[:1]}"
-            )
-        if len(set(words)) != len(words):
-            twice = collections.Counter(words).most_common(1)[0][0]
-            raise UserError(
-                f"words of {path} must differ; {twice!r} stands there twice"
-            )
+        check_words(words, path)
         return cls(words, path)
 
     def save(self, folder: str) -> None:
@@ -145,6 +136,25 @@ class Vocabulary:
         token_ids = ids.to_tensor(shape=[None, words_num])
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         return token_ids, tf.clip_by_value(lengths, 1, words_num)
+
+
+def check_words(words: Sequence[str], path: str) -> None:
+    """Raises UserError unless they can be a vocabulary; `path` has them."""
+    if not words or words[0] != END:
+        raise UserError(
+            f"the first word of {path} must be {END} (the padding); received "
+            f"{list(words[:1])}"
+        )
+    if len(set(words)) != len(words):
+        twice = collections.Counter(words).most_common(1)[0][0]
+        raise UserError(
+            f"words of {path} must differ; {twice!r} stands there twice"
+        )
+    for word in words:
+        if not word or word.split() != [word]:
+            raise UserError(
+                f"words of {path} must have no white space; received {word!r}"
+            )
 
 
 def draw_words(

@@ -42,8 +42,9 @@ class ServedUpsampling(keras.Layer):
     """Nearest neighbour [B, H, W, C] -> [B, 2H, 2W, C], for served graphs.
 
     Keras's UpSampling2D does the same by two `repeat`s: up to 1.9 times the
-    time on a CPU and sixteen times the operations (BUILD_NOTES.md). XLA, though, lacks this one's
-    gradient and rounds its places in bfloat16, so training keeps Keras's.
+    time on a CPU and sixteen times the operations (BUILD_NOTES.md). XLA,
+    though, lacks this one's gradient and rounds its places in bfloat16, so
+    training keeps Keras's.
     """
 
     def call(self, x):

@@ -53,6 +53,7 @@ def image_encoder(
         trunk=trunk,
         size=config.image_encoder_size,
         feature_size=config.feature_size,
+        resize=config.image_encoder_resize,
         dtype=dtype,
         name="image_encoder",
     )
@@ -75,6 +76,7 @@ def _inception(
             weights,
             dtype,
             pictures,
+            count_padding=config.inception_padding == "torch",
         )
     except Exception as error:
         if weights is None:
@@ -108,21 +110,29 @@ def generator(
     return network
 
 
+def discriminator_sizes(config: Config) -> tuple[int, ...]:
+    """Sides of the pictures that a discriminator judges, in pixels."""
+    only_last = config.generator == "attndcgan"
+    return config.image_sizes[-1:] if only_last else config.image_sizes
+
+
 def discriminators(config: Config) -> dict[int, Discriminator]:
     """A discriminator for each size the generator draws, weights made."""
-    released_dcgan = config.generator == "attndcgan"
-    sizes = config.image_sizes[-1:] if released_dcgan else config.image_sizes
-    networks = {
-        size: Discriminator(
-            image_size=size,
-            df=config.df,
-            sentence_size=config.feature_size,
-            unconditional=not released_dcgan,
-            dtype=config.precision,
-            name=f"discriminator_{size}",
-        )
-        for size in sizes
+    return {
+        size: discriminator(config, size)
+        for size in discriminator_sizes(config)
     }
-    for network in networks.values():
-        network.build()
-    return networks
+
+
+def discriminator(config: Config, size: int) -> Discriminator:
+    """The discriminator of pictures of one size, weights made."""
+    network = Discriminator(
+        image_size=size,
+        df=config.df,
+        sentence_size=config.feature_size,
+        unconditional=config.generator != "attndcgan",
+        dtype=config.precision,
+        name=f"discriminator_{size}",
+    )
+    network.build()
+    return network

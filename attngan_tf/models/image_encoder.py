@@ -1,6 +1,7 @@
 """The image encoder of the DAMSM (paper, 3.2, Eq. 6)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from attngan_tf.models.batch_norm import BatchNorm
@@ -29,6 +30,21 @@ def small_trunk(size: int, dtype) -> keras.Model:
     )
 
 
+def resize_aligned(images, size: int):
+    """Bilinear [B, H, W, C] -> [B, size, size, C]; corners stay corners."""
+    _, H, W, _ = images.shape
+    rows, columns = (
+        ops.cast(_interpolation(n, size), images.dtype) for n in (H, W)
+    )
+    return ops.einsum("ph,bhwc,qw->bpqc", rows, images, columns)
+
+
+def _interpolation(n: int, size: int) -> np.ndarray:
+    """A matrix [size, n] of the shares of n places in each new one."""
+    places = np.linspace(0.0, n - 1.0, size)[:, None]
+    return np.maximum(0.0, 1.0 - np.abs(places - np.arange(n)))
+
+
 def _uniform() -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-0.1, 0.1)
 
@@ -40,15 +56,24 @@ class ImageEncoder(keras.Model):
       trunk: the network that gives regions and pooled features.
       size: side of the pictures the trunk takes; others are resized.
       feature_size: D.
+      resize: "half_pixel", or "aligned_corners" (released code; not
+        antialiased where pictures become smaller).
     """
 
     def __init__(
-        self, *, trunk: keras.Model, size: int, feature_size: int, **kwargs
+        self,
+        *,
+        trunk: keras.Model,
+        size: int,
+        feature_size: int,
+        resize: str = "half_pixel",
+        **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
         self.trunk = trunk
         self.size = size
         self.feature_size = feature_size
+        self.resize = resize
         # Eq. 6; the released code starts both from U(-0.1, 0.1), each with an
         # initializer of its own: one gives the same numbers twice. float32:
         # these features go into the DAMSM's softmaxes.
@@ -80,16 +105,22 @@ class ImageEncoder(keras.Model):
           A dict: regions [B, N, channels], pooled [B, channels].
         """
         if images.shape[1:3] != (self.size, self.size):
-            images = ops.image.resize(
-                images,
-                (self.size, self.size),
-                interpolation="bilinear",
-                antialias=images.shape[1] > self.size,
-            )
+            images = self._resized(images)
         features = self.trunk(images, training=training)
         _, h, w, C = features["regions"].shape
         regions = ops.reshape(features["regions"], [-1, h * w, C])
         return {"regions": regions, "pooled": features["pooled"]}
+
+    def _resized(self, images):
+        """[B, H, W, 3] -> [B, size, size, 3], bilinear."""
+        if self.resize == "aligned_corners":
+            return resize_aligned(images, self.size)
+        return ops.image.resize(
+            images,
+            (self.size, self.size),
+            interpolation="bilinear",
+            antialias=images.shape[1] > self.size,
+        )
 
     def project(self, features):
         """Eq. 6.

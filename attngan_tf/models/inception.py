@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable
 
 import keras
+from keras import ops
 
 from attngan_tf.models.folding import fold
 
@@ -25,6 +26,7 @@ def inception_trunk(
     weights: str | None,
     dtype,
     pictures: Iterable | None = None,
+    count_padding: bool = False,
 ) -> keras.Model:
     """Inception-v3 up to its last average pool, with fixed weights.
 
@@ -36,6 +38,8 @@ def inception_trunk(
       dtype: the dtype policy.
       pictures: batches float32 [B, size, size, 3] in [-1, 1] to measure BN's
         statistics on, without which random weights give no usable features.
+      count_padding: whether the average pools count their padding, zeros
+        (torchvision), or leave it out (Keras).
 
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, h, w, 768],
@@ -50,7 +54,7 @@ def inception_trunk(
         )
     if pictures is not None:
         measure_batch_norm(inception, pictures)
-    inception = without_batch_norm(inception)
+    inception = without_batch_norm(inception, count_padding)
     trunk = keras.Model(
         inception.input,
         {
@@ -79,7 +83,17 @@ def measure_batch_norm(network: keras.Model, batches: Iterable) -> None:
         network(batch, training=True)
 
 
-def without_batch_norm(network: keras.Model) -> keras.Model:
+class CountingAveragePooling(keras.layers.AveragePooling2D):
+    """An average pool 3x3 in steps of 1 that counts its padding as zeros."""
+
+    def call(self, x):
+        padded = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        return ops.average_pool(padded, 3, 1, "valid", "channels_last")
+
+
+def without_batch_norm(
+    network: keras.Model, count_padding: bool = False
+) -> keras.Model:
     """The same function with each BN folded into the convolution before it.
 
     A frozen BN is a factor and a shift of each channel. As passes over whole
@@ -88,6 +102,7 @@ def without_batch_norm(network: keras.Model) -> keras.Model:
     Args:
       network: a functional model in which every BN has no gamma and follows
         a convolution without bias.
+      count_padding: whether its average pools count their padding from now on.
     """
     makers = {id(layer.output): layer for layer in network.layers}
     pairs = [(makers[id(bn.input)], bn) for bn in _batch_norms(network)]
@@ -97,7 +112,10 @@ def without_batch_norm(network: keras.Model) -> keras.Model:
         config = layer.get_config()
         if layer.name in normalized:
             config["use_bias"] = True
-        return type(layer).from_config(config)
+        kind = type(layer)
+        if count_padding and kind is keras.layers.AveragePooling2D:
+            kind = CountingAveragePooling
+        return kind.from_config(config)
 
     def call(layer, x, **kwargs):
         is_norm = isinstance(layer, keras.layers.BatchNormalization)

@@ -112,9 +112,21 @@ class Checkpoints:
     def restore(self) -> int:
         """Goes on from the last checkpoint, if any; returns its step."""
         path = self._last.latest_checkpoint
-        if path:
+        if path and self.last_step():
             self._checkpoint.restore(path).assert_consumed()
+        elif path:
+            self._restore_start(path)
         return int(self.step.numpy())
+
+    def _restore_start(self, path: str) -> None:
+        """Takes the networks of a converted model, which has no optimizers."""
+        names = {
+            name.split("/")[0] for name, _ in tf.train.list_variables(path)
+        }
+        given = {k: v for k, v in self._items.items() if k in names}
+        tf.train.Checkpoint(
+            step=self.step, best_score=self.best_score, **given
+        ).restore(path).assert_consumed()
 
     def save(self, step: int) -> None:
         """Writes everything as of `step`; raises UserError as `offer`."""

@@ -58,3 +58,21 @@ def test_two_trainings_do_not_share_a_workdir(tmp_path):
         pass
     with checkpoint.alone(workdir):
         pass
+
+
+def test_a_start_may_lack_parts_and_a_later_step_may_not(network, tmp_path):
+    """Converted models have no optimizers."""
+    other = keras.optimizers.Adam()
+    other.build(network.trainable_variables)
+    everything = {"network": network, "optimizer": other}
+    kernel, _ = network.layers[0].get_weights()
+    Checkpoints(str(tmp_path / "start"), {"network": network}, 3).save(0)
+    Checkpoints(str(tmp_path / "later"), {"network": network}, 3).save(1)
+    network.layers[0].kernel.assign(kernel * 2)
+    start = Checkpoints(str(tmp_path / "start"), everything, 3)
+    assert start.restore() == 0
+    np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
+    with pytest.raises(AssertionError):
+        Checkpoints(str(tmp_path / "later"), everything, 3).restore()
+    start.save(0)
+    assert Checkpoints(str(tmp_path / "start"), everything, 3).restore() == 0

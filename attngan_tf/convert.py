@@ -1,0 +1,356 @@
+"""python -m attngan_tf.convert: the published PyTorch files, to and fro."""
+
+import dataclasses
+import os
+import shlex
+import shutil
+import tempfile
+from typing import NamedTuple
+
+import tensorflow as tf
+from absl import flags
+
+from attngan_tf import command
+from attngan_tf.config import Config, UserError
+from attngan_tf.data import pickles
+from attngan_tf.data.text import Vocabulary, check_words
+from attngan_tf.model import load
+from attngan_tf.models import build
+from attngan_tf.published import files, layouts, recognition
+from attngan_tf.training import checkpoint
+
+NETWORKS = ("text_encoder", "image_encoder", "generator")
+# What the released code's image encoder is.
+IMAGE_ENCODER = {
+    name: recognition.RELEASED[name]
+    for name in ("image_encoder", "image_region_layer", "inception_padding")
+}
+FLAGFILE = "train.flags"
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    common = {"flag_values": values}
+    for name, what in (
+        ("text_encoder", "text_encoder*.pth"),
+        ("image_encoder", "image_encoder*.pth"),
+        ("generator", "*_AttnGAN2.pth, *_AttnDCGAN2.pth or netG_epoch_*.pth"),
+        ("captions_pickle", "captions.pickle, whose words the model knows"),
+    ):
+        flags.DEFINE_string(name, None, f"published file: {what}", **common)
+    flags.DEFINE_list(
+        "discriminators",
+        [],
+        "published files netD0.pth,netD1.pth,netD2.pth, to train further; "
+        "without them, training starts with new ones",
+        **common,
+    )
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "new folder to write; with --to_pytorch, the trained one to read",
+        **common,
+    )
+    flags.DEFINE_string(
+        "to_pytorch",
+        None,
+        "folder to write PyTorch files of the workdir's model to",
+        **common,
+    )
+
+
+def read_words(path: str) -> list[str]:
+    """The vocabulary of captions.pickle; raises UserError."""
+    files.check_kind(path, "captions_pickle")
+    try:
+        words = pickles.load_words(path)
+    except pickles.PickleError as error:
+        raise UserError(f"--captions_pickle={path}: {error}") from None
+    check_words(words, path)
+    return words
+
+
+def read_discriminators(
+    paths: list[str], config: Config
+) -> dict[int, layouts.State]:
+    """Tensors of the discriminators by the size of their pictures.
+
+    Raises:
+      UserError: a file is wrong, or they are not those of the generator.
+    """
+    states = {}
+    for path in paths:
+        state = files.read_state(path, "discriminators")
+        states[recognition.discriminator_size(state, path)] = state
+    sizes = sorted(build.discriminator_sizes(config))
+    if paths and (sorted(states) != sizes or len(states) != len(paths)):
+        raise UserError(
+            "--discriminators must be one a picture of the generator, of "
+            f"{', '.join(map(str, sizes))} pixels; received {len(paths)}, of "
+            f"{', '.join(map(str, sorted(states)))}"
+        )
+    return states
+
+
+class Published(NamedTuple):
+    """A model as its files have it."""
+
+    words: list[str]
+    text_encoder: layouts.State
+    image_encoder: layouts.State
+    generator: layouts.State
+    discriminators: dict[int, layouts.State]
+
+
+def read(values: flags.FlagValues) -> tuple[Config, Published]:
+    """The files that flags name, and the configuration they follow.
+
+    Raises:
+      UserError: a file is wrong, or the files are not of one model.
+    """
+    words = read_words(values.captions_pickle)
+    text, image, drawer = (
+        files.read_state(values[name].value, name) for name in NETWORKS
+    )
+    fields = recognition.fields(text, image, drawer)
+    config = Config(workdir=values.workdir, stage="gan", **fields)
+    rows = len(text["encoder.weight"])
+    if rows != len(words):
+        raise UserError(
+            "--captions_pickle must have as many words as the text encoder "
+            f"has embeddings; received {len(words)} words in "
+            f"{values.captions_pickle} and {rows} embeddings in "
+            f"{values.text_encoder}; take the files of one model"
+        )
+    judges = read_discriminators(values.discriminators, config)
+    widths = {recognition.width(state) for state in judges.values()}
+    if len(widths) == 1:
+        config = dataclasses.replace(config, df=widths.pop())
+    return config, Published(words, text, image, drawer, judges)
+
+
+def write_workdir(
+    config: Config, published: Published, values: flags.FlagValues
+) -> None:
+    """Writes the workdir beside itself and renames it into place.
+
+    Raises:
+      UserError: a tensor does not fit its network, or the folder cannot be
+        written.
+    """
+    workdir = os.path.abspath(config.workdir)
+    try:
+        parent = os.path.dirname(workdir)
+        os.makedirs(parent, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=".converting-", dir=parent)
+    except OSError as error:
+        raise _not_writable(error) from None
+    try:
+        Vocabulary(published.words).save(folder)
+        _write_encoders(folder, config, published, values)
+        _write_networks(folder, config, published, values)
+        _write_flagfile(folder, config)
+        config.save(folder, checkpoint.versions())
+        os.chmod(folder, 0o755)  # mkdtemp: for the owner only
+        os.rename(folder, workdir)
+    except OSError as error:
+        raise _not_writable(error) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _not_writable(error: OSError) -> UserError:
+    return UserError(
+        f"--workdir must be a new folder that can be written; {error}"
+    )
+
+
+def _write_encoders(
+    folder: str, config: Config, published: Published, values: flags.FlagValues
+) -> None:
+    rows = len(published.words)
+    text_encoder = build.text_encoder(config, rows)
+    layouts.load(
+        layouts.text_encoder(text_encoder),
+        published.text_encoder,
+        values.text_encoder,
+    )
+    image_encoder = build.image_encoder(config, None)
+    layouts.load(
+        layouts.image_encoder(image_encoder),
+        published.image_encoder,
+        values.image_encoder,
+    )
+    items = {
+        "text_encoder": text_encoder,
+        "image_encoder": image_encoder,
+        checkpoint.VOCABULARY_SIZE: tf.Variable(rows, trainable=False),
+    }
+    checkpoint.Checkpoints(os.path.join(folder, "damsm"), items, 1).offer(0, 0)
+
+
+def _write_networks(
+    folder: str, config: Config, published: Published, values: flags.FlagValues
+) -> None:
+    generator = build.generator(config)
+    layouts.load(
+        layouts.generator(generator), published.generator, values.generator
+    )
+    # What is published is the average already. Two objects: of one, which a
+    # checkpoint holds once, training's two would not both be restored.
+    average = build.generator(config, "average")
+    average.set_weights(generator.get_weights())
+    items = {"generator": generator, "average": average}
+    for size, state in published.discriminators.items():
+        network = build.discriminator(config, size)
+        layouts.load(
+            layouts.discriminator(network), state, f"netD of {size} pixels"
+        )
+        items[f"discriminator_{size}"] = network
+    checkpoint.Checkpoints(os.path.join(folder, "gan"), items, 1).save(0)
+
+
+def _write_flagfile(folder: str, config: Config) -> None:
+    """Flags that train the model further, in its workdir."""
+    path = os.path.join(folder, FLAGFILE)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("# The released settings, as convert found them.\n")
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if field.name == "workdir":
+                value = os.path.abspath(value)
+            if value != field.default:
+                file.write(f"--{field.name}={value}\n")
+
+
+def to_pytorch(workdir: str, folder: str) -> list[str]:
+    """Writes a workdir's model as files that the released code loads.
+
+    Returns:
+      What to tell: a line a file, and one for what cannot be written.
+
+    Raises:
+      UserError: the workdir holds no model that the released code can have.
+    """
+    model = load(workdir)
+    config = model.config
+    _check_publishable(config)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--to_pytorch must be a folder that can be written; {error}"
+        ) from None
+    lines = []
+
+    def write(name: str, parts: list[layouts.Part]) -> None:
+        path = os.path.join(folder, name)
+        files.write_state(layouts.state_of(parts), path)
+        lines.append(f"written: {path}")
+
+    write("text_encoder.pth", layouts.text_encoder(model.sampler.text_encoder))
+    write("netG.pth", layouts.generator(model.sampler.generator))
+    if any(getattr(config, k) != v for k, v in IMAGE_ENCODER.items()):
+        lines.append(
+            "not written: image_encoder.pth; the released code's is "
+            + " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
+        )
+    else:
+        write("image_encoder.pth", layouts.image_encoder(model.image_encoder))
+    path = checkpoint.find(workdir, "gan")
+    names = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+    for i, size in enumerate(build.discriminator_sizes(config)):
+        if f"discriminator_{size}" in names:
+            network = build.discriminator(config, size)
+            item = {f"discriminator_{size}": network}
+            checkpoint.restore_part(path, **item)
+            write(f"netD{i}.pth", layouts.discriminator(network))
+    path = os.path.join(folder, "captions.pickle")
+    pickles.save_words(model.sampler.vocabulary.words, path)
+    lines.append(f"written: {path}, with the words and no captions")
+    return lines
+
+
+def _check_publishable(config: Config) -> None:
+    sizes = config.image_sizes
+    if sizes != tuple(layouts.CODES)[: len(sizes)]:
+        raise UserError(
+            "--to_pytorch needs pictures of 64, 128 and 256 pixels, as the "
+            f"released code draws; those of {config.workdir} are of "
+            f"{', '.join(map(str, sizes))}"
+        )
+    if config.attention != "words":
+        raise UserError(
+            "--to_pytorch needs a generator that attends to words, as the "
+            f"released code's does; that of {config.workdir} does not"
+        )
+
+
+def main(values: flags.FlagValues, arguments: list[str]) -> None:
+    """The command."""
+    if arguments:
+        raise command.flags_only("convert", arguments)
+    if values.to_pytorch:
+        _main_to_pytorch(values)
+        return
+    for name in (*NETWORKS, "captions_pickle", "workdir"):
+        if not values[name].value:
+            raise UserError(
+                f"--{name} must be given; received none; convert takes "
+                "--text_encoder, --image_encoder, --generator, "
+                "--captions_pickle and --workdir"
+            )
+    if os.path.exists(values.workdir):
+        raise UserError(
+            f"--workdir must be new; {values.workdir} is there already; name "
+            "another folder"
+        )
+    config, published = read(values)
+    write_workdir(config, published, values)
+    for name in (*NETWORKS, "captions_pickle"):
+        path = values[name].value
+        kind = files.AUTHENTIC.get(files.blob_id(path))
+        said = f"the authentic {kind}" if kind else "not one of the authors'"
+        print(f"{path}: {said}")
+    print(_summary(config, published))
+
+
+def _main_to_pytorch(values: flags.FlagValues) -> None:
+    given = [
+        name
+        for name in (*NETWORKS, "captions_pickle", "discriminators")
+        if values[name].value
+    ]
+    if given or not values.workdir:
+        received = f"--{given[0]}, too" if given else "no --workdir"
+        raise UserError(
+            f"--to_pytorch takes a --workdir and nothing else; received "
+            f"{received}"
+        )
+    for line in to_pytorch(values.workdir, values.to_pytorch):
+        print(line)
+
+
+def _summary(config: Config, published: Published) -> str:
+    where = shlex.quote(config.workdir)
+    sizes = ", ".join(map(str, config.image_sizes))
+    lines = [
+        f"{config.workdir}: {config.generator} of {config.dataset}'s sizes: "
+        f"pictures of {sizes} pixels, GF {config.gf}, "
+        f"{len(published.words)} words",
+        "to draw:   python -m attngan_tf.generate "
+        f'--workdir={where} "this bird is red with a white belly"',
+        f"to export: python -m export.saved_model --workdir={where} "
+        "--export_dir=models/attngan",
+        f"to score:  python -m attngan_tf.evaluate --workdir={where} "
+        "--data_dir=...",
+        f"to train:  python -m attngan_tf.train --flagfile={where}/{FLAGFILE} "
+        "--data_dir=...",
+    ]
+    if not published.discriminators:
+        lines.append("(training starts with new discriminators: none given)")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command.run(define_flags, main)

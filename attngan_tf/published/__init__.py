@@ -1,0 +1,1 @@
+"""The PyTorch files of the released code: their layouts, read and written."""

@@ -1,0 +1,48 @@
+"""Whose vocabulary counts."""
+
+import types
+
+import pytest
+
+from attngan_tf.config import UserError
+from attngan_tf.data.text import Vocabulary
+from attngan_tf.training import assembly
+
+WORDS = ["<end>", *(f"word{i}" for i in range(99))]
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Opens data of these words in a workdir of those."""
+
+    def opened(ours, theirs):
+        data = assembly.Data("data", None, None, Vocabulary(theirs))
+        monkeypatch.setattr(assembly, "read_data", lambda _: data)
+        if ours:
+            Vocabulary(ours).save(str(tmp_path))
+        config = types.SimpleNamespace(workdir=str(tmp_path))
+        return assembly.open_data(None, config).vocabulary.words
+
+    return opened
+
+
+def test_a_new_workdir_takes_the_datas(opened, tmp_path):
+    assert opened(None, WORDS) == WORDS
+    assert Vocabulary.load(str(tmp_path)).words == WORDS
+
+
+def test_the_order_is_the_workdirs(opened):
+    """Published words have an order of their own."""
+    ours = [WORDS[0], *reversed(WORDS[1:])]
+    assert opened(ours, WORDS) == ours
+
+
+def test_a_few_words_may_be_unknown(opened):
+    ours = WORDS[:-2]
+    assert opened(ours, WORDS) == ours
+
+
+def test_other_words_are_other_data(opened):
+    said = "received 100 words in data, of which 3 are not among the 97"
+    with pytest.raises(UserError, match=said):
+        opened(WORDS[:-3], WORDS)
