@@ -46,7 +46,7 @@ setuptools.setup(
             # The page, in Debian's chromium and chromium-driver.
             "selenium>=4.40,<5",
             # The second opinion of tests/peers/.
-            "torch>=2.6,<3",
+            "torch==2.13.0",
         ],
         "convert": ["torch>=2.6,<3"],
     },
