@@ -334,9 +334,10 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
 def _summary(config: Config, published: Published) -> str:
     where = shlex.quote(config.workdir)
     sizes = ", ".join(map(str, config.image_sizes))
+    known = "own" if config.dataset == "folder" else config.dataset
     lines = [
-        f"{config.workdir}: {config.generator} of {config.dataset}'s sizes: "
-        f"pictures of {sizes} pixels, GF {config.gf}, "
+        f"{config.workdir}: {config.generator} ({known}), pictures of {sizes} "
+        f"pixels, GF {config.gf}, "
         f"{len(published.words)} words",
         "to draw:   python -m attngan_tf.generate "
         f'--workdir={where} "this bird is red with a white belly"',

@@ -88,7 +88,11 @@ def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
     encode_text = caption_encoder.encode_text
 
     def encode_image(image_bytes):
-        return image_encoder(decode_squares(image_bytes, image_encoder.size))
+        return image_encoder(
+            decode_squares(
+                image_bytes, image_encoder.size, image_encoder.resize
+            )
+        )
 
     def match(captions, image_bytes):
         text, image = encode_text(captions), encode_image(image_bytes)
@@ -101,12 +105,15 @@ def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
     }
 
 
-def decode_squares(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
+def decode_squares(
+    image_bytes: tf.Tensor, size: int, resize: str = "half_pixel"
+) -> tf.Tensor:
     """The middle squares of JPEG or PNG pictures, resized.
 
     Args:
       image_bytes: string [B], pictures of any size.
       size: side of the squares.
+      resize: as the image encoder does it, see `ImageEncoder`.
 
     Returns:
       float32 [B, size, size, 3] in [-1, 1].
@@ -118,7 +125,12 @@ def decode_squares(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
         )
         side = tf.reduce_min(tf.shape(pixels)[:2])
         middle = tf.image.resize_with_crop_or_pad(pixels, side, side)
-        resized = tf.image.resize(middle, [size, size], antialias=True)
+        if resize == "aligned_corners":
+            resized = tf.compat.v1.image.resize(
+                middle, [size, size], align_corners=True
+            )
+        else:
+            resized = tf.image.resize(middle, [size, size], antialias=True)
         return resized / 127.5 - 1.0
 
     shape = tf.TensorSpec([size, size, 3], tf.float32)

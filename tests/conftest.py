@@ -95,3 +95,18 @@ def tiny_workdir(tiny_config, tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("tiny")
     train(tiny_config(workdir=str(folder)))
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread():
+    """Leaves the other cores to TensorFlow's threads.
+
+    PyTorch's wait for one another in busy loops: with as many as there are
+    cores, beside TensorFlow's, a step that takes 0.6 s takes up to 15 s.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

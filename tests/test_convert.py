@@ -17,6 +17,8 @@ from attngan_tf import convert
 from attngan_tf.config import UserError
 from attngan_tf.published import files as published_files
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 # The trunk cannot be smaller here.
 SIZES = sizes.TINY | {"trunk_width": 1.0}
 

@@ -17,9 +17,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 import attngan_tf
 from attngan_tf.config import UserError
 from attngan_tf.model import Encoders
+from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.sampling import Sampler, to_uint8
 from export import examples, saved_model
-from export.signatures import damsm_signatures, generator_signatures
+from export.signatures import (
+    damsm_signatures,
+    decode_squares,
+    generator_signatures,
+)
 
 CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 SIGNATURES = {
@@ -150,6 +155,23 @@ def test_jpeg_and_png_of_any_size_are_matched(damsm_dir, tmp_path):
     features = found["encode_image"]["image_features"]
     assert features.shape == (4, 16)
     assert np.isfinite(features).all()
+
+
+@pytest.mark.parametrize("resize", ["half_pixel", "aligned_corners"])
+def test_pictures_are_enlarged_as_the_image_encoder_does(model, resize):
+    """A picture of 20 pixels for an encoder of 32, by bytes and by pixels."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, [20, 20, 3], np.uint8)
+    encoded = tf.io.encode_png(picture)[None]
+    found = decode_squares(encoded, 32, resize)
+    encoder = ImageEncoder(
+        trunk=model.image_encoder.trunk,
+        size=32,
+        feature_size=16,
+        resize=resize,
+    )
+    expected = encoder._resized(picture[None] / np.float32(127.5) - 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_tokens_are_the_words_that_were_used(generator, model):
