@@ -23,9 +23,16 @@ NETWORKS = ("text_encoder", "image_encoder", "generator")
 # What the released code's image encoder is.
 IMAGE_ENCODER = {
     name: recognition.RELEASED[name]
-    for name in ("image_encoder", "image_region_layer", "inception_padding")
-}
+    for name in (
+        "image_encoder",
+        "image_region_layer",
+        "inception_padding",
+        "image_encoder_resize",
+    )
+} | {"image_encoder_size": 299}
 FLAGFILE = "train.flags"
+IMAGE_ENCODER_FILE = "image_encoder.pth"
+CAPTIONS = "captions.pickle"
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -124,7 +131,14 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
         )
     judges = read_discriminators(values.discriminators, config)
     widths = {recognition.width(state) for state in judges.values()}
-    if len(widths) == 1:
+    published = config.dataset != "folder"  # whose DF is known
+    if len(widths) > 1 or (published and widths - {config.df}):
+        raise UserError(
+            "--discriminators must be those of the generator, all of "
+            f"{f'DF {config.df}' if published else 'one DF'}; received DF "
+            f"{', '.join(map(str, sorted(widths)))}"
+        )
+    if widths:
         config = dataclasses.replace(config, df=widths.pop())
     return config, Published(words, text, image, drawer, judges)
 
@@ -153,16 +167,24 @@ def write_workdir(
         config.save(folder, checkpoint.versions())
         os.chmod(folder, 0o755)  # mkdtemp: for the owner only
         os.rename(folder, workdir)
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:
         raise _not_writable(error) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _not_writable(error: OSError) -> UserError:
+def _not_writable(error: Exception, flag: str = "workdir") -> UserError:
     return UserError(
-        f"--workdir must be a new folder that can be written; {error}"
+        f"--{flag} must be a new folder that can be written; {error}"
     )
+
+
+def _check_new(flag: str, path: str) -> None:
+    if os.path.exists(path):
+        raise UserError(
+            f"--{flag} must be new; {path} is there already; name another "
+            "folder"
+        )
 
 
 def _write_encoders(
@@ -230,45 +252,54 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
       What to tell: a line a file, and one for what cannot be written.
 
     Raises:
-      UserError: the workdir holds no model that the released code can have.
+      UserError: the workdir holds no model that the released code can have,
+        or the folder is there already or cannot be written.
     """
-    model = load(workdir)
-    config = model.config
+    _check_new("to_pytorch", folder)
+    config = Config.load(workdir)
     _check_publishable(config)
+    networks = _publishable(workdir)
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(folder)
+        for name, parts in networks.items():
+            path = os.path.join(folder, name)
+            files.write_state(layouts.state_of(parts), path)
+        words = Vocabulary.load(workdir).words
+        pickles.save_words(words, os.path.join(folder, CAPTIONS))
     except OSError as error:
-        raise UserError(
-            f"--to_pytorch must be a folder that can be written; {error}"
-        ) from None
-    lines = []
-
-    def write(name: str, parts: list[layouts.Part]) -> None:
-        path = os.path.join(folder, name)
-        files.write_state(layouts.state_of(parts), path)
-        lines.append(f"written: {path}")
-
-    write("text_encoder.pth", layouts.text_encoder(model.sampler.text_encoder))
-    write("netG.pth", layouts.generator(model.sampler.generator))
-    if any(getattr(config, k) != v for k, v in IMAGE_ENCODER.items()):
+        raise _not_writable(error, "to_pytorch") from None
+    lines = [f"written: {os.path.join(folder, name)}" for name in networks]
+    lines.append(
+        f"written: {os.path.join(folder, CAPTIONS)}, the words, no captions"
+    )
+    if IMAGE_ENCODER_FILE not in networks:
         lines.append(
-            "not written: image_encoder.pth; the released code's is "
+            f"not written: {IMAGE_ENCODER_FILE}; the released code's is "
             + " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
         )
-    else:
-        write("image_encoder.pth", layouts.image_encoder(model.image_encoder))
+    return lines
+
+
+def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
+    """Files of a model, and what is in them."""
+    model = load(workdir)
+    config, sampler = model.config, model.sampler
+    found = {
+        "text_encoder.pth": layouts.text_encoder(sampler.text_encoder),
+        "netG.pth": layouts.generator(sampler.generator),
+    }
+    if all(getattr(config, k) == v for k, v in IMAGE_ENCODER.items()):
+        parts = layouts.image_encoder(model.image_encoder)
+        found[IMAGE_ENCODER_FILE] = parts
     path = checkpoint.find(workdir, "gan")
     names = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
     for i, size in enumerate(build.discriminator_sizes(config)):
-        if f"discriminator_{size}" in names:
+        name = f"discriminator_{size}"
+        if name in names:
             network = build.discriminator(config, size)
-            item = {f"discriminator_{size}": network}
-            checkpoint.restore_part(path, **item)
-            write(f"netD{i}.pth", layouts.discriminator(network))
-    path = os.path.join(folder, "captions.pickle")
-    pickles.save_words(model.sampler.vocabulary.words, path)
-    lines.append(f"written: {path}, with the words and no captions")
-    return lines
+            checkpoint.restore_part(path, **{name: network})
+            found[f"netD{i}.pth"] = layouts.discriminator(network)
+    return found
 
 
 def _check_publishable(config: Config) -> None:
@@ -290,6 +321,10 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
         raise command.flags_only("convert", arguments)
+    # bash leaves the ~ of --flag=~/x.
+    for name in (*NETWORKS, "captions_pickle", "workdir", "to_pytorch"):
+        if values[name].value:
+            values[name].value = os.path.expanduser(values[name].value)
     if values.to_pytorch:
         _main_to_pytorch(values)
         return
@@ -300,17 +335,13 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
                 "--text_encoder, --image_encoder, --generator, "
                 "--captions_pickle and --workdir"
             )
-    if os.path.exists(values.workdir):
-        raise UserError(
-            f"--workdir must be new; {values.workdir} is there already; name "
-            "another folder"
-        )
+    _check_new("workdir", values.workdir)
     config, published = read(values)
     write_workdir(config, published, values)
     for name in (*NETWORKS, "captions_pickle"):
         path = values[name].value
         kind = files.AUTHENTIC.get(files.blob_id(path))
-        said = f"the authentic {kind}" if kind else "not one of the authors'"
+        said = f"the authentic {kind}" if kind else "none whose id is known"
         print(f"{path}: {said}")
     print(_summary(config, published))
 

@@ -172,13 +172,16 @@ class Evaluation:
         """What the scores depend on: the networks, and the real pictures."""
         config, records = self.model.config, getattr(self.data, self.split)
         path = checkpoint.find(config.workdir, "damsm", "best")
+        step = path.rsplit("-", 1)[1]
         backend = "small_cnn, trained with the text encoder"
-        if config.image_encoder == "inception_v3":
+        if config.image_encoder == "inception_v3" and step == "0":
+            backend = "inception_v3 of the converted file, last average pool"
+        elif config.image_encoder == "inception_v3":
             weights = os.path.basename(config.inception_weights)
             backend = f"inception_v3 of weights {weights}, last average pool"
         return {
-            "backend": f"{backend}; encoders of DAMSM step "
-            f"{path.rsplit('-', 1)[1]}; pictures {self.size} x {self.size}, "
+            "backend": f"{backend}; encoders of DAMSM step {step}; pictures "
+            f"{self.size} x {self.size}, "
             f"seen at {config.image_encoder_size}; {config.precision}",
             "reference": f"{len(self.held_out.places)} of the {len(records)} "
             f"pictures of {config.dataset}'s {self.split} split, reduced to "

@@ -125,12 +125,13 @@ def decode_squares(
         )
         side = tf.reduce_min(tf.shape(pixels)[:2])
         middle = tf.image.resize_with_crop_or_pad(pixels, side, side)
+        resized = tf.image.resize(middle, [size, size], antialias=True)
         if resize == "aligned_corners":
-            resized = tf.compat.v1.image.resize(
+            aligned = tf.compat.v1.image.resize(
                 middle, [size, size], align_corners=True
             )
-        else:
-            resized = tf.image.resize(middle, [size, size], antialias=True)
+            aligned = tf.cast(aligned, tf.float32)
+            resized = tf.where(side <= size, aligned, resized)
         return resized / 127.5 - 1.0
 
     shape = tf.TensorSpec([size, size, 3], tf.float32)

@@ -1,5 +1,6 @@
 """python -m attngan_tf.convert: published files to a workdir and back."""
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -57,7 +58,7 @@ def workdir(published, tmp_path_factory):
 @pytest.fixture(scope="module")
 def back(workdir, tmp_path_factory):
     """The workdir's model as PyTorch files."""
-    folder = tmp_path_factory.mktemp("back")
+    folder = tmp_path_factory.mktemp("back") / "pth"
     run(workdir=workdir, to_pytorch=folder)
     return folder
 
@@ -218,11 +219,16 @@ def test_training_goes_on_from_a_converted_model(
         tf.train.load_checkpoint(str(folder / "gan" / f"ckpt-{step}"))
         for step in (0, 1)
     )
-    for name in before.get_variable_to_shape_map():
-        if "average" in name and "kernel" in name:
-            moved = after.get_tensor(name) - before.get_tensor(name)
-            # Adam's first step is the rate; the average takes a thousandth.
-            assert 0 < np.abs(moved).max() < 3e-7
+    names = [
+        name
+        for name in before.get_variable_to_shape_map()
+        if "average" in name and "kernel" in name
+    ]
+    assert len(names) > 10
+    for name in names:
+        moved = after.get_tensor(name) - before.get_tensor(name)
+        # Adam's first step is the rate; the average takes a thousandth.
+        assert 0 < np.abs(moved).max() < 3e-7
 
 
 @pytest.mark.parametrize("kind", ["generator", "captions_pickle"])
@@ -257,6 +263,20 @@ def _pointer(published, tmp_path):
     return {"captions_pickle": path}
 
 
+def _with_one_wide(published, tmp_path):
+    wide = networks.discriminators(SIZES | {"df": 8})[2]
+    files.save(files.state(wide), tmp_path / "netD2.pth")
+    return [*published.discriminators[:2], tmp_path / "netD2.pth"]
+
+
+def _half_a_pair(published, tmp_path):
+    path = tmp_path / "captions.pickle"
+    words = ["<end>", "a\ud800"]
+    ids = {word: i for i, word in enumerate(words)}
+    path.write_bytes(pickle.dumps([[], [], dict(enumerate(words)), ids]))
+    return {"captions_pickle": path}
+
+
 HEAD = "img_net2.img.0.weight"
 MISTAKES = {
     "none": (lambda *_: {"generator": ""}, "--generator must be given"),
@@ -282,9 +302,18 @@ MISTAKES = {
     ),
     "vocabulary": (_other_captions, "received 21 words in"),
     "pointer": (_pointer, "git lfs pull"),
+    "surrogate": (_half_a_pair, "texts without white space; received"),
     "one_discriminator": (
         lambda published, _: {"discriminators": published.discriminators[0]},
         "of 64, 128, 256 pixels; received 1, of 64",
+    ),
+    "widths": (
+        lambda published, tmp_path: {
+            "discriminators": ",".join(
+                map(str, _with_one_wide(published, tmp_path))
+            )
+        },
+        "all of one DF; received DF 4, 8",
     ),
     "to_pytorch": (lambda *_: {"to_pytorch": "x"}, "nothing else; received"),
 }
@@ -316,8 +345,31 @@ def test_it_says_whether_files_are_the_authors(
     run(**given)
     said = capsys.readouterr().out
     assert f"{published.generator}: the authentic bird generator" in said
-    assert f"{published.captions}: not one of the authors'" in said
+    assert f"{published.captions}: none whose id is known" in said
     assert "new discriminators" in said
+
+
+def test_published_files_are_never_written_over(published, workdir):
+    folder = published.captions.parent
+    before = published.captions.read_bytes()
+    with pytest.raises(UserError, match="--to_pytorch must be new"):
+        run(workdir=workdir, to_pytorch=folder)
+    assert published.captions.read_bytes() == before
+
+
+def test_encoders_of_other_conventions_are_not_adopted(workdir, tmp_path):
+    from attngan_tf.config import Config
+    from attngan_tf.training import assembly
+
+    theirs = Config.load(str(workdir))
+    other = dataclasses.replace(
+        theirs,
+        workdir=str(tmp_path),
+        encoders=str(workdir),
+        inception_padding="keras",
+    )
+    with pytest.raises(UserError, match="--inception_padding must be that"):
+        assembly.adopt_encoders(other)
 
 
 def test_models_the_released_code_cannot_have_are_refused(

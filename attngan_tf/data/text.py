@@ -151,9 +151,10 @@ def check_words(words: Sequence[str], path: str) -> None:
             f"words of {path} must differ; {twice!r} stands there twice"
         )
     for word in words:
-        if not word or word.split() != [word]:
+        if not word.isprintable() or word.split() != [word]:
             raise UserError(
-                f"words of {path} must have no white space; received {word!r}"
+                f"words of {path} must be texts without white space; received "
+                f"{word!r}"
             )
 
 

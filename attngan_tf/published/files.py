@@ -19,7 +19,9 @@ AUTHENTIC = {
     "5454c1b2616de33d7d1aafaafb679cbacf941ca5": "COCO captions",
 }
 _LFS_POINTER = b"version https://git-lfs"
-_WRAPPERS = ("netG", "netG_state_dict", "netD", "state_dict")
+# Keys under which forks put the tensors; by flag, else those of the others.
+_WRAPPERS = {"discriminators": ("netD", "netD_state_dict", "state_dict")}
+_OTHER_WRAPPERS = ("netG", "netG_state_dict", "state_dict")
 _PREFIX = "module."  # of every name, after torch's DataParallel
 
 
@@ -40,7 +42,10 @@ def check_kind(path: str, flag: str) -> None:
     except OSError as error:
         raise UserError(f"--{flag} must be a file to read; {error}") from None
     if not start:
-        raise UserError(f"--{flag} must be a PyTorch file; {path} is empty")
+        raise UserError(
+            f"--{flag} must be the file itself; {path} is empty; download it "
+            "again"
+        )
     if start.startswith(_LFS_POINTER):
         raise UserError(
             f"--{flag} must be the file itself; {path} is a git-LFS pointer "
@@ -74,14 +79,22 @@ def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"--{flag} must be a whole PyTorch file; {path} cannot be read: "
-            f"{type(error).__name__}: {reason}; download it again"
+            f"{type(error).__name__}: {reason}; take another file, or download "
+            "it again"
         ) from None
     tensors = _tensors(content, torch.Tensor, path, flag)
-    names = list(tensors)
-    if all(name.startswith(_PREFIX) for name in names):
-        names = [name.removeprefix(_PREFIX) for name in names]
-    arrays = (x.detach().float().numpy() for x in tensors.values())
-    state = dict(zip(names, arrays, strict=True))
+    state = {}
+    prefixed = all(name.startswith(_PREFIX) for name in tensors)
+    for name, tensor in tensors.items():
+        dense = tensor.layout == torch.strided and not tensor.is_meta
+        if not dense or tensor.is_complex() or tensor.is_quantized:
+            raise UserError(
+                f"--{flag} must hold plain tensors of real numbers; "
+                f"{name} of {path} is {tensor.dtype}, {tensor.layout}, on "
+                f"{tensor.device}"
+            )
+        plain = name.removeprefix(_PREFIX) if prefixed else name
+        state[plain] = tensor.detach().float().numpy()
     for name, array in state.items():
         if not np.isfinite(array).all():
             raise UserError(
@@ -116,20 +129,22 @@ def _refusal(path: str, flag: str, reason: str) -> str:
 
 def _tensors(content, kind: type, path: str, flag: str) -> Mapping:
     """The dict of tensors in a file, which may lie in another dict."""
+    wrappers = _WRAPPERS.get(flag, _OTHER_WRAPPERS)
     candidates = {"": content}
     if isinstance(content, Mapping):
-        candidates |= {name: content.get(name) for name in _WRAPPERS}
+        candidates |= {name: content.get(name) for name in wrappers}
     for found in candidates.values():
         if (
             isinstance(found, Mapping)
             and found
             and all(isinstance(value, kind) for value in found.values())
+            and all(isinstance(name, str) for name in found)
         ):
             return found
     keys = ", ".join(map(str, content)) if isinstance(content, Mapping) else ""
     raise UserError(
         f"--{flag} must hold a dict of tensors, or one of "
-        f"{', '.join(_WRAPPERS)} that does; {path} holds a "
+        f"{', '.join(wrappers)} that does; {path} holds a "
         f"{type(content).__name__} ({keys[:80]})"
     )
 

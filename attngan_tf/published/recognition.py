@@ -35,6 +35,7 @@ _DATASETS = {
     (32, 0): "cub",
     (48, 0): "coco",
 }
+_VOCABULARIES = {5450: "cub", 27297: "coco"}
 RELEASED = {
     "image_encoder": "inception_v3",
     "inception_weights": "none",
@@ -61,7 +62,7 @@ def fields(text: State, image: State, drawer: State) -> dict:
     Raises:
       UserError: they are not of one model that the released code makes.
     """
-    _, embedding = _shape(text, "encoder.weight", 2, "--text_encoder")
+    V, embedding = _shape(text, "encoder.weight", 2, "--text_encoder")
     _, hidden = _shape(text, "rnn.weight_hh_l0", 2, "--text_encoder")
     D, _ = _shape(image, "emb_cnn_code.weight", 2, "--image_encoder")
     found = _generator(drawer, "--generator")
@@ -73,6 +74,12 @@ def fields(text: State, image: State, drawer: State) -> dict:
         )
     blocks = found.get("residual_blocks", 0)
     dataset = _DATASETS.get((found["gf"], blocks), "folder")
+    words_of = _VOCABULARIES.get(V, dataset)
+    if dataset != "folder" and words_of != dataset:
+        raise UserError(
+            f"the files must be of one model; received {words_of}'s "
+            f"vocabulary of {V} words and {dataset}'s generator"
+        )
     settings = RELEASED | _SETTINGS[dataset] | found
     if found["generator"] == "attndcgan":
         settings["damsm_lambda"] = 1.0

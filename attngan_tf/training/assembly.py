@@ -61,6 +61,11 @@ def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
             f"{len(unknown)} are not among the {len(known)} in "
             f"{config.workdir}; name another --workdir for other data"
         )
+    if unknown:
+        print(
+            f"{len(unknown)} of the data's {len(data.vocabulary)} words are "
+            "not in the workdir's vocabulary; they are left out"
+        )
     return data._replace(vocabulary=known)
 
 
@@ -98,6 +103,8 @@ ENCODER_FIELDS = (
     "image_encoder",
     "image_region_layer",
     "image_encoder_size",
+    "image_encoder_resize",
+    "inception_padding",
 )
 
 

@@ -158,10 +158,11 @@ def test_jpeg_and_png_of_any_size_are_matched(damsm_dir, tmp_path):
 
 
 @pytest.mark.parametrize("resize", ["half_pixel", "aligned_corners"])
-def test_pictures_are_enlarged_as_the_image_encoder_does(model, resize):
-    """A picture of 20 pixels for an encoder of 32, by bytes and by pixels."""
+@pytest.mark.parametrize("side", [20, 32, 200])
+def test_pictures_are_resized_as_the_image_encoder_does(model, resize, side):
+    """For an encoder of 32 pixels, by bytes and by pixels."""
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, [20, 20, 3], np.uint8)
+    picture = rng.integers(0, 256, [side, side, 3], np.uint8)
     encoded = tf.io.encode_png(picture)[None]
     found = decode_squares(encoded, 32, resize)
     encoder = ImageEncoder(
@@ -172,6 +173,8 @@ def test_pictures_are_enlarged_as_the_image_encoder_does(model, resize):
     )
     expected = encoder._resized(picture[None] / np.float32(127.5) - 1)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    if side == 200:  # noise is nearly even where it is not aliased
+        assert np.std(found) < 0.2
 
 
 def test_tokens_are_the_words_that_were_used(generator, model):

@@ -76,10 +76,19 @@ def _infinite(path):
         (lambda path: torch.save([1, 2], path), "holds a list"),
         (lambda path: torch.save({"epoch": 3}, path), "dict (epoch)"),
         (lambda path: torch.save({}, path), "dict of tensors"),
+        (lambda path: torch.save({0: torch.ones(1)}, path), "dict (0)"),
+        (
+            lambda path: torch.save({"a": torch.eye(2).to_sparse()}, path),
+            "plain tensors",
+        ),
+        (
+            lambda path: torch.save({"a": torch.ones(1) * 1j}, path),
+            "plain tensors",
+        ),
         (lambda path: path.mkdir(), "must be a file to read"),
         (lambda path: None, "must be a file to read"),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_what_is_no_such_file_is_told_in_a_line(tmp_path, write, said):
     path = tmp_path / "netG.pth"

@@ -59,6 +59,13 @@ def test_files_of_several_models_are_refused():
     image = shapes(networks.image_encoder, sizes.TINY)
     with pytest.raises(UserError, match="received 16 of the text encoder, 16"):
         recognition.fields(text, image, shapes(networks.generator, sizes.CUB))
+    cub, coco = sizes.CUB, sizes.COCO
+    with pytest.raises(UserError, match="cub's vocabulary of 5450 words and c"):
+        recognition.fields(
+            shapes(networks.text_encoder, cub),
+            shapes(networks.image_encoder, cub),
+            shapes(networks.generator, coco),
+        )
     with pytest.raises(UserError, match="--text_encoder must hold encoder"):
         recognition.fields(image, image, image)
 
