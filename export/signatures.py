@@ -113,7 +113,8 @@ def decode_squares(
     Args:
       image_bytes: string [B], pictures of any size.
       size: side of the squares.
-      resize: as the image encoder does it, see `ImageEncoder`.
+      resize: as the image encoder enlarges pictures, see `ImageEncoder`;
+        larger ones are antialiased either way.
 
     Returns:
       float32 [B, size, size, 3] in [-1, 1].

@@ -56,8 +56,8 @@ class ImageEncoder(keras.Model):
       trunk: the network that gives regions and pooled features.
       size: side of the pictures the trunk takes; others are resized.
       feature_size: D.
-      resize: how smaller pictures are enlarged: "half_pixel", or
-        "aligned_corners" (released code).
+      resize: "half_pixel", or "aligned_corners" (released code; not
+        antialiased where pictures become smaller).
     """
 
     def __init__(
@@ -113,8 +113,7 @@ class ImageEncoder(keras.Model):
 
     def _resized(self, images):
         """[B, H, W, 3] -> [B, size, size, 3], bilinear."""
-        enlarged = max(images.shape[1:3]) <= self.size
-        if enlarged and self.resize == "aligned_corners":
+        if self.resize == "aligned_corners":
             return resize_aligned(images, self.size)
         return ops.image.resize(
             images,
