@@ -153,7 +153,7 @@ class Config:
     )
     image_encoder_resize: str = option(
         "half_pixel",
-        "how pictures are enlarged for the image encoder: with the corner "
+        "how pictures are resized for the image encoder: with the corner "
         "pixels' areas or their centres aligned (released code)",
         choices=("half_pixel", "aligned_corners"),
     )

@@ -92,28 +92,16 @@ def _same(*arrays):
     return arrays
 
 
-def _conv(name: str, layer, bias: bool = False) -> list[Part]:
-    """OIHW there, HWIO here."""
+def _layer(name: str, layer, bias: bool = False) -> list[Part]:
+    """A convolution, OIHW there and HWIO here, or a dense layer, OI and IO."""
+    axes = (2, 3, 1, 0) if len(layer.kernel.shape) == 4 else (1, 0)
+    back = tuple(np.argsort(axes))
     parts = [
         Part(
             (f"{name}.weight",),
             (layer.kernel,),
-            lambda weight: [weight.transpose(2, 3, 1, 0)],
-            lambda kernel: [kernel.transpose(3, 2, 0, 1)],
-        )
-    ]
-    if bias:
-        parts.append(Part((f"{name}.bias",), (layer.bias,), _same, _same))
-    return parts
-
-
-def _linear(name: str, layer, bias: bool = True) -> list[Part]:
-    parts = [
-        Part(
-            (f"{name}.weight",),
-            (layer.kernel,),
-            lambda weight: [weight.T],
-            lambda kernel: [kernel.T],
+            lambda weight: [weight.transpose(axes)],
+            lambda kernel: [kernel.transpose(back)],
         )
     ]
     if bias:
@@ -133,7 +121,10 @@ def _norm(name: str, layer) -> Part:
 
 def _conv_norm(name: str, first: int, conv, norm) -> list[Part]:
     """A convolution and its BN, neighbours in one Sequential."""
-    return [*_conv(f"{name}.{first}", conv), _norm(f"{name}.{first + 1}", norm)]
+    return [
+        *_layer(f"{name}.{first}", conv),
+        _norm(f"{name}.{first + 1}", norm),
+    ]
 
 
 def text_encoder(network: TextEncoder) -> list[Part]:
@@ -182,12 +173,12 @@ def image_encoder(network: ImageEncoder) -> list[Part]:
             lambda kernel: [kernel.T[:, :, None, None]],
         )
     )
-    return parts + _linear("emb_cnn_code", network.image_projection)
+    return parts + _layer("emb_cnn_code", network.image_projection, True)
 
 
 def generator(network: Generator) -> list[Part]:
     """*_AttnGAN2.pth, *_AttnDCGAN2.pth and netG_epoch_*.pth."""
-    parts = _linear("ca_net.fc", network.augmentation.dense)
+    parts = _layer("ca_net.fc", network.augmentation.dense, True)
     parts += _first_stage(network.first)
     for i, (context, stage) in enumerate(
         zip(network.contexts, network.stages, strict=True), 2
@@ -209,7 +200,7 @@ def generator(network: Generator) -> list[Part]:
         parts += _conv_norm(f"h_net{i}.upsample", 1, *up.layers[1:3])
     for i, head in enumerate(network.heads.values(), 1):
         number = "" if network.last_head_only else i
-        parts += _conv(f"img_net{number}.img.0", head)
+        parts += _layer(f"img_net{number}.img.0", head)
     return parts
 
 
@@ -262,12 +253,12 @@ def discriminator(network: Discriminator) -> list[Part]:
     for i, place in zip(convs, places, strict=True):
         name, number = place.rsplit(".", 1)
         if place == places[0]:
-            parts += _conv(place, layers[i])
+            parts += _layer(place, layers[i])
         else:
             parts += _conv_norm(name, int(number), *layers[i : i + 2])
     parts += _conv_norm("COND_DNET.jointConv", 0, *network.joint.layers[:2])
-    parts += _conv("COND_DNET.outlogits.0", network.conditional_head, True)
+    parts += _layer("COND_DNET.outlogits.0", network.conditional_head, True)
     if network.unconditional:
         head = network.unconditional_head
-        parts += _conv("UNCOND_DNET.outlogits.0", head, True)
+        parts += _layer("UNCOND_DNET.outlogits.0", head, True)
     return parts

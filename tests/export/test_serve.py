@@ -35,6 +35,15 @@ def base(tmp_path_factory):
     return folder
 
 
+def toy_command(base):
+    return command_line(
+        "--model_name=toy",
+        f"--model_base_path={base}",
+        "--port=0",
+        "--rest_api_port=0",
+    )
+
+
 @contextlib.contextmanager
 def under_load(server, clients=3):
     """Keeps asking; afterwards, `failures` lists what was not a 200."""
@@ -179,12 +188,7 @@ def test_models_and_labels_follow_the_config_file(base, tmp_path):
 def test_output_that_nobody_reads_does_not_stop_the_end(base, tmp_path):
     """A request that runs is answered though the log's reader has gone."""
     with subprocess.Popen(
-        command_line(
-            "--model_name=toy",
-            f"--model_base_path={base}",
-            "--port=0",
-            "--rest_api_port=0",
-        ),
+        toy_command(base),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -232,12 +236,7 @@ def badly_warmed_base(base, tmp_path_factory):
 def test_a_version_that_fails_stops_the_start(request, which, said):
     base = request.getfixturevalue(which)
     ended = subprocess.run(
-        command_line(
-            "--model_name=toy",
-            f"--model_base_path={base}",
-            "--port=0",
-            "--rest_api_port=0",
-        ),
+        toy_command(base),
         env=environment(),
         capture_output=True,
         text=True,

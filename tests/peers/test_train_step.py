@@ -5,26 +5,15 @@ import copy
 import pytest
 import torch
 
-from peers import losses, networks, sizes, train_step
+from peers import batches, losses, networks, sizes, train_step
 
 B, T = 3, 5
 LENGTHS = torch.tensor([5, 2, 3])
 
 
-def make_batch(image_sizes=(64, 128, 256), seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    ids = torch.randint(1, 20, (B, T), generator=draw)
-    return {
-        "images": [
-            torch.rand(B, 3, size, size, generator=draw) * 2 - 1
-            for size in image_sizes
-        ],
-        "token_ids": ids.where(torch.arange(T) < LENGTHS[:, None], 0),
-        "lengths": LENGTHS,
-        "class_ids": torch.tensor([1, 2, 1]),
-        "z": torch.randn(B, 8, generator=draw),
-        "eps": torch.randn(B, 6, generator=draw),
-    }
+def make_batch(image_sizes=(64, 128, 256)):
+    batch = batches.random_batch(sizes.TINY, LENGTHS, T, image_sizes, seed=0)
+    return batch | {"class_ids": torch.tensor([1, 2, 1])}
 
 
 def run(dcgan=False, changes=None, **settings):

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import torch
 from paired import arrays, channels_last, give, released, zero_start
-from peers import files, networks, sizes, train_step
+from peers import batches, files, networks, sizes, train_step
 
 from attngan_tf.published import layouts
 from attngan_tf.training.gan import GanStep
@@ -80,7 +80,8 @@ class Twins:
 
     def run(self, number: int) -> Pair:
         """Both take the step of this number, from 1."""
-        batch = make_batch(number, tuple(self.step.discriminators))
+        images = tuple(self.step.discriminators)
+        batch = batches.random_batch(TABLE, LENGTHS, T, images, seed=number)
         for adam in (
             self.optimizers.generator,
             *self.optimizers.discriminators,
@@ -164,23 +165,6 @@ def _first_moments(step: GanStep) -> dict[int, np.ndarray]:
 
 def _prefixed(network: str, by_name: dict) -> dict:
     return {f"{network}/{name}": value for name, value in by_name.items()}
-
-
-def make_batch(seed: int, image_sizes: tuple[int, ...]) -> dict:
-    """The peer's batch, but for class_ids."""
-    draw = torch.Generator().manual_seed(seed)
-    V = TABLE["vocabulary_size"]
-    ids = torch.randint(1, V, (B, T), generator=draw)
-    return {
-        "images": [
-            torch.rand(B, 3, size, size, generator=draw) * 2 - 1
-            for size in image_sizes
-        ],
-        "token_ids": ids.where(torch.arange(T) < LENGTHS[:, None], 0),
-        "lengths": LENGTHS,
-        "z": torch.randn(B, TABLE["z_size"], generator=draw),
-        "eps": torch.randn(B, TABLE["condition_size"], generator=draw),
-    }
 
 
 def _keras_batch(batch: dict) -> dict[str, tf.Tensor]:
