@@ -184,7 +184,7 @@ class GanStep:
         ones (released code).
         """
         step = tf.cast(self.generator_optimizer.iterations, tf.float32)
-        decay = tf.constant(self.ema_decay)
+        decay = self.ema_decay
         if self.ema_warmup:
             decay = tf.minimum(decay, (1.0 + step) / (10.0 + step))
         _follow(
@@ -195,7 +195,7 @@ class GanStep:
         _follow(
             self.average.non_trainable_variables,
             self.generator.non_trainable_variables,
-            tf.constant(0.0),
+            0.0,
         )
 
 
