@@ -1,29 +1,35 @@
-"""python -m attngan_tf.benchmark: how fast this machine trains."""
+"""python -m attngan_tf.benchmark: how fast this machine trains and draws.
 
-import itertools
+The last numbers of the line say what share of the machine's arithmetic that
+is: operations of the networks (`flops`) by those of the fastest product of
+matrices in the same run (`machine`).
+"""
+
 import json
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command
-from attngan_tf.config import Config
+from attngan_tf import command, flops, machine, programs
+from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
-from attngan_tf.models import build
+from attngan_tf.programs import Program
 from attngan_tf.training import assembly, distribution
-from attngan_tf.training.assembly import Data
-from attngan_tf.training.gan import GanStep
-from attngan_tf.training.gan_stage import gan_step, training_data
-from attngan_tf.training.loop import compile_step, distributed_batches
 
+MODES = {
+    "train": programs.train,
+    "generate": programs.generate,
+    "damsm": programs.train_damsm,
+    "input": programs.make_batches,
+}
 WARM_UP = 5  # calls before those that count: they empty what is prefetched
-BATCHES = 4  # that training steps take turns with
+PROFILED = 3  # calls in a profile
+DIGITS = 4  # of the numbers that are printed
 
 
 def time_calls(call: Callable[[], object], count: int) -> list[float]:
@@ -46,108 +52,112 @@ def speed(seconds: list[float], batch_size: int) -> dict[str, float]:
     }
 
 
-def benchmark_input(
-    config: Config, strategy: tf.distribute.Strategy, data: Data, steps: int
-) -> dict:
-    """The pipeline of GAN training, with nothing else to do."""
-    batches = distributed_batches(strategy, training_data(config, data), 0)
-    iterator = iter(batches)
-    seconds = time_calls(lambda: next(iterator), steps)
-    return speed(seconds, config.batch_size) | {"compile_s": 0.0}
+def speeds(program: Program, steps: int) -> dict[str, float]:
+    """Those of a program and, where there is one, of its pipeline.
 
-
-def benchmark_train(
-    config: Config, strategy: tf.distribute.Strategy, data: Data, steps: int
-) -> dict:
-    """Steps of GAN training, on batches that are in memory already.
-
-    So its pictures a second do not depend on the pipeline's, and their ratio
-    tells which of the two waits for the other: the pipeline where it is above
-    1. Encoders are as they are before training, which costs the same time.
+    The pipeline's pictures a second over the steps' is `input_over_train`:
+    the steps wait for the pipeline where it is below 1.
     """
-    pipeline_speed = benchmark_input(config, strategy, data, steps)
-    with strategy.scope():
-        step = _fresh_step(config, len(data.vocabulary))
-    batches = distributed_batches(strategy, training_data(config, data), 0)
-    turns = itertools.cycle(list(itertools.islice(iter(batches), BATCHES)))
-    compiled = compile_step(
-        strategy, step, step.update_average, config.jit_compile
+    batch_size = program.batch_size
+    if program.pipeline is not None:
+        rate = speed(time_calls(program.pipeline, steps), batch_size)
+    compile_s = 0.0
+    if program.graph is not None:
+        start = time.perf_counter()
+        program.call()
+        compile_s = time.perf_counter() - start
+    found = speed(time_calls(program.call, steps), batch_size)
+    found["compile_s"] = compile_s
+    if program.pipeline is not None:
+        input_rate = rate["images_per_second"]
+        found["input_images_per_second"] = input_rate
+        found["input_over_train"] = input_rate / found["images_per_second"]
+    return found
+
+
+def arithmetic(
+    program: Program, images_per_second: float, precision: str
+) -> dict:
+    """How much the networks compute, and its share of what could be.
+
+    Args:
+      program: what runs.
+      images_per_second: its speed.
+      precision: a Keras policy; the matrices of the peak have its compute
+        type.
+
+    Returns:
+      parameters (of fixed networks and of BN, too), flops_per_image,
+      flops_left_out (see `flops.Count`), peak_tflops (of all devices), and
+      share_of_peak.
+    """
+    counted = flops.count(program.graph())
+    strategy = program.strategy
+    # A worker's graph holds its own replicas only.
+    workers = strategy.num_replicas_in_sync // len(
+        strategy.extended.worker_devices
     )
-
-    def call():
-        float(compiled(next(turns))["generator/total"])  # waits for it
-
-    start = time.perf_counter()
-    call()
-    compile_s = time.perf_counter() - start
-    found = speed(time_calls(call, steps), config.batch_size)
-    input_rate = pipeline_speed["images_per_second"]
-    return found | {
-        "compile_s": compile_s,
-        "input_images_per_second": input_rate,
-        "input_over_train": input_rate / found["images_per_second"],
-        "parameters": _parameters(step),
-    }
-
-
-def _fresh_step(config: Config, vocabulary_size: int) -> GanStep:
-    text_encoder = build.text_encoder(config, vocabulary_size)
-    image_encoder = build.image_encoder(config, None)
-    text_encoder.trainable = False
-    image_encoder.trainable = False
-    return gan_step(config, text_encoder, image_encoder)
-
-
-def _parameters(step: GanStep) -> dict[str, int]:
-    """Numbers of weights, those of frozen networks and of BN too."""
-    discriminators = step.discriminators.values()
+    an_image = counted.flops * workers / program.batch_size
+    dtype = keras.DTypePolicy(precision).compute_dtype
+    peak = machine.devices(strategy) * machine.matrix_product_peak(dtype)
     return {
-        "generator": step.generator.count_params(),
-        "discriminators": sum(d.count_params() for d in discriminators),
-        "text_encoder": step.text_encoder.count_params(),
-        "image_encoder": step.image_encoder.count_params(),
+        "parameters": {
+            name: sum(network.count_params() for network in networks)
+            for name, networks in program.networks.items()
+        },
+        "flops_per_image": round(an_image),
+        "flops_left_out": counted.left_out,
+        "peak_tflops": peak / 1e12,
+        "share_of_peak": an_image * images_per_second / peak,
     }
 
 
-MODES = {"input": benchmark_input, "train": benchmark_train}
+def write_profile(call: Callable[[], object], folder: str) -> None:
+    """Writes a few calls for TensorBoard's profiler."""
+    with tf.profiler.experimental.Profile(folder):
+        for number in range(PROFILED):
+            with tf.profiler.experimental.Trace("call", step_num=number, _r=1):
+                call()
 
 
-def peak_rss_mb() -> float:
-    """The most memory this process has had so far, in 10^6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-def benchmark(config: Config, mode: str, steps: int) -> dict:
-    """Measures; nothing is written but prepared data, if there is none yet.
+def benchmark(
+    config: Config, mode: str, steps: int, profile: str | None = None
+) -> dict:
+    """Measures; writes nothing but a profile, and prepared data if needed.
 
     Args:
       config: sizes, data and devices; its workdir is not touched.
       mode: what to measure, of MODES.
       steps: calls that count.
+      profile: folder for a TensorBoard profile of a few more calls.
 
     Returns:
-      images_per_second, step_ms (median), compile_s (the first step, tracing
-      and compiling included), peak_rss_mb, what else the mode gives, and the
-      sizes they were measured at.
+      images_per_second, step_ms (median), compile_s (the first call, with its
+      tracing), peak_rss_mb, and what they were measured at; then, where
+      networks run, what `arithmetic` gives.
     """
     strategy = distribution.make_strategy(config)
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    data = assembly.read_data(builder)
-    found = MODES[mode](config, strategy, data, steps)
-    return {
+    program = MODES[mode](config, strategy, assembly.read_data(builder))
+    found = {
         "mode": mode,
-        **found,
-        "peak_rss_mb": peak_rss_mb(),
-        "batch_size": config.batch_size,
+        **speeds(program, steps),
+        "peak_rss_mb": machine.peak_rss_mb(),
+        "batch_size": program.batch_size,
         "steps": steps,
         "image_sizes": list(config.image_sizes),
         "dataset": config.dataset,
         "precision": config.precision,
-        "replicas": strategy.num_replicas_in_sync,
+        "replicas": program.strategy.num_replicas_in_sync,
         "cpus": os.cpu_count(),
     }
+    if profile:
+        write_profile(program.call, profile)
+    if program.graph is not None:
+        rate = found["images_per_second"]
+        found |= arithmetic(program, rate, config.precision)
+    return found
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -157,8 +167,12 @@ def define_flags(values: flags.FlagValues) -> None:
         "mode",
         "train",
         list(MODES),
-        "what to measure: the input pipeline, or the GAN's training steps "
-        "and the pipeline beside them",
+        "what to measure: the GAN's training steps, and the pipeline beside "
+        "them (train); pictures for captions, drawn as an exported model does "
+        "(generate); training steps of the encoders from --damsm_batch_size "
+        "pictures, through the whole image encoder even where "
+        "--damsm_cached_views keeps its features (damsm); or the GAN's input "
+        "pipeline alone (input)",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -168,6 +182,13 @@ def define_flags(values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "profile",
+        None,
+        "folder for a TensorBoard profile of a few steps more; looking at it "
+        "takes `pip install tensorboard-plugin-profile`",
+        flag_values=values,
+    )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -175,9 +196,17 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if arguments:
         raise command.flags_only("benchmark", arguments)
     config = command.config_from_flags(values)
-    found = benchmark(config, values.mode, values.steps)
+    profile = values.profile and os.path.expanduser(values.profile)
+    if profile:
+        try:
+            os.makedirs(profile, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--profile must be a folder; {error}") from None
+    found = benchmark(config, values.mode, values.steps, profile)
     rounded = {
-        name: round(value, 3) if isinstance(value, float) else value
+        name: float(f"{value:.{DIGITS}g}")
+        if isinstance(value, float)
+        else value
         for name, value in found.items()
     }
     print(json.dumps(rounded))

@@ -8,8 +8,44 @@ import os
 import pytest
 from absl import flags
 
-from attngan_tf import benchmark, config
+from attngan_tf import benchmark, config, programs
 from attngan_tf.models import build
+
+SIZES = {
+    "mode",
+    "images_per_second",
+    "step_ms",
+    "compile_s",
+    "peak_rss_mb",
+    "batch_size",
+    "steps",
+    "image_sizes",
+    "dataset",
+    "precision",
+    "replicas",
+    "cpus",
+}
+PIPELINE = {"input_images_per_second", "input_over_train"}
+ARITHMETIC = [
+    "parameters",
+    "flops_per_image",
+    "flops_left_out",
+    "peak_tflops",
+    "share_of_peak",
+]
+
+
+def run(fields: config.Config, *arguments: str) -> None:
+    """The command, with the flags of a configuration."""
+    values = flags.FlagValues()
+    benchmark.define_flags(values)
+    named = [
+        f"--{k}={v}"
+        for k, v in dataclasses.asdict(fields).items()
+        if v is not None
+    ]
+    values(["benchmark", *named, *arguments])
+    benchmark.main(values, [])
 
 
 def test_speed_is_of_all_calls_and_of_the_median_one():
@@ -31,25 +67,12 @@ def test_first_calls_do_not_count(monkeypatch):
     assert len(calls) == benchmark.WARM_UP + 3
 
 
-def test_peak_memory_is_the_kernels_figure():
-    with open("/proc/self/status", encoding="utf-8") as file:
-        (line,) = [row for row in file if row.startswith("VmHWM")]
-    kibibytes = float(line.split()[1])
-    assert benchmark.peak_rss_mb() == pytest.approx(
-        kibibytes * 1024 / 1e6, rel=0.05
-    )
-
-
 def test_input_prints_one_line_of_json(tiny_config, tmp_path, capsys):
-    values = flags.FlagValues()
-    benchmark.define_flags(values)
     workdir = tmp_path / "run"
-    fields = dataclasses.asdict(tiny_config(workdir=str(workdir)))
-    named = [f"--{k}={v}" for k, v in fields.items() if v is not None]
-    values(["benchmark", *named, "--mode=input", "--steps=3"])
-    benchmark.main(values, [])
+    run(tiny_config(workdir=str(workdir)), "--mode=input", "--steps=3")
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
+    assert set(found) == SIZES
     assert found["mode"] == "input"
     assert found["compile_s"] == 0
     assert found["images_per_second"] > 0
@@ -61,43 +84,110 @@ def test_input_prints_one_line_of_json(tiny_config, tmp_path, capsys):
     assert not os.path.exists(workdir)
 
 
-def test_train_takes_real_steps(tiny_config, tmp_path, monkeypatch):
+def test_generate_prints_one_line_and_writes_a_profile(
+    tiny_config, tmp_path, capsys
+):
+    profile = tmp_path / "new" / "profile"
+    fields = tiny_config(workdir=str(tmp_path / "run"))
+    run(fields, "--mode=generate", "--steps=3", f"--profile={profile}")
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert set(found) == SIZES | set(ARITHMETIC)
+    assert list(found)[-1] == "share_of_peak"
+    assert found["replicas"] == 1
+    # Four digits of each number are printed.
+    assert found["share_of_peak"] == pytest.approx(
+        found["flops_per_image"]
+        * found["images_per_second"]
+        / (found["peak_tflops"] * 1e12),
+        rel=0.01,
+    )
+    assert not os.path.exists(tmp_path / "run")
+    (file,) = profile.glob("plugins/profile/*/*.xplane.pb")
+    # The marks of the calls, and an operation of the networks among them.
+    content = file.read_bytes()
+    assert b"step_num" in content
+    assert b"Conv2D" in content
+
+
+@pytest.mark.parametrize(
+    ("mode", "fresh", "optimizer", "batch_size", "networks"),
+    [
+        (
+            "train",
+            "fresh_gan_step",
+            "generator_optimizer",
+            4,
+            {"generator", "discriminators", "text_encoder", "image_encoder"},
+        ),
+        (
+            "damsm",
+            "fresh_damsm_step",
+            "optimizer",
+            8,
+            {"text_encoder", "image_encoder"},
+        ),
+    ],
+)
+def test_training_takes_real_steps(
+    tiny_config,
+    tmp_path,
+    monkeypatch,
+    mode,
+    fresh,
+    optimizer,
+    batch_size,
+    networks,
+):
     steps = []
-    fresh = benchmark._fresh_step
+    make = getattr(programs, fresh)
 
     def kept(*args):
-        steps.append(fresh(*args))
+        steps.append(make(*args))
         return steps[-1]
 
-    monkeypatch.setattr(benchmark, "_fresh_step", kept)
+    monkeypatch.setattr(programs, fresh, kept)
     fields = tiny_config(workdir=str(tmp_path / "run"))
-    found = benchmark.benchmark(fields, "train", 2)
+    found = benchmark.benchmark(fields, mode, 2)
     (step,) = steps
     taken = 1 + benchmark.WARM_UP + 2
-    assert int(step.generator_optimizer.iterations) == taken
+    assert int(getattr(step, optimizer).iterations) == taken
+    assert set(found) == SIZES | PIPELINE | set(ARITHMETIC)
+    assert list(found)[-5:] == ARITHMETIC
+    assert found["batch_size"] == batch_size
     # The first step is traced and compiled: seconds against milliseconds.
     assert found["compile_s"] > 3 * found["step_ms"] / 1000
     ratio = found["input_images_per_second"] / found["images_per_second"]
     assert found["input_over_train"] == pytest.approx(ratio)
-    generator = build.generator(fields)
-    count = sum(weight.numpy().size for weight in generator.weights)
-    assert found["parameters"]["generator"] == count
-    assert set(found["parameters"]) == {
-        "generator",
-        "discriminators",
-        "text_encoder",
-        "image_encoder",
-    }
+    encoder = build.image_encoder(fields, None)
+    count = sum(weight.numpy().size for weight in encoder.weights)
+    assert found["parameters"]["image_encoder"] == count
+    assert set(found["parameters"]) == networks
+    assert found["flops_left_out"] == ()
+    assert found["share_of_peak"] > 0
     assert not os.path.exists(tmp_path / "run")
 
 
-def test_mistakes():
+def test_a_profile_holds_calls_behind_those_that_count(tmp_path):
+    calls = []
+    benchmark.write_profile(lambda: calls.append(None), str(tmp_path))
+    assert len(calls) == benchmark.PROFILED
+    assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
+
+
+def test_mistakes(tmp_path):
     values = flags.FlagValues()
     benchmark.define_flags(values)
-    with pytest.raises(flags.Error, match=r"generate.*<input\|train>"):
-        values(["benchmark", "--mode=generate"])
+    modes = r"sample.*<train\|generate\|damsm\|input>"
+    with pytest.raises(flags.Error, match=modes):
+        values(["benchmark", "--mode=sample"])
     with pytest.raises(flags.Error, match="steps"):
         values(["benchmark", "--steps=0"])
     values(["benchmark", "--dataset=demo"])
     with pytest.raises(config.UserError, match="received train"):
         benchmark.main(values, ["train"])
+    file = tmp_path / "file"
+    file.write_text("")
+    values(["benchmark", f"--profile={file}"])
+    with pytest.raises(config.UserError, match=f"--profile.*{file}"):
+        benchmark.main(values, [])

@@ -22,6 +22,7 @@ LEVELS = [
     ("attngan_tf.data.text", 1),
     ("attngan_tf.models.blocks", 1),
     ("attngan_tf.models.batch_norm", 1),
+    ("attngan_tf.models.convolutions", 1),
     ("attngan_tf.models.attention", 1),
     ("attngan_tf.models.folding", 1),
     ("attngan_tf.models.inception", 1),
@@ -38,6 +39,9 @@ LEVELS = [
     ("attngan_tf.figures", 3),
     ("attngan_tf.training.*", 4),
     ("attngan_tf.model", 4),
+    ("attngan_tf.flops", 4),
+    ("attngan_tf.machine", 4),
+    ("attngan_tf.programs", 4),
     ("attngan_tf.train", 5),
     ("attngan_tf.generate", 5),
     ("attngan_tf.evaluate", 5),
@@ -51,6 +55,7 @@ NEIGHBOURS = [
     ("attngan_tf.command", "attngan_tf.config"),
     ("attngan_tf.command", "attngan_tf.options"),
     ("attngan_tf.models.blocks", "attngan_tf.models.batch_norm"),
+    ("attngan_tf.models.blocks", "attngan_tf.models.convolutions"),
     ("attngan_tf.models.folding", "attngan_tf.models.batch_norm"),
     ("attngan_tf.models.inception", "attngan_tf.models.folding"),
     ("attngan_tf.metrics.*", "attngan_tf.metrics.*"),
@@ -59,6 +64,7 @@ NEIGHBOURS = [
     ("attngan_tf.published.*", "attngan_tf.published.*"),
     ("attngan_tf.training.*", "attngan_tf.training.*"),
     ("attngan_tf.model", "attngan_tf.training.*"),
+    ("attngan_tf.programs", "attngan_tf.training.*"),
     ("export.*", "export.*"),
 ]
 COMMANDS = [f"attngan_tf.{name}" for name in ("train", "generate", "evaluate")]

@@ -4,6 +4,11 @@ import keras
 from keras import ops
 
 from attngan_tf.models.batch_norm import BatchNorm
+from attngan_tf.models.convolutions import (
+    Convolution,
+    UpConvolution,
+    interleave,
+)
 
 LEAK = 0.2  # slope of LeakyReLU below zero
 
@@ -16,7 +21,7 @@ def conv(
     **kwargs,
 ) -> keras.Layer:
     """A convolution, orthogonal at the start, padding "same"."""
-    return keras.layers.Conv2D(
+    return Convolution(
         filters,
         size,
         strides=strides,
@@ -27,33 +32,34 @@ def conv(
     )
 
 
-class GLU(keras.Layer):
+@ops.custom_gradient
+def _gated(x):
+    """Gated linear unit, of which training keeps nothing but x.
+
+    Its halves and the sigmoid, one and a half times x, are computed again for
+    the gradient; written otherwise there, or TensorFlow would notice that they
+    are the same, and keep them.
+    """
+    C = x.shape[-1] // 2
+
+    def gradient(upstream):
+        gates = 0.5 + 0.5 * ops.tanh(0.5 * x[..., C:])
+        opened = upstream * gates
+        shut = opened * (1.0 - gates)
+        return ops.concatenate([opened, shut * x[..., :C]], axis=-1)
+
+    values, gates = ops.split(x, 2, axis=-1)
+    return values * ops.sigmoid(gates), gradient
+
+
+class GLU(keras.layers.Layer):
     """Gated linear unit [..., 2C] -> [..., C]: first half x sigmoid(rest)."""
 
     def call(self, x):
-        values, gates = ops.split(x, 2, axis=-1)
-        return values * ops.sigmoid(gates)
+        return _gated(x)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2)
-
-
-class ServedUpsampling(keras.Layer):
-    """Nearest neighbour [B, H, W, C] -> [B, 2H, 2W, C], for served graphs.
-
-    Keras's UpSampling2D does the same by two `repeat`s: up to 1.9 times the
-    time on a CPU and sixteen times the operations (BUILD_NOTES.md). XLA,
-    though, lacks this one's gradient and rounds its places in bfloat16, so
-    training keeps Keras's.
-    """
-
-    def call(self, x):
-        _, H, W, _ = x.shape
-        return ops.image.resize(x, (2 * H, 2 * W), interpolation="nearest")
-
-    def compute_output_shape(self, input_shape):
-        B, H, W, C = input_shape
-        return B, 2 * H, 2 * W, C
 
 
 def conv_norm(
@@ -71,15 +77,43 @@ def glu_block(
     return [*conv_norm(2 * channels, 3, folded, **kwargs), GLU(**kwargs)]
 
 
-def up_block(channels: int, folded: bool = False, **kwargs) -> keras.Sequential:
-    """[B, H, W, C] -> [B, 2H, 2W, channels]: nearest x2, conv, BN, GLU."""
-    upsampling = (
-        ServedUpsampling(**kwargs)
-        if folded
-        else keras.layers.UpSampling2D(2, **kwargs)
-    )
-    block = glu_block(channels, folded, **kwargs)
-    return keras.Sequential([upsampling, *block])
+class UpBlock(keras.layers.Layer):
+    """[B, H, W, C] -> [B, 2H, 2W, channels]: nearest x2, conv, BN, GLU.
+
+    BN and GLU work on the phases of `UpConvolution`, whose places are those
+    of the large map in another order.
+    """
+
+    def __init__(self, channels: int, folded: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.folded = folded
+
+    def build(self, input_shape):
+        dtype = self.dtype_policy
+        self.conv = UpConvolution(
+            2 * self.channels,
+            use_bias=self.folded,
+            kernel_initializer=keras.initializers.Orthogonal(),
+            dtype=dtype,
+        )
+        self.conv.build(input_shape)
+        self.norm = None
+        if not self.folded:
+            self.norm = BatchNorm(dtype=dtype)
+            self.norm.build((*input_shape[:-1], 2 * self.channels))
+        self.glu = GLU(dtype=dtype)
+
+    def call(self, x, training=False):
+        phases = self.conv(x)
+        if self.norm is None:
+            return interleave(ops.concatenate(list(map(self.glu, phases)), 0))
+        phases = self.norm(ops.concatenate(phases, 0), training=training)
+        return interleave(self.glu(phases))
+
+    def compute_output_shape(self, input_shape):
+        B, H, W, _ = input_shape
+        return B, 2 * H, 2 * W, self.channels
 
 
 def leaky_block(

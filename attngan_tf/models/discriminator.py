@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from attngan_tf.models import blocks
+from attngan_tf.models.batch_norm import BatchNorm
 
 
 class Discriminator(keras.Model):
@@ -68,6 +69,24 @@ class Discriminator(keras.Model):
     def code(self, images, training=False):
         """Pictures [B, S, S, 3] in [-1, 1] -> their codes [B, 4, 4, 8 DF]."""
         return self.trunk(images, training=training)
+
+    def codes(self, batches, training=False):
+        """Codes of each of several batches, which BN sees one by one.
+
+        It gives what `code` of each in turn does. Convolutions, though, take
+        all as one batch, so that each kernel has one gradient, not one a batch
+        to add up.
+        """
+        x = ops.concatenate(batches, axis=0)
+        for layer in self.trunk.layers:
+            if isinstance(layer, BatchNorm):
+                parts = ops.split(x, len(batches), axis=0)
+                x = ops.concatenate(
+                    [layer(part, training=training) for part in parts], axis=0
+                )
+            else:
+                x = layer(x)
+        return ops.split(x, len(batches), axis=0)
 
     def conditional(self, code, sentence_features, training=False):
         """Logits float32 [B]: does the picture fit the sentence [B, D]?"""

@@ -65,7 +65,7 @@ class FirstStage(keras.Layer):
                 blocks.GLU(dtype=dtype),
                 keras.layers.Reshape([4, 4, channels], dtype=dtype),
                 *(
-                    blocks.up_block(
+                    blocks.UpBlock(
                         channels // 2 ** (i + 1), self.folded, dtype=dtype
                     )
                     for i in range(ups)
@@ -97,7 +97,7 @@ class NextStage(keras.Layer):
                     blocks.ResidualBlock(self.folded, dtype=dtype)
                     for _ in range(self.residual_blocks)
                 ),
-                blocks.up_block(self.gf, self.folded, dtype=dtype),
+                blocks.UpBlock(self.gf, self.folded, dtype=dtype),
             ]
         )
         self.body.build((*input_shape[:-1], 2 * self.gf))

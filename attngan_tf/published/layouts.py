@@ -197,7 +197,7 @@ def generator(network: Generator) -> list[Part]:
             name = f"h_net{i}.residual.{r}.block"
             parts += _conv_norm(name, 0, conv1, norm1)
             parts += _conv_norm(name, 3, conv2, norm2)
-        parts += _conv_norm(f"h_net{i}.upsample", 1, *up.layers[1:3])
+        parts += _conv_norm(f"h_net{i}.upsample", 1, up.conv, up.norm)
     for i, head in enumerate(network.heads.values(), 1):
         number = "" if network.last_head_only else i
         parts += _layer(f"img_net{number}.img.0", head)
@@ -224,7 +224,7 @@ def _first_stage(stage) -> list[Part]:
         ),
     ]
     for i, up in enumerate(ups, 1):
-        parts += _conv_norm(f"h_net1.upsample{i}", 1, *up.layers[1:3])
+        parts += _conv_norm(f"h_net1.upsample{i}", 1, up.conv, up.norm)
     return parts
 
 

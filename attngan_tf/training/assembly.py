@@ -14,6 +14,7 @@ from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import checkpoint
+from attngan_tf.training.adam import Adam
 from attngan_tf.training.evaluation import HeldOut
 
 # Share of the data's words that a workdir's vocabulary may lack: they are left
@@ -81,10 +82,23 @@ def damsm_options(config: Config) -> dict:
 
 def adam(config: Config, rate) -> keras.optimizers.Optimizer:
     """Adam as in the released code, with loss scaling for float16."""
-    optimizer = keras.optimizers.Adam(rate, beta_1=0.5, epsilon=1e-8)
+    optimizer = Adam(rate, beta_1=0.5, epsilon=1e-8)
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def fresh_text_encoder(
+    config: Config, vocabulary_size: int, use_cudnn: bool | str = "auto"
+) -> TextEncoder:
+    """The text encoder, without cuDNN's LSTM where XLA compiles the steps.
+
+    XLA has no kernel of that operation: on a GPU the step would not compile
+    (keras-team/keras, issue 18456).
+    """
+    return build.text_encoder(
+        config, vocabulary_size, False if config.jit_compile else use_cudnn
+    )
 
 
 def held_out(config: Config, data: Data) -> HeldOut:
@@ -145,7 +159,7 @@ def trained_encoders(
     """
     path = checkpoint.find(config.workdir, "damsm", "best")
     checkpoint.check_vocabulary(vocabulary, path, config.workdir)
-    text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
+    text_encoder = fresh_text_encoder(config, len(vocabulary), use_cudnn)
     image_encoder = build.image_encoder(config, None)
     checkpoint.restore_part(
         path, text_encoder=text_encoder, image_encoder=image_encoder

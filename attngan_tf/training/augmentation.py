@@ -30,8 +30,9 @@ def _translate(images, down, right):
     S = images.shape[1]
     most = max(1, S // 8)
     offsets = tf.concat([down, right], axis=1)[:, :, 0, 0]  # [B, 2]
-    offsets = tf.cast(tf.floor(offsets * (2 * most + 1)), tf.int32) - most
-    places = tf.range(S)[None, :]
+    # int64, for a GPU leaves the arithmetic of int32 to the CPU.
+    offsets = tf.cast(tf.floor(offsets * (2 * most + 1)), tf.int64) - most
+    places = tf.range(S, dtype=tf.int64)[None, :]
     rows = places - offsets[:, :1]  # [B, S]
     columns = places - offsets[:, 1:]
     padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]])

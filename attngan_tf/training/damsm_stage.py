@@ -11,6 +11,7 @@ from attngan_tf.data import views
 from attngan_tf.data.pipeline import TrainingData
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import assembly, checkpoint
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
@@ -18,6 +19,43 @@ from attngan_tf.training.damsm import DamsmStep, EpochDecay
 from attngan_tf.training.features import FeatureCache
 from attngan_tf.training.log import Log
 from attngan_tf.training.loop import Loop
+
+
+def damsm_step(
+    config: Config,
+    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder,
+    steps_per_epoch: float,
+) -> DamsmStep:
+    """A step with its optimizer as it is before training."""
+    rate = EpochDecay(
+        config.damsm_learning_rate,
+        config.damsm_learning_rate_decay,
+        steps_per_epoch,
+    )
+    return DamsmStep(
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        optimizer=assembly.adam(config, rate),
+        text_clip=config.text_encoder_clip,
+        loss=assembly.damsm_options(config),
+        same_class_mask=config.damsm_same_class_mask,
+    )
+
+
+def training_data(config: Config, data: Data) -> TrainingData:
+    """Batches for `damsm_step`; of places in a `FeatureCache` if there is."""
+    return TrainingData(
+        records=data.train,
+        vocabulary=data.vocabulary,
+        words_num=config.words_num,
+        image_sizes=(config.image_encoder_size,),
+        batch_size=config.damsm_batch_size,
+        seed=config.seed,
+        memory_mb=config.memory_mb,
+        dropout_size=config.embedding_size,
+        views=config.damsm_cached_views or None,
+    )
 
 
 class DamsmStage:
@@ -39,11 +77,17 @@ class DamsmStage:
         keras.utils.set_random_seed(config.seed)  # of the first weights
         fresh = tf.train.latest_checkpoint(self.folder) is None
         with strategy.scope():
-            self.text_encoder = build.text_encoder(config, len(data.vocabulary))
+            self.text_encoder = assembly.fresh_text_encoder(
+                config, len(data.vocabulary)
+            )
             self.image_encoder = _image_encoder(config, data, fresh)
-            self.training_data = self._training_data()
-            self.optimizer = assembly.adam(config, self._learning_rate())
-            step = self._step()
+            self.training_data = training_data(config, data)
+            self.step = damsm_step(
+                config,
+                self.text_encoder,
+                self.image_encoder,
+                self.training_data.steps_per_epoch,
+            )
             self.checkpoints = Checkpoints(
                 self.folder, self._checkpoint_items(), config.keep_checkpoints
             )
@@ -52,7 +96,7 @@ class DamsmStage:
         epoch = max(1, round(self.training_data.steps_per_epoch))
         self.loop = Loop(
             strategy=strategy,
-            step=step,
+            step=self.step,
             data=self.training_data,
             checkpoints=self.checkpoints,
             log=self.log,
@@ -64,23 +108,12 @@ class DamsmStage:
             jit_compile=config.jit_compile,
         )
 
-    def _step(self) -> DamsmStep:
-        config = self.config
-        return DamsmStep(
-            text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder,
-            optimizer=self.optimizer,
-            text_clip=config.text_encoder_clip,
-            loss=assembly.damsm_options(config),
-            same_class_mask=config.damsm_same_class_mask,
-        )
-
     def _checkpoint_items(self) -> dict:
         size = tf.Variable(len(self.data.vocabulary), trainable=False)
         return {
             "text_encoder": self.text_encoder,
             "image_encoder": self.image_encoder,
-            "optimizer": self.optimizer,
+            "optimizer": self.step.optimizer,
             checkpoint.VOCABULARY_SIZE: size,
         }
 
@@ -95,29 +128,9 @@ class DamsmStage:
         """Trains up to `total_steps`."""
         self.loop.run(self.total_steps)
 
-    def _training_data(self) -> TrainingData:
-        config = self.config
-        return TrainingData(
-            records=self.data.train,
-            vocabulary=self.data.vocabulary,
-            words_num=config.words_num,
-            image_sizes=(config.image_encoder_size,),
-            batch_size=config.damsm_batch_size,
-            seed=config.seed,
-            memory_mb=config.memory_mb,
-            dropout_size=config.embedding_size,
-            views=config.damsm_cached_views or None,
-        )
-
-    def _learning_rate(self) -> EpochDecay:
-        return EpochDecay(
-            self.config.damsm_learning_rate,
-            self.config.damsm_learning_rate_decay,
-            self.training_data.steps_per_epoch,
-        )
-
     def _rates(self) -> dict[str, float]:
-        return {"learning_rate": float(self.optimizer.learning_rate)}
+        rate = self.step.optimizer.learning_rate
+        return {"learning_rate": float(rate)}
 
     def _prepare_batches(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         config = self.config

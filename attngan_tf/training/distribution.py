@@ -24,7 +24,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
         )
     if config.distribution == "multi_worker":
         strategy = _multi_worker()
-        check_batches(config, strategy.num_replicas_in_sync)
+        check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
         return strategy
     # Only now: a cluster must be known before TensorFlow starts its devices.
     gpus = tf.config.list_logical_devices("GPU") if has_gpu else []
@@ -35,7 +35,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
         strategy = tf.distribute.MirroredStrategy(devices)
     else:
         strategy = tf.distribute.OneDeviceStrategy(devices[0])
-    check_batches(config, strategy.num_replicas_in_sync)
+    check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
     return strategy
 
 
@@ -91,8 +91,15 @@ def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
     )
 
 
-def check_batches(config: Config, replicas: int) -> None:
-    """Raises UserError unless batches can be split over the replicas."""
+def check_replicas(config: Config, replicas: int, has_gpu: bool) -> None:
+    """Raises UserError unless a step can be split over the replicas."""
+    # On GPUs TensorFlow compiles the step of each replica; elsewhere that of
+    # all together, which then reads weights of other devices and fails.
+    if config.jit_compile and replicas > 1 and not has_gpu:
+        raise UserError(
+            "--jit_compile needs one replica, or GPUs; received "
+            f"{replicas} replicas on CPUs; leave it out"
+        )
     for name in ("batch_size", "damsm_batch_size"):
         size = getattr(config, name)
         if size % replicas:

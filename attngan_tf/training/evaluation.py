@@ -80,6 +80,15 @@ class HeldOut:
         if len(set(self.groups)) == 1:  # one class tells as much as none
             self.groups = np.arange(len(counts))
         self.candidates = min(candidates, 1 + self._fewest_others())
+        # Encoders in training are scored often: traced once, not every time.
+        traced = functools.partial(tf.function, reduce_retracing=True)
+        self.text_features = traced(self._text_features)
+        self.pooled_features = traced(_pooled_features)
+
+    def _text_features(self, text_encoder, rows):
+        return text_encoder(
+            tf.gather(self.token_ids, rows), tf.gather(self.lengths, rows)
+        )
 
     def _fewest_others(self) -> int:
         """Captions of other groups than a picture's, where they are fewest."""
@@ -136,13 +145,7 @@ class HeldOut:
 
     def sentences(self, text_encoder: TextEncoder) -> np.ndarray:
         """Sentence features of every caption, float32 [captions, D]."""
-
-        @tf.function(reduce_retracing=True)
-        def encode(rows):
-            return text_encoder(
-                tf.gather(self.token_ids, rows), tf.gather(self.lengths, rows)
-            )
-
+        encode = functools.partial(self.text_features, text_encoder)
         return batched(encode, tf.range(len(self.owners)))["sentence_features"]
 
     def images(self, size: int) -> tf.data.Dataset:
@@ -154,10 +157,9 @@ class HeldOut:
         self, image_encoder: ImageEncoder, size: int
     ) -> np.ndarray:
         """Pooled features of the pictures at a size, float32 [N, C]."""
-        compute = tf.function(image_encoder.trunk_features)
         return np.concatenate(
             [
-                tf.cast(compute(batch)["pooled"], tf.float32)
+                self.pooled_features(image_encoder, batch)
                 for batch in self.images(size)
             ]
         )
@@ -175,6 +177,11 @@ class HeldOut:
             self.sentences(text_encoder),
             np.arange(len(self.owners)),
         )
+
+
+def _pooled_features(image_encoder, images):
+    features = image_encoder.trunk_features(images)
+    return tf.cast(features["pooled"], tf.float32)
 
 
 class Drawn(NamedTuple):

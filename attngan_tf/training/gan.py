@@ -84,25 +84,33 @@ class GanStep:
         """
         R = distribution.replicas()
         text = self.text_encoder(batch["token_ids"], batch["lengths"])
-        terms = {}
         with tf.GradientTape() as tape:
             fakes = self.generator(
                 {**text, **{k: batch[k] for k in ("lengths", "z", "eps")}},
                 training=True,
             )
-            # One forward serves both updates and moves G's BN once.
-            with tape.stop_recording():
-                for size in self.discriminators:
-                    terms |= self._update_discriminator(
-                        size, batch, fakes[f"images_{size}"], text
-                    )
-            loss, g_terms = self._generator_loss(fakes, text, batch)
-            scaled = self.generator_optimizer.scale_loss(loss / R)
+            kl = losses.kl_loss(fakes["mu"], fakes["logvar"])
+            scaled = self.generator_optimizer.scale_loss(kl / R)
+        # Eq. 3 part by part: none needs what another holds for its gradient.
+        # One pass back through G, whose BN has moved once, takes them all.
+        total, terms = kl, {"generator/kl": kl}
+        targets, upstream = [scaled], [tf.ones_like(scaled)]
+        for size in sorted(self.discriminators, reverse=True):
+            picture = fakes[f"images_{size}"]
+            with tf.control_dependencies(upstream):
+                terms |= self._update_discriminator(size, batch, picture, text)
+                loss, gradient, new = self._judge(size, batch, picture, text)
+            total += loss
+            terms |= new
+            targets.append(picture)
+            upstream.append(gradient)
         weights = self.generator.trainable_variables
         distribution.apply_gradients(
-            self.generator_optimizer, tape.gradient(scaled, weights), weights
+            self.generator_optimizer,
+            tape.gradient(targets, weights, output_gradients=upstream),
+            weights,
         )
-        terms |= g_terms
+        terms["generator/total"] = total
         return {name: value / R for name, value in terms.items()}
 
     def _update_discriminator(self, size, batch, fake, text):
@@ -112,8 +120,9 @@ class GanStep:
         sentence = text["sentence_features"]
         with tf.GradientTape() as tape:
             real = self._seen(batch[f"images_{size}"], batch, 0)
-            real_code = network.code(real, training=True)
-            fake_code = network.code(self._seen(fake, batch, 1), training=True)
+            real_code, fake_code = network.codes(
+                [real, self._seen(fake, batch, 1)], training=True
+            )
             terms = losses.discriminator_loss(
                 network.unconditional_logits(real_code),
                 network.conditional(real_code, sentence, training=True),
@@ -143,33 +152,53 @@ class GanStep:
         logits = network.conditional(code[:pairs], following, training=True)
         return logits, tf.cast(pairs * R / (rows * R - 1), tf.float32)
 
-    def _generator_loss(self, fakes, text, batch):
-        """Eq. 3 and 4: the total, and its terms by name."""
-        kl = losses.kl_loss(fakes["mu"], fakes["logvar"])
-        total, terms = kl, {"generator/kl": kl}
-        for size, network in self.discriminators.items():
-            seen = self._seen(fakes[f"images_{size}"], batch, 1)
-            code = network.code(seen, training=True)
-            loss = losses.generator_loss(
-                network.unconditional_logits(code),
-                network.conditional(
-                    code, text["sentence_features"], training=True
-                ),
-                scale=self.loss_scale,
-            )
-            total += loss.total
-            terms |= _named(f"generator_{size}", loss)
-        if self.damsm_lambda:
-            last = fakes[f"images_{max(self.discriminators)}"]
-            damsm = global_damsm_loss(
-                self.image_encoder(last) | text,
-                batch,
-                same_class_mask=self.same_class_mask,
-                loss=self.damsm,
-            )
-            total += self.damsm_lambda * damsm.total
-            terms |= _named("damsm", damsm)
-        return total, terms | {"generator/total": total}
+    def _judge(self, size, batch, picture, text):
+        """Eq. 4 of one picture, and the DAMSM's loss of the last.
+
+        Returns:
+          The weighted sum, its gradient for the picture, the terms by name.
+        """
+        total, gradient, terms = self._pass_back(
+            picture, lambda x: self._stage_loss(size, batch, x, text)
+        )
+        if self.damsm_lambda and size == max(self.discriminators):
+            with tf.control_dependencies([gradient]):
+                damsm, more, new = self._pass_back(
+                    picture, lambda x: self._damsm_loss(batch, x, text)
+                )
+            total, gradient = total + damsm, gradient + more
+            terms |= new
+        return total, gradient, terms
+
+    def _pass_back(self, picture, loss):
+        """A loss of a picture, its scaled gradient for it, and its terms."""
+        with tf.GradientTape() as tape:
+            tape.watch(picture)
+            total, terms = loss(picture)
+            share = total / distribution.replicas()
+            scaled = self.generator_optimizer.scale_loss(share)
+        return total, tape.gradient(scaled, picture), terms
+
+    def _stage_loss(self, size, batch, picture, text):
+        """Eq. 4 of one stage, and its terms by name."""
+        network = self.discriminators[size]
+        code = network.code(self._seen(picture, batch, 1), training=True)
+        loss = losses.generator_loss(
+            network.unconditional_logits(code),
+            network.conditional(code, text["sentence_features"], training=True),
+            scale=self.loss_scale,
+        )
+        return loss.total, _named(f"generator_{size}", loss)
+
+    def _damsm_loss(self, batch, picture, text):
+        """Lambda L_DAMSM of Eq. 3, and Eq. 14's terms by name."""
+        damsm = global_damsm_loss(
+            self.image_encoder(picture) | text,
+            batch,
+            same_class_mask=self.same_class_mask,
+            loss=self.damsm,
+        )
+        return self.damsm_lambda * damsm.total, _named("damsm", damsm)
 
     def _seen(self, images, batch, kind: int):
         """What a discriminator sees of real (0) or generated (1) pictures."""

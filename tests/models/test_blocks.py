@@ -49,7 +49,11 @@ def parts(layer, kind):
     """The layers of a kind, in order of use."""
     if isinstance(layer, kind):
         return [layer]
-    return [x for x in getattr(layer, "body", layer).layers if type(x) is kind]
+    if isinstance(layer, blocks.UpBlock):
+        layers = [layer.conv, layer.norm]
+    else:
+        layers = getattr(layer, "body", layer).layers
+    return [x for x in layers if isinstance(x, kind)]
 
 
 def bn_weights(layer):
@@ -82,7 +86,7 @@ def test_glu_is_first_half_times_sigmoid_of_second(rng):
 
 def test_up_block_is_nearest_convolution_bn_glu(rng):
     x = rng.normal(size=(2, 3, 3, 4))
-    block = blocks.up_block(5)
+    block = blocks.UpBlock(5)
     block.build(x.shape)
     randomize(block, rng)
     found = block(x, training=False)
@@ -193,7 +197,7 @@ def test_tile_vector_repeats_over_places():
 @pytest.mark.parametrize(
     ("make", "side"),
     [
-        (lambda policy: blocks.up_block(4, dtype=policy), 8),
+        (lambda policy: blocks.UpBlock(4, dtype=policy), 8),
         (lambda policy: blocks.ResidualBlock(dtype=policy), 4),
     ],
 )

@@ -223,3 +223,22 @@ def test_bfloat16_gives_float32_logits_near_the_exact_ones():
         assert value.dtype == "float32"
         scale = np.abs(expected[name]).max()
         np.testing.assert_allclose(value, expected[name], atol=0.05 * scale)
+
+
+def test_codes_are_those_of_each_batch_in_turn():
+    pictures = np.random.default_rng(0).uniform(-1, 1, (2, 3, 16, 16, 3))
+    pictures = list(pictures.astype(np.float32))
+    one_by_one, together = (
+        Discriminator(image_size=16, df=4, sentence_size=6) for _ in range(2)
+    )
+    for network in (one_by_one, together):
+        network.build()
+    together.set_weights(one_by_one.get_weights())
+    expected = [one_by_one.code(x, training=True) for x in pictures]
+    found = together.codes(pictures, training=True)
+    assert len(found) == 2
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    # BN moved as well, first by the one, then by the other.
+    for one, other in zip(together.weights, one_by_one.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

@@ -22,7 +22,7 @@ LOSSES = {
 B, T = 4, 6
 LENGTHS = torch.tensor([6, 2, 4, 1])
 CLASSES = torch.tensor([1, 2, 1, 1])
-RATE, BETA1, BETA2, EPSILON = 2e-4, 0.5, 0.999, 1e-8
+BETA1, BETA2, EPSILON = 0.5, 0.999, 1e-8
 
 
 class Side(NamedTuple):
@@ -86,7 +86,10 @@ class Twins:
             self.optimizers.generator,
             *self.optimizers.discriminators,
         ):
-            adam.param_groups[0].update(_adam_of_step(number))
+            # Until 1.2, PyTorch added epsilon to the root as it is (as Keras
+            # does), not to the corrected one: more in the first steps.
+            epsilon = EPSILON / (1 - BETA2**number) ** 0.5
+            adam.param_groups[0]["eps"] = epsilon
         theirs = train_step.train_step(
             self.peers,
             self.optimizers,
@@ -127,21 +130,6 @@ class Twins:
                 gradients |= _prefixed(name, dict(written))
         average = layouts.state_of(layouts.generator(self.step.average))
         return Side(weights, average, gradients, terms)
-
-
-def _adam_of_step(number: int) -> dict[str, float]:
-    """What makes PyTorch's Adam the one that is meant, and Keras's.
-
-    Until 1.2, PyTorch added epsilon to the root as it is (as Keras does), not
-    to the corrected one: more in the first steps. Keras corrects by powers of
-    a float32 beta2, whatever the weights are.
-    """
-    correction = 1 - BETA2**number
-    rounded = 1 - float(np.float32(BETA2)) ** number
-    return {
-        "eps": EPSILON / correction**0.5,
-        "lr": RATE * (rounded / correction) ** 0.5,
-    }
 
 
 def _named(generator: Any, discriminators: list) -> dict[str, Any]:

@@ -39,5 +39,13 @@ def test_several_workers_need_a_cluster(monkeypatch):
 )
 def test_batches_must_be_whole_on_every_replica(fields, said):
     with pytest.raises(UserError, match=said):
-        distribution.check_batches(demo(**fields), 2)
-    distribution.check_batches(demo(**fields), 1)
+        distribution.check_replicas(demo(**fields), 2, has_gpu=False)
+    distribution.check_replicas(demo(**fields), 1, has_gpu=False)
+
+
+def test_parts_of_a_cpu_are_not_compiled_for():
+    config = demo(jit_compile=True)
+    with pytest.raises(UserError, match=r"--jit_compile .* 2 replicas on CPUs"):
+        distribution.check_replicas(config, 2, has_gpu=False)
+    distribution.check_replicas(config, 1, has_gpu=False)
+    distribution.check_replicas(config, 2, has_gpu=True)

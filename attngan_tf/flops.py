@@ -1,0 +1,239 @@
+"""Floating-point operations of a traced graph: those of its products.
+
+Counted are convolutions, their gradients, and products of matrices: nearly
+all the arithmetic of these networks. A multiply-add is two operations, also
+where a convolution meets its padding.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
+LOOPS = ("While", "StatelessWhile")
+
+
+class Count(NamedTuple):
+    """What a graph computes at each call.
+
+    Attributes:
+      flops: floating-point operations.
+      left_out: what they lack, in words, in alphabetical order.
+    """
+
+    flops: int
+    left_out: tuple[str, ...]
+
+
+def count(
+    graph: tf.Graph, wanted: Iterable[int] | None = None, times: int = 1
+) -> Count:
+    """Counts the operations of a concrete function's graph.
+
+    Like the runtime, it leaves out what neither an output nor a change of
+    state depends on: a tape also writes gradients that nobody asked for. Of
+    branches, the largest counts.
+
+    Args:
+      graph: of a concrete function; shapes that depend on its inputs must be
+        known.
+      wanted: places of the outputs that are used; None: all.
+      times: how often it is called.
+    """
+    outputs = graph.outputs
+    if wanted is not None:
+        outputs = [outputs[i] for i in wanted]
+    total, left_out = 0, set()
+    for op, used in _needed(outputs, graph.control_outputs).items():
+        flops, without = _count_operation(op, used)
+        total += flops
+        left_out.update(without)
+    return Count(times * total, tuple(sorted(left_out)))
+
+
+def _needed(
+    tensors: Iterable[tf.Tensor], operations: Iterable[tf.Operation]
+) -> dict[tf.Operation, set[int]]:
+    """All that some tensors and operations depend on, themselves included.
+
+    Returns:
+      For each operation, which of its outputs are used.
+    """
+    found = {}
+    waiting = [(op, None) for op in operations]
+    waiting += [(tensor.op, tensor.value_index) for tensor in tensors]
+    while waiting:
+        op, output = waiting.pop()
+        if op not in found:
+            found[op] = set()
+            waiting += [(x.op, x.value_index) for x in op.inputs]
+            waiting += [(before, None) for before in op.control_inputs]
+        if output is not None:
+            found[op].add(output)
+    return found
+
+
+def _count_operation(op: tf.Operation, used: set[int]) -> Count:
+    if op.type in CALLS:
+        return count(_called(op, "f"), used)
+    if op.type in LOOPS:
+        return _count_loop(op)
+    if op.type in BRANCHES:
+        counts = [count(graph, used) for graph in _branches(op)]
+        return max(counts, key=lambda found: found.flops)
+    if op.type in UNKNOWN:
+        return Count(0, (op.type,))
+    if op.type not in PRODUCTS:
+        return Count(0, ())
+    products = PRODUCTS[op.type](op)
+    if products is None:
+        return Count(0, (f"{op.type} of unknown shape",))
+    return Count(2 * products, ())
+
+
+def _graph(op: tf.Operation, name: str) -> tf.Graph:
+    """A function's graph; TensorFlow has no public way to it."""
+    return op.graph._get_function(name).graph
+
+
+def _called(op: tf.Operation, attribute: str) -> tf.Graph:
+    return _graph(op, op.get_attr(attribute).name)
+
+
+def _branches(op: tf.Operation) -> list[tf.Graph]:
+    if op.type in ("If", "StatelessIf"):
+        return [_called(op, name) for name in ("then_branch", "else_branch")]
+    return [_graph(op, branch.name) for branch in op.get_attr("branches")]
+
+
+def _count_loop(op: tf.Operation) -> Count:
+    body, turns = _called(op, "body"), _turns(op)
+    if turns is not None:
+        return count(body, times=turns)
+    once = count(body)
+    if not once.flops:
+        return once
+    return Count(
+        once.flops, (*once.left_out, "turns of a loop after its first")
+    )
+
+
+def _turns(loop: tf.Operation) -> int | None:
+    """How often a loop's body runs at most, if a counter tells.
+
+    A counter starts at a known number, rises by 1, and the condition asks
+    whether it is less than another number.
+    """
+    condition, body = _called(loop, "cond"), _called(loop, "body")
+    places = {x.name: i for i, x in enumerate(condition.inputs)}
+    limits = []
+    for less in _comparisons(condition.outputs[0]):
+        counter, limit = (_source(x) for x in less.inputs)
+        place, end = places.get(counter.name), places.get(limit.name)
+        if place is None or not _rises_by_one(body, place):
+            continue
+        if end is not None and _stays(body, end):
+            limit = loop.inputs[end]
+        first, last = _number(loop.inputs[place]), _number(limit)
+        if first is not None and last is not None:
+            limits.append(max(0, last - first))
+    return min(limits, default=None)
+
+
+def _comparisons(tensor: tf.Tensor) -> list[tf.Operation]:
+    """Those that must all hold."""
+    op = tensor.op
+    if op.type in ("Identity", "LogicalAnd"):
+        return [less for x in op.inputs for less in _comparisons(x)]
+    return [op] if op.type == "Less" else []
+
+
+def _rises_by_one(body: tf.Graph, place: int) -> bool:
+    op = _source(body.outputs[place]).op
+    if op.type not in ("Add", "AddV2"):
+        return False
+    before, step = (_source(x) for x in op.inputs)
+    return before.name == body.inputs[place].name and _number(step) == 1
+
+
+def _stays(body: tf.Graph, place: int) -> bool:
+    return _source(body.outputs[place]).name == body.inputs[place].name
+
+
+def _source(tensor: tf.Tensor) -> tf.Tensor:
+    """What is behind identities."""
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _number(tensor: tf.Tensor) -> int | None:
+    """A scalar's value, if it is the same at every call."""
+    tensor = _source(tensor)
+    if tensor.op.type in LOOPS and tensor.value_index == 0:
+        return _turns(tensor.op)  # TensorFlow's own counter, from 0
+    value = tf.get_static_value(tensor)
+    return None if value is None else int(value)
+
+
+def _size(*shapes: Iterable[int | None]) -> int | None:
+    """The product of all sides; None if one is not known."""
+    sides = []
+    for shape in shapes:
+        if isinstance(shape, tf.TensorShape) and shape.rank is None:
+            return None
+        sides += shape
+    return None if None in sides else math.prod(sides)
+
+
+def _convolution(outputs: tf.Tensor, kernel: tf.Tensor) -> int | None:
+    """Each output takes a product with each weight of its channel."""
+    if kernel.shape.rank is None:
+        return None
+    return _size(outputs.shape, kernel.shape[:-1])
+
+
+def _matrix_product(op: tf.Operation, transposed: str) -> int | None:
+    left = op.inputs[0].shape
+    if left.rank is None:
+        return None
+    return _size(
+        op.outputs[0].shape, [left[-2 if op.get_attr(transposed) else -1]]
+    )
+
+
+def _einsum(op: tf.Operation) -> int | None:
+    """Each combination of the letters is a product of two operands."""
+    if len(op.inputs) == 1:
+        return 0
+    equation = op.get_attr("equation").decode()
+    terms = equation.split("->")[0].split(",")
+    if "." in equation or any(x.shape.rank is None for x in op.inputs):
+        return None
+    sides = {}
+    for term, operand in zip(terms, op.inputs, strict=True):
+        sides |= zip(term, operand.shape, strict=True)
+    return _size(sides.values())
+
+
+# Multiply-adds by the operation's type.
+PRODUCTS = {
+    "Conv2D": lambda op: _convolution(op.outputs[0], op.inputs[1]),
+    "Conv2DBackpropInput": lambda op: _convolution(op.inputs[2], op.inputs[1]),
+    "Conv2DBackpropFilter": lambda op: _convolution(
+        op.inputs[2], op.outputs[0]
+    ),
+    "MatMul": lambda op: _matrix_product(op, "transpose_a"),
+    "BatchMatMulV2": lambda op: _matrix_product(op, "adj_x"),
+    "Einsum": _einsum,
+}
+# Have products, too, that are not counted.
+UNKNOWN = (
+    "CudnnRNNV3",
+    "CudnnRNNBackpropV3",
+    "DepthwiseConv2dNative",
+    "Conv3D",
+)

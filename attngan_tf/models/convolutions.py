@@ -1,0 +1,103 @@
+"""Convolutions that take less time than the plain ones, to the same numbers.
+
+What each saves is in docs/performance.md and BUILD_NOTES.md.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+SMALL_MAP = 16  # places up to which a convolution is a matrix product
+
+# Nearest x2, then a window of three: which of the small map's two places each
+# of the three falls on, for places of even and of odd number, [2, 2, 3].
+_SHARED = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+
+
+class Convolution(keras.layers.Conv2D):
+    """Keras's; to maps of 4x4 or less, padding "same", a matrix product.
+
+    There a kernel of many channels is larger than the maps, and oneDNN takes
+    up to four times as long for its gradient as the product.
+    """
+
+    def call(self, x):
+        sides = [-(-side // self.strides[0]) for side in x.shape[1:3]]
+        if self.padding != "same" or np.prod(sides) > SMALL_MAP:
+            return super().call(x)
+        places = _windows(x, self.kernel_size[0], self.strides[0])
+        columns = ops.reshape(places, [-1, places.shape[-1]])
+        kernel = ops.reshape(self.kernel, [-1, self.filters])
+        y = ops.reshape(ops.matmul(columns, kernel), [-1, *sides, self.filters])
+        if self.use_bias:
+            y = y + ops.cast(self.bias, y.dtype)
+        return self.activation(y)
+
+
+def _windows(x, size: int, stride: int):
+    """Windows of "same" padding: [B, H, W, C] -> [B, H', W', size^2 C]."""
+    pads, spans = [], []
+    for side in x.shape[1:3]:
+        count = -(-side // stride)
+        lack = max(0, (count - 1) * stride + size - side)
+        pads.append((lack // 2, lack - lack // 2))
+        spans.append((count - 1) * stride + 1)
+    x = ops.pad(x, [(0, 0), *pads, (0, 0)])
+    return ops.concatenate(
+        [
+            x[:, i : i + spans[0] : stride, j : j + spans[1] : stride]
+            for i in range(size)
+            for j in range(size)
+        ],
+        axis=-1,
+    )
+
+
+class UpConvolution(keras.layers.Conv2D):
+    """Nearest x2, then 3x3, as four convolutions 2x2 of the small map.
+
+    Of the nine places of the large map's window, those that are copies of one
+    small place meet the sum of their weights: 16 products for four places
+    instead of 36.
+    """
+
+    def __init__(self, filters: int, **kwargs):
+        super().__init__(filters, 3, padding="same", **kwargs)
+
+    def call(self, x):
+        """[B, H, W, C] -> four [B, H, W, filters].
+
+        They are the large map's places of even and odd rows and columns: even
+        even, even odd, odd even, odd odd. `interleave` puts them together.
+        """
+        shared = ops.cast(_SHARED, self.kernel.dtype)
+        kernels = ops.einsum(
+            "pai,qbj,ijcd->pqabcd", shared, shared, self.kernel
+        )
+        kernels = ops.cast(kernels, x.dtype)
+        _, H, W, _ = x.shape
+        padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        phases = []
+        for p in (0, 1):
+            for q in (0, 1):
+                # Cut from what is computed, not from what is read: that would
+                # be kept four times for the gradient. TensorFlow's explicit
+                # padding takes forty times as long in bfloat16 there, and the
+                # gradient of x[:, p:q] several times that of `slice`.
+                y = ops.conv(padded, kernels[p, q], padding="valid")
+                y = ops.slice(y, [0, p, q, 0], [-1, H, W, self.filters])
+                if self.use_bias:
+                    y = y + ops.cast(self.bias, y.dtype)
+                phases.append(y)
+        return phases
+
+    def compute_output_shape(self, input_shape):
+        return [(*input_shape[:-1], self.filters)] * 4
+
+
+def interleave(phases):
+    """[4 B, H, W, C], the phases one after the other -> [B, 2H, 2W, C]."""
+    _, H, W, C = phases.shape
+    y = ops.reshape(phases, [2, 2, -1, H, W, C])
+    y = ops.transpose(y, [2, 3, 0, 4, 1, 5])
+    return ops.reshape(y, [-1, 2 * H, 2 * W, C])

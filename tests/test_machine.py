@@ -1,0 +1,59 @@
+"""Tests of attngan_tf.machine."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf import machine
+
+
+def test_peak_is_that_of_matrices_multiplied():
+    """Whatever else the machine does meanwhile, not ten times off."""
+    found = machine.matrix_product_peak("float32")
+    matrix = np.ones([1024, 1024], np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    assert 0.1 < found * min(seconds) / (2 * 1024**3) < 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes", "fastest"),
+    [
+        ([0.01, 0.02, 0.2, 0.1], 3, 1024),  # the third takes long: the last
+        ([0.2], 1, 512),
+        ([0.01, 0.01, 0.01, 0.01, 0.09], 5, 4096),
+    ],
+)
+def test_matrices_grow_until_their_product_takes_long(
+    monkeypatch, seconds, sizes, fastest
+):
+    tried = {}
+
+    def product(size, dtype):
+        assert dtype == "bfloat16"
+        tried[size] = seconds[len(tried)]
+        return tried[size]
+
+    monkeypatch.setattr(machine, "fastest_product", product)
+    peak = machine.matrix_product_peak("bfloat16")
+    assert list(tried) == [512, 1024, 2048, 4096, 8192][:sizes]
+    assert peak == 2 * fastest**3 / tried[fastest]
+
+
+def test_one_cpu_is_one_device():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert machine.devices(strategy) == 1
+
+
+def test_peak_memory_is_the_kernels_figure():
+    with open("/proc/self/status", encoding="utf-8") as file:
+        (line,) = [row for row in file if row.startswith("VmHWM")]
+    kibibytes = float(line.split()[1])
+    assert machine.peak_rss_mb() == pytest.approx(
+        kibibytes * 1024 / 1e6, rel=0.05
+    )
