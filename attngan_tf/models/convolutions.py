@@ -9,10 +9,6 @@ from keras import ops
 
 SMALL_MAP = 16  # places up to which a convolution is a matrix product
 
-# Nearest x2, then a window of three: which of the small map's two places each
-# of the three falls on, for places of even and of odd number, [2, 2, 3].
-_SHARED = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
-
 
 class Convolution(keras.layers.Conv2D):
     """Keras's; to maps of 4x4 or less, padding "same", a matrix product.
@@ -70,11 +66,10 @@ class UpConvolution(keras.layers.Conv2D):
         They are the large map's places of even and odd rows and columns: even
         even, even odd, odd even, odd odd. `interleave` puts them together.
         """
-        shared = ops.cast(_SHARED, self.kernel.dtype)
-        kernels = ops.einsum(
-            "pai,qbj,ijcd->pqabcd", shared, shared, self.kernel
-        )
-        kernels = ops.cast(kernels, x.dtype)
+        kernels = [
+            [ops.cast(kernel, x.dtype) for kernel in _shared(rows, 1)]
+            for rows in _shared(self.kernel, 0)
+        ]
         _, H, W, _ = x.shape
         padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
         phases = []
@@ -84,15 +79,28 @@ class UpConvolution(keras.layers.Conv2D):
                 # be kept four times for the gradient. TensorFlow's explicit
                 # padding takes forty times as long in bfloat16 there, and the
                 # gradient of x[:, p:q] several times that of `slice`.
-                y = ops.conv(padded, kernels[p, q], padding="valid")
-                y = ops.slice(y, [0, p, q, 0], [-1, H, W, self.filters])
-                if self.use_bias:
+                y = ops.conv(padded, kernels[p][q], padding="valid")
+                if self.use_bias:  # at once: it is a part of the convolution
                     y = y + ops.cast(self.bias, y.dtype)
+                y = ops.slice(y, [0, p, q, 0], [-1, H, W, self.filters])
                 phases.append(y)
         return phases
 
     def compute_output_shape(self, input_shape):
         return [(*input_shape[:-1], self.filters)] * 4
+
+
+def _shared(kernel, axis: int):
+    """Kernels 3 -> 2 along an axis, for places of even and of odd number.
+
+    Of a window of three on the large map, two places are copies of one: the
+    last two at even places, the first two at odd ones.
+    """
+    first, middle, last = ops.split(kernel, 3, axis=axis)
+    return (
+        ops.concatenate([first, middle + last], axis=axis),
+        ops.concatenate([first + middle, last], axis=axis),
+    )
 
 
 def interleave(phases):

@@ -43,6 +43,7 @@ ROWS = [
     Row("damsm", "seconds", "DAMSM step", "best", "float32", 3, 6),
     Row("damsm", "seconds", "DAMSM step", "float32", "float32", 0, 0),
     Row("damsm", "seconds", "DAMSM step", "bf16", "bf16", 0, 0),
+    Row("damsm_kept", "seconds", "of kept features", "best", "float32", 3, 6),
     Row("one_png", "seconds", "caption to PNG", "best", "float32", 2, 4),
     Row("one_png", "seconds", "caption to PNG", "float32", "float32", 0, 0),
 ]

@@ -137,5 +137,6 @@ PROGRAMS = {
     "generate": generate,
     "train": train,
     "damsm": damsm,
+    "damsm_kept": damsm,
     "one_png": one_png,
 }
