@@ -198,7 +198,7 @@ def main() -> None:
     options = parser.parse_args()
     wrong = set(options.programs) - set(names)
     if wrong:
-        parser.error(f"programs must be of {names}; received {wrong}")
+        parser.error(f"programs must be of {names}; received {sorted(wrong)}")
     print("| CUB's sizes | ours | the peer | ratio | at least | aim |")
     print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
