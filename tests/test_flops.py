@@ -240,21 +240,22 @@ def products_of_a_picture(gf: int, stages: int, attention: bool) -> int:
     """Of the generator of the paper (reference.md), 64x64 at the start.
 
     An up block's nine places fall on four of the small map, for each of its
-    four places of the large one.
+    four places of the large one; a row and a column of each are cut off.
     """
     found = D * 400 + (100 + 100) * 4 * 4 * 2 * 16 * gf
     for side, channels in ((4, 16), (8, 8), (16, 4), (32, 2)):
-        found += side**2 * 4 * 4 * (channels * gf) * (channels * gf)
+        found += (side + 1) ** 2 * 4 * 4 * (channels * gf) * (channels * gf)
     found += 64**2 * 9 * gf * 3
     for stage in range(1, stages):
-        places = (32 * 2**stage) ** 2
+        side = 32 * 2**stage
+        places = side**2
         if attention:
             found += T * D * gf + 2 * places * T * gf
         else:
             found += places * 9 * (gf + 100) * 2 * gf
         residual = 2 * gf * 4 * gf + 2 * gf * 2 * gf
         found += 2 * places * 9 * residual
-        found += places * 4 * 4 * 2 * gf * 2 * gf
+        found += (side + 1) ** 2 * 4 * 4 * 2 * gf * 2 * gf
         found += 4 * places * 9 * gf * 3
     return found
 
