@@ -138,7 +138,9 @@ def write(folder: str, exported: Exported) -> None:
     archive.track(vocabulary.words_table)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, signature.inputs)
-    archive.write_out(folder, verbose=False)
+    # Nobody trains it: gradients would be a fifth of the graph.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    archive.write_out(folder, options, verbose=False)
     warm_up = os.path.join(folder, warmup.FILE)
     os.makedirs(os.path.dirname(warm_up), exist_ok=True)
     inputs = examples.example_inputs(signatures, examples.WARM_UP_CAPTIONS)

@@ -32,11 +32,16 @@ def conv(
     )
 
 
-@ops.custom_gradient
 def _gated(x):
-    """Gated linear unit, of which training keeps nothing but x.
+    values, gates = ops.split(x, 2, axis=-1)
+    return values * ops.sigmoid(gates)
 
-    Its halves and the sigmoid, one and a half times x, are computed again for
+
+@ops.custom_gradient
+def _frugally_gated(x):
+    """The same, of which training keeps nothing but x.
+
+    The halves and the sigmoid, one and a half times x, are computed again for
     the gradient; written otherwise there, or TensorFlow would notice that they
     are the same, and keep them.
     """
@@ -48,15 +53,14 @@ def _gated(x):
         shut = opened * (1.0 - gates)
         return ops.concatenate([opened, shut * x[..., :C]], axis=-1)
 
-    values, gates = ops.split(x, 2, axis=-1)
-    return values * ops.sigmoid(gates), gradient
+    return _gated(x), gradient
 
 
 class GLU(keras.layers.Layer):
     """Gated linear unit [..., 2C] -> [..., C]: first half x sigmoid(rest)."""
 
-    def call(self, x):
-        return _gated(x)
+    def call(self, x, training=False):
+        return _frugally_gated(x) if training else _gated(x)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2)
@@ -109,7 +113,7 @@ class UpBlock(keras.layers.Layer):
         if self.norm is None:
             return interleave(ops.concatenate(list(map(self.glu, phases)), 0))
         phases = self.norm(ops.concatenate(phases, 0), training=training)
-        return interleave(self.glu(phases))
+        return interleave(self.glu(phases, training=training))
 
     def compute_output_shape(self, input_shape):
         B, H, W, _ = input_shape

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from attngan_tf.models import blocks
@@ -82,6 +83,36 @@ def test_glu_is_first_half_times_sigmoid_of_second(rng):
     layer = blocks.GLU()
     np.testing.assert_allclose(layer(x), glu(x), rtol=1e-5, atol=1e-6)
     assert layer.compute_output_shape(x.shape) == (2, 3, 5)
+
+
+def test_glu_has_the_same_gradient_from_its_input_alone(rng):
+    x = tf.constant(rng.normal(size=(2, 3, 10)) * 3, tf.float32)
+    upstream = tf.constant(rng.normal(size=(2, 3, 5)), tf.float32)
+    found = []
+    for training in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = blocks.GLU()(x, training=training)
+        found.append([y, tape.gradient(y, x, upstream)])
+    for plain, frugal in zip(*found, strict=True):
+        np.testing.assert_allclose(plain, frugal, atol=1e-6)
+
+
+def test_blocks_train_with_the_frugal_glu():
+    for layer in (blocks.UpBlock(4), blocks.ResidualBlock()):
+        layer.build((None, 4, 4, 4))
+
+        @tf.function
+        def gradient(x, layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True)
+            return tape.gradient(y, x)
+
+        graph = gradient.get_concrete_function(tf.ones([2, 4, 4, 4])).graph
+        kinds = [operation.type for operation in graph.get_operations()]
+        assert "Tanh" in kinds
+        assert "SigmoidGrad" not in kinds
 
 
 def test_up_block_is_nearest_convolution_bn_glu(rng):
