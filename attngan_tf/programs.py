@@ -15,7 +15,7 @@ from attngan_tf.config import Config
 from attngan_tf.data.pipeline import TrainingData
 from attngan_tf.models import build
 from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
-from attngan_tf.training import assembly, damsm_stage, gan_stage
+from attngan_tf.training import damsm_stage, gan_stage
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.damsm import DamsmStep
 from attngan_tf.training.gan import GanStep
@@ -180,7 +180,7 @@ def drawing_graph(sampler: Sampler, batch_size: int) -> tf.Graph:
 
 def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
     """A step of GAN training; the encoders are fixed, too."""
-    text_encoder = assembly.fresh_text_encoder(config, vocabulary_size)
+    text_encoder = build.text_encoder(config, vocabulary_size)
     image_encoder = build.image_encoder(config, None)
     text_encoder.trainable = False
     image_encoder.trainable = False
@@ -193,7 +193,7 @@ def fresh_damsm_step(
     """A step of encoder training on such batches."""
     return damsm_stage.damsm_step(
         config,
-        assembly.fresh_text_encoder(config, vocabulary_size),
+        build.text_encoder(config, vocabulary_size),
         build.image_encoder(config, None),
         data.steps_per_epoch,
     )

@@ -16,13 +16,17 @@ from attngan_tf.models.text_encoder import TextEncoder
 def text_encoder(
     config: Config, vocabulary_size: int, use_cudnn: bool | str = "auto"
 ) -> TextEncoder:
-    """The text encoder, with its weights made; float32, for it is small."""
+    """The text encoder, with its weights made; float32, for it is small.
+
+    Without cuDNN's LSTM where XLA compiles the steps: it has no kernel of that
+    operation (keras-team/keras, issue 18456).
+    """
     network = TextEncoder(
         vocabulary_size=vocabulary_size,
         embedding_size=config.embedding_size,
         feature_size=config.feature_size,
         dropout=config.damsm_dropout,
-        use_cudnn=use_cudnn,
+        use_cudnn=False if config.jit_compile else use_cudnn,
         dtype="float32",
         name="text_encoder",
     )

@@ -88,19 +88,6 @@ def adam(config: Config, rate) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def fresh_text_encoder(
-    config: Config, vocabulary_size: int, use_cudnn: bool | str = "auto"
-) -> TextEncoder:
-    """The text encoder, without cuDNN's LSTM where XLA compiles the steps.
-
-    XLA has no kernel of that operation: on a GPU the step would not compile
-    (keras-team/keras, issue 18456).
-    """
-    return build.text_encoder(
-        config, vocabulary_size, False if config.jit_compile else use_cudnn
-    )
-
-
 def held_out(config: Config, data: Data) -> HeldOut:
     """The test split's pictures and captions that stages are scored on."""
     return HeldOut(
@@ -159,7 +146,7 @@ def trained_encoders(
     """
     path = checkpoint.find(config.workdir, "damsm", "best")
     checkpoint.check_vocabulary(vocabulary, path, config.workdir)
-    text_encoder = fresh_text_encoder(config, len(vocabulary), use_cudnn)
+    text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
     image_encoder = build.image_encoder(config, None)
     checkpoint.restore_part(
         path, text_encoder=text_encoder, image_encoder=image_encoder

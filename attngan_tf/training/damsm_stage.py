@@ -77,9 +77,7 @@ class DamsmStage:
         keras.utils.set_random_seed(config.seed)  # of the first weights
         fresh = tf.train.latest_checkpoint(self.folder) is None
         with strategy.scope():
-            self.text_encoder = assembly.fresh_text_encoder(
-                config, len(data.vocabulary)
-            )
+            self.text_encoder = build.text_encoder(config, len(data.vocabulary))
             self.image_encoder = _image_encoder(config, data, fresh)
             self.training_data = training_data(config, data)
             self.step = damsm_step(

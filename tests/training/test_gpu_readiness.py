@@ -71,7 +71,7 @@ def make(tiny_config, opened):
         config = tiny_config(**fields)
         keras.utils.set_random_seed(0)
         encoders = (
-            assembly.fresh_text_encoder(config, len(opened.vocabulary)),
+            build.text_encoder(config, len(opened.vocabulary)),
             build.image_encoder(config, None),
         )
         if stage == "gan":
@@ -156,7 +156,7 @@ def not_compiled(graph: tf.Graph) -> set[str]:
 
 @needs_kernels
 def test_xla_would_not_compile_cudnns_lstm(tiny_config, as_on_a_gpu):
-    """Why `fresh_text_encoder` does without; else it need not."""
+    """Why `build.text_encoder` does without; else it need not."""
     encoder = build.text_encoder(tiny_config(), 9)
     ids, lengths = tf.ones([2, 6], tf.int32), tf.constant([6, 3])
     graph = tf.function(encoder).get_concrete_function(ids, lengths).graph
