@@ -141,6 +141,20 @@ def test_batch_norm_moves_once_in_a_step(make_gan):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
 
 
+def test_the_generators_gradient_has_lambda_times_the_damsms(make_gan):
+    moments = []
+    for damsm_lambda in (0.0, 2.0, 4.0):
+        keras.utils.set_random_seed(0)
+        step = make_gan(damsm_lambda=damsm_lambda)
+        step(make_batch())
+        found = step.generator_optimizer._momentums
+        moments.append(np.concatenate([m.numpy().ravel() for m in found]))
+    without, two, four = moments
+    assert np.linalg.norm(two - without) > 1e-3 * np.linalg.norm(without)
+    difference = (four - without) - 2.0 * (two - without)
+    assert np.linalg.norm(difference) < 1e-3 * np.linalg.norm(four - without)
+
+
 @pytest.mark.parametrize("warmup", [False, True])
 def test_the_average_follows(make_gan, warmup):
     step = make_gan(ema_decay=0.9, ema_warmup=warmup)
