@@ -7,8 +7,6 @@ from attngan_tf.data import views
 from attngan_tf.data.text import Vocabulary
 from attngan_tf.data.views import Records
 
-LINES = 4096  # captions tokenized at once
-
 
 class Captions:
     """The captions of a split as word ids, and its classes.
@@ -19,20 +17,15 @@ class Captions:
     """
 
     def __init__(self, records: Records, vocabulary: Vocabulary):
-        lines, counts, classes = [], [], []
-        for i in range(len(records)):
-            row = records.row(i)
-            lines += list(row["captions"])
-            counts.append(len(row["captions"]))
-            classes.append(row["class_id"])
+        ids, counts, classes = [], [0], []
         with tf.init_scope():  # may be built while a pipeline is traced
-            parts = [
-                vocabulary.known_ids(tf.constant(lines[start : start + LINES]))
-                for start in range(0, len(lines), LINES)
-            ]
-            self._ids = tf.concat(parts, axis=0)  # [captions, words]
-            self._first = tf.constant(np.cumsum([0, *counts]))
-            self._classes = tf.constant(classes, tf.int64)
+            for captions, class_id in records.labels():
+                ids.append(vocabulary.known_ids(captions.flat_values))
+                counts.extend(captions.row_lengths().numpy())
+                classes.append(class_id)
+            self._ids = tf.concat(ids, axis=0)  # [captions, words]
+            self._first = tf.constant(np.cumsum(counts))
+            self._classes = tf.concat(classes, axis=0)
 
     def class_id(self, index: tf.Tensor) -> tf.Tensor:
         """The class int64 [] of picture `index`."""

@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
-from attngan_tf.models.batch_norm import BatchNorm
+from attngan_tf.models.batch_norm import BatchNorm, GatedBatchNorm
 from attngan_tf.models.convolutions import (
     Convolution,
     UpConvolution,
     interleave,
 )
+from attngan_tf.models.glu import GLU
 
 LEAK = 0.2  # slope of LeakyReLU below zero
 
@@ -32,53 +33,17 @@ def conv(
     )
 
 
-def _gated(x):
-    values, gates = ops.split(x, 2, axis=-1)
-    return values * ops.sigmoid(gates)
-
-
-@ops.custom_gradient
-def _frugally_gated(x):
-    """The same, of which training keeps nothing but x.
-
-    The halves and the sigmoid, one and a half times x, are computed again for
-    the gradient; written otherwise there, or TensorFlow would notice that they
-    are the same, and keep them.
-    """
-    C = x.shape[-1] // 2
-
-    def gradient(upstream):
-        gates = 0.5 + 0.5 * ops.tanh(0.5 * x[..., C:])
-        opened = upstream * gates
-        shut = opened * (1.0 - gates)
-        return ops.concatenate([opened, shut * x[..., :C]], axis=-1)
-
-    return _gated(x), gradient
-
-
-class GLU(keras.layers.Layer):
-    """Gated linear unit [..., 2C] -> [..., C]: first half x sigmoid(rest)."""
-
-    def call(self, x, training=False):
-        return _frugally_gated(x) if training else _gated(x)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], input_shape[-1] // 2)
-
-
-def conv_norm(
-    filters: int, size: int, folded: bool, **kwargs
-) -> list[keras.Layer]:
-    """A convolution and its BN; folded, one convolution that does both."""
-    layer = conv(filters, size, use_bias=folded, **kwargs)
-    return [layer] if folded else [layer, BatchNorm(**kwargs)]
+def gate(folded: bool = False, **kwargs) -> keras.Layer:
+    """BN and GLU; folded, the layer before it does the BN's part."""
+    return GLU(**kwargs) if folded else GatedBatchNorm(**kwargs)
 
 
 def glu_block(
     channels: int, folded: bool = False, **kwargs
 ) -> list[keras.Layer]:
     """Convolution 3x3, BN and GLU to so many channels."""
-    return [*conv_norm(2 * channels, 3, folded, **kwargs), GLU(**kwargs)]
+    layer = conv(2 * channels, 3, use_bias=folded, **kwargs)
+    return [layer, gate(folded, **kwargs)]
 
 
 class UpBlock(keras.layers.Layer):
@@ -102,18 +67,15 @@ class UpBlock(keras.layers.Layer):
             dtype=dtype,
         )
         self.conv.build(input_shape)
-        self.norm = None
-        if not self.folded:
-            self.norm = BatchNorm(dtype=dtype)
-            self.norm.build((*input_shape[:-1], 2 * self.channels))
-        self.glu = GLU(dtype=dtype)
+        self.gate = gate(self.folded, dtype=dtype)
+        self.gate.build((*input_shape[:-1], 2 * self.channels))
 
     def call(self, x, training=False):
         phases = self.conv(x)
-        if self.norm is None:
-            return interleave(ops.concatenate(list(map(self.glu, phases)), 0))
-        phases = self.norm(ops.concatenate(phases, 0), training=training)
-        return interleave(self.glu(phases, training=training))
+        if self.folded:
+            return interleave(ops.concatenate(list(map(self.gate, phases)), 0))
+        phases = ops.concatenate(phases, 0)
+        return interleave(self.gate(phases, training=training))
 
     def compute_output_shape(self, input_shape):
         B, H, W, _ = input_shape
@@ -143,7 +105,8 @@ class ResidualBlock(keras.Layer):
         self.body = keras.Sequential(
             [
                 *glu_block(channels, self.folded, dtype=dtype),
-                *conv_norm(channels, 3, self.folded, dtype=dtype),
+                conv(channels, 3, use_bias=self.folded, dtype=dtype),
+                *([] if self.folded else [BatchNorm(dtype=dtype)]),
             ]
         )
         self.body.build(input_shape)

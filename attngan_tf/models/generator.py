@@ -5,7 +5,7 @@ from keras import ops
 
 from attngan_tf.models import attention as attention_lib
 from attngan_tf.models import blocks
-from attngan_tf.models.batch_norm import BatchNorm
+from attngan_tf.models.glu import GLU
 
 
 class ConditioningAugmentation(keras.Layer):
@@ -22,7 +22,7 @@ class ConditioningAugmentation(keras.Layer):
             dtype=self.dtype_policy,
         )
         self.dense.build(input_shape)
-        self.glu = blocks.GLU(dtype=self.dtype_policy)
+        self.glu = GLU(dtype=self.dtype_policy)
 
     def call(self, sentence_features):
         both = ops.cast(self.glu(self.dense(sentence_features)), "float32")
@@ -61,8 +61,7 @@ class FirstStage(keras.Layer):
                     kernel_initializer=keras.initializers.Orthogonal(),
                     dtype=dtype,
                 ),
-                *([] if self.folded else [BatchNorm(dtype=dtype)]),
-                blocks.GLU(dtype=dtype),
+                blocks.gate(self.folded, dtype=dtype),
                 keras.layers.Reshape([4, 4, channels], dtype=dtype),
                 *(
                     blocks.UpBlock(

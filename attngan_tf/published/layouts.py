@@ -193,11 +193,11 @@ def generator(network: Generator) -> list[Part]:
         )
         *residuals, up = stage.body.layers
         for r, block in enumerate(residuals):
-            conv1, norm1, _, conv2, norm2 = block.body.layers
+            conv1, norm1, conv2, norm2 = block.body.layers
             name = f"h_net{i}.residual.{r}.block"
             parts += _conv_norm(name, 0, conv1, norm1)
             parts += _conv_norm(name, 3, conv2, norm2)
-        parts += _conv_norm(f"h_net{i}.upsample", 1, up.conv, up.norm)
+        parts += _conv_norm(f"h_net{i}.upsample", 1, up.conv, up.gate)
     for i, head in enumerate(network.heads.values(), 1):
         number = "" if network.last_head_only else i
         parts += _layer(f"img_net{number}.img.0", head)
@@ -205,7 +205,7 @@ def generator(network: Generator) -> list[Part]:
 
 
 def _first_stage(stage) -> list[Part]:
-    dense, norm, _, _, *ups = stage.body.layers
+    dense, norm, _, *ups = stage.body.layers
     channels = dense.units // 32
     # Two halves for the GLU, then C, 4, 4 there and 4, 4, C here.
     places = np.arange(dense.units).reshape(2, channels, 4, 4)
@@ -224,7 +224,7 @@ def _first_stage(stage) -> list[Part]:
         ),
     ]
     for i, up in enumerate(ups, 1):
-        parts += _conv_norm(f"h_net1.upsample{i}", 1, up.conv, up.norm)
+        parts += _conv_norm(f"h_net1.upsample{i}", 1, up.conv, up.gate)
     return parts
 
 

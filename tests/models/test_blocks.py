@@ -7,7 +7,8 @@ import tensorflow as tf
 from keras import ops
 
 from attngan_tf.models import blocks
-from attngan_tf.models.batch_norm import BatchNorm
+from attngan_tf.models.batch_norm import BatchNorm, GatedBatchNorm
+from attngan_tf.models.glu import GLU
 
 
 def convolve(x, kernel, stride=1, before=1):
@@ -51,7 +52,7 @@ def parts(layer, kind):
     if isinstance(layer, kind):
         return [layer]
     if isinstance(layer, blocks.UpBlock):
-        layers = [layer.conv, layer.norm]
+        layers = [layer.conv, layer.gate]
     else:
         layers = getattr(layer, "body", layer).layers
     return [x for x in layers if isinstance(x, kind)]
@@ -80,39 +81,86 @@ def rng():
 
 def test_glu_is_first_half_times_sigmoid_of_second(rng):
     x = rng.normal(size=(2, 3, 10))
-    layer = blocks.GLU()
+    layer = GLU()
     np.testing.assert_allclose(layer(x), glu(x), rtol=1e-5, atol=1e-6)
     assert layer.compute_output_shape(x.shape) == (2, 3, 5)
 
 
-def test_glu_has_the_same_gradient_from_its_input_alone(rng):
-    x = tf.constant(rng.normal(size=(2, 3, 10)) * 3, tf.float32)
-    upstream = tf.constant(rng.normal(size=(2, 3, 5)), tf.float32)
-    found = []
-    for training in (False, True):
+def gated_by_moments(x, gamma, beta):
+    """BN by the batch's moments and a GLU, of plain operations."""
+    mean, variance = tf.nn.moments(x, [0, 1, 2])
+    y = gamma * (x - mean) / tf.sqrt(variance + 1e-5) + beta
+    values, gates = tf.split(y, 2, axis=-1)
+    return values / (1.0 + tf.exp(-gates))
+
+
+def with_gradients(call, inputs, upstream):
+    """The output and the gradients for all inputs, in float64."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = call(*inputs)
+    gradients = tape.gradient(y, inputs, tf.cast(upstream, y.dtype))
+    return [tf.cast(found, tf.float64).numpy() for found in (y, *gradients)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "share"), [("float32", 2e-6), ("mixed_bfloat16", 0.02)]
+)
+def test_gated_norm_has_the_gradient_of_bn_and_glu(rng, policy, share):
+    x = rng.normal(2.0, 3.0, size=(2, 3, 4, 10))
+    upstream = rng.normal(size=(2, 3, 4, 5))
+    layer = GatedBatchNorm(dtype=policy)
+    layer.build(x.shape)
+    randomize(layer, rng)
+    weights = [w.value for w in layer.trainable_weights]
+    expected = with_gradients(
+        gated_by_moments,
+        [tf.constant(x), *(tf.cast(w, tf.float64) for w in weights)],
+        upstream,
+    )
+    found = with_gradients(
+        lambda x, *unused: layer(x, training=True),
+        [tf.constant(x, layer.compute_dtype), *weights],
+        upstream,
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, atol=share * scale)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_gated_norm_computes_nothing_again_before_it_is_needed(policy):
+    layer = GatedBatchNorm(dtype=policy)
+    layer.build((None, 4, 4, 6))
+
+    @tf.function(autograph=False)
+    def gradient(x, upstream):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = blocks.GLU()(x, training=training)
-        found.append([y, tape.gradient(y, x, upstream)])
-    for plain, frugal in zip(*found, strict=True):
-        np.testing.assert_allclose(plain, frugal, atol=1e-6)
+            y = layer(x, training=True)
+        return tape.gradient(y, x, upstream)
+
+    dtype = layer.compute_dtype
+    maps, half = (tf.TensorSpec([2, 4, 4, C], dtype) for C in (6, 3))
+    graph = gradient.get_concrete_function(maps, half).graph
+    _, upstream, *_ = [x.op for x in graph.inputs]
+    parts = [x for x in graph.get_operations() if x.type == "Sigmoid"]
+    assert len(parts) == 2
+    waiting = [upstream in everything_before(part) for part in parts]
+    assert sorted(waiting) == [False, True]
 
 
-def test_blocks_train_with_the_frugal_glu():
-    for layer in (blocks.UpBlock(4), blocks.ResidualBlock()):
-        layer.build((None, 4, 4, 4))
-
-        @tf.function
-        def gradient(x, layer=layer):
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = layer(x, training=True)
-            return tape.gradient(y, x)
-
-        graph = gradient.get_concrete_function(tf.ones([2, 4, 4, 4])).graph
-        kinds = [operation.type for operation in graph.get_operations()]
-        assert "Tanh" in kinds
-        assert "SigmoidGrad" not in kinds
+def everything_before(operation):
+    """The operations that must be done before one."""
+    before, todo = set(), [operation]
+    while todo:
+        for earlier in {
+            *(x.op for x in todo[-1].inputs),
+            *todo.pop().control_inputs,
+        } - before:
+            before.add(earlier)
+            todo.append(earlier)
+    return before
 
 
 def test_up_block_is_nearest_convolution_bn_glu(rng):
