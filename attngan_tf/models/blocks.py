@@ -9,7 +9,7 @@ from attngan_tf.models.convolutions import (
     UpConvolution,
     interleave,
 )
-from attngan_tf.models.glu import GLU
+from attngan_tf.models.glu import HalvedGLU
 
 LEAK = 0.2  # slope of LeakyReLU below zero
 
@@ -35,7 +35,7 @@ def conv(
 
 def gate(folded: bool = False, **kwargs) -> keras.Layer:
     """BN and GLU; folded, the layer before it does the BN's part."""
-    return GLU(**kwargs) if folded else GatedBatchNorm(**kwargs)
+    return HalvedGLU(**kwargs) if folded else GatedBatchNorm(**kwargs)
 
 
 def glu_block(
@@ -107,7 +107,8 @@ class ResidualBlock(keras.Layer):
                 *glu_block(channels, self.folded, dtype=dtype),
                 conv(channels, 3, use_bias=self.folded, dtype=dtype),
                 *([] if self.folded else [BatchNorm(dtype=dtype)]),
-            ]
+            ],
+            name="body",
         )
         self.body.build(input_shape)
 

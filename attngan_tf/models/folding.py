@@ -31,13 +31,16 @@ def fold_batch_norm(source: keras.Model, target: keras.Model) -> None:
     Raises:
       ValueError: the networks differ in more than that.
     """
-    weights, norm = [], {}
+    folded, norm = [], []
     for weight in source.weights:
         if weight.name not in NORM_WEIGHTS:
-            weights.append(weight.numpy())
+            folded.append(weight.numpy())
             continue
-        norm[weight.name] = weight.numpy()
+        norm.append(weight.numpy())
         if len(norm) == len(NORM_WEIGHTS):
-            weights += fold(weights.pop(), *(norm[k] for k in NORM_WEIGHTS))
-            norm = {}
-    target.set_weights(weights)
+            kernel, bias = fold(folded.pop(), *norm)
+            # `HalvedGLU` comes behind it.
+            share = 0.5 if "gated_batch_norm" in weight.path else 1.0
+            folded += [share * kernel, share * bias]
+            norm = []
+    target.set_weights(folded)

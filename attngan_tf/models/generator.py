@@ -69,7 +69,8 @@ class FirstStage(keras.Layer):
                     )
                     for i in range(ups)
                 ),
-            ]
+            ],
+            name="body",
         )
         self.body.build(input_shape)
 
@@ -97,7 +98,8 @@ class NextStage(keras.Layer):
                     for _ in range(self.residual_blocks)
                 ),
                 blocks.UpBlock(self.gf, self.folded, dtype=dtype),
-            ]
+            ],
+            name="body",
         )
         self.body.build((*input_shape[:-1], 2 * self.gf))
 
@@ -266,7 +268,8 @@ class ConditionContext(keras.Layer):
 
     def build(self, input_shape):
         self.body = keras.Sequential(
-            blocks.glu_block(self.gf, self.folded, dtype=self.dtype_policy)
+            blocks.glu_block(self.gf, self.folded, dtype=self.dtype_policy),
+            name="body",
         )
         self.body.build(input_shape)
 

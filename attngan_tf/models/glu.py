@@ -18,3 +18,15 @@ class GLU(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2)
+
+
+class HalvedGLU(GLU):
+    """The GLU of twice what it is given: [..., 2C] -> [..., C].
+
+    2 v sigmoid(2 g) = v + v tanh(g), and in bfloat16 TensorFlow's tanh takes
+    a third of the time of its sigmoid.
+    """
+
+    def call(self, x):
+        values, gates = ops.split(x, 2, axis=-1)
+        return values + values * ops.tanh(gates)
