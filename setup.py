@@ -41,6 +41,7 @@ setuptools.setup(
         "test": [
             "hypothesis>=6.100",
             "pytest>=8.3",
+            "pytest-xdist>=3.8,<4",
             "pyyaml>=6",
             "ruff==0.17.5",
             # The page, in Debian's chromium and chromium-driver.

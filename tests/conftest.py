@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import collections
 import os
 import pathlib
 
@@ -33,6 +34,18 @@ TINY = {
     "evaluation_interval": 4,
     "evaluation_images": 100,
 }
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first.
+
+    Workers that share the files (`-n 2 --dist loadfile`) then end at about
+    the same time.
+    """
+    slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
