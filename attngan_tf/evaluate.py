@@ -2,245 +2,111 @@
 
 import dataclasses
 import functools
-import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 
-import numpy as np
 import tqdm
 from absl import flags
 
 from attngan_tf import command
+from attngan_tf.backends.backend import Backend
+from attngan_tf.backends.opening import KINDS, open_backend
 from attngan_tf.config import Config, UserError
-from attngan_tf.data import catalog, demo, views
-from attngan_tf.metrics.colour import colour_accuracy
-from attngan_tf.metrics.diversity import pairwise_distance
-from attngan_tf.metrics.scores import Row, Value, table
-from attngan_tf.model import Model, load
-from attngan_tf.sampling import to_uint8
-from attngan_tf.training import assembly, checkpoint, evaluation
+from attngan_tf.data import catalog
+from attngan_tf.metrics.scores import table
+from attngan_tf.model import Encoders, load, load_encoders
+from attngan_tf.report import plot_scores, write_report
+from attngan_tf.scoring.evaluation import METRICS, Evaluation
+from attngan_tf.scoring.follow import follow, is_scored
+from attngan_tf.training import assembly, checkpoint, distribution
 from attngan_tf.training.assembly import Data
-from attngan_tf.training.evaluation import Drawn, GeneratedScores, HeldOut
 from attngan_tf.training.log import Log
 
-SAMPLES = 16  # pictures of one caption that are compared
-ONE_CAPTIONS = 10  # captions that have so many drawn
-COLOUR_CAPTIONS = 330  # 30 for each colour of the palette
 COLOUR_LEAST_SIZE = 16  # side of a picture in which a bird can be found
+WAIT_SECONDS = 30  # between two looks for a new checkpoint
 
 
-class Evaluation:
-    """What metrics are computed from; each part is computed once.
+def choose_metrics(
+    asked: Sequence[str] | None, config: Config, backend: Backend | None
+) -> list[str]:
+    """The metrics to compute: those asked for, or all that apply.
 
     Args:
-      model: draws the pictures.
-      data: the prepared data set.
-      split: which of its splits gives captions and reference pictures.
-      num_images: pictures to draw; at most so many real ones are used.
-    """
-
-    def __init__(
-        self, *, model: Model, data: Data, split: str, num_images: int
-    ):
-        self.model = model
-        self.split = split
-        self.num_images = num_images
-        self.size = model.config.image_sizes[-1]
-        self.data = data
-        self.held_out = self._hold_out(split)
-        self.scores = GeneratedScores(
-            held_out=self.held_out,
-            text_encoder=model.sampler.text_encoder,
-            image_encoder=model.image_encoder,
-            size=self.size,
-        )
-
-    def _hold_out(self, split: str) -> HeldOut:
-        return HeldOut(
-            records=getattr(self.data, split),
-            vocabulary=self.data.vocabulary,
-            words_num=self.model.config.words_num_test,
-            count=self.num_images,
-        )
-
-    @property
-    def other_split(self) -> str:
-        """The split that is not scored on."""
-        return "train" if self.split == "test" else "test"
-
-    @functools.cached_property
-    def drawn(self) -> Drawn:
-        """The generated pictures."""
-        bar = functools.partial(
-            tqdm.tqdm,
-            desc=f"drawing {self.num_images} pictures",
-            unit="batch",
-            mininterval=0.5 if sys.stderr.isatty() else 60,
-        )
-        return self.scores.draw(self.model.sampler, self.num_images, bar)
-
-    def fid(self) -> list[Row]:
-        """Frechet distance; beside it, that of the other split's pictures."""
-        pooled = self.drawn.features["pooled"]
-        other = self._hold_out(self.other_split)
-        real = other.trunk_features(self.model.image_encoder, self.size)
-        return [
-            Row(
-                "frechet",
-                "Frechet distance",
-                Value(self.scores.frechet(pooled), len(pooled)),
-                Value(self.scores.frechet(real), len(real)),
-            )
-        ]
-
-    def r_precision(self) -> list[Row]:
-        """R-precision; beside it, that of the real pictures described.
-
-        Both choose among the same captions.
-        """
-        found = self.scores.r_precision(self.drawn)
-        real = self.scores.real_r_precision(self.drawn.rows)
-        label = f"R-precision among {self.held_out.candidates}, %"
-        values = [Value(x.mean, x.n, x.std) for x in (found, real)]
-        return [Row("r_precision", label, *values)]
-
-    def diversity(self) -> list[Row]:
-        """Pixel distances; beside each, that of different real pictures."""
-        captions = self.held_out.first_captions()
-        chosen = evaluation.take(captions, ONE_CAPTIONS)
-        same = evaluation.one_caption_distances(
-            self.model.sampler, [captions[i] for i in chosen], SAMPLES
-        )
-        means = [distance.mean for distance in same]
-        count = sum(distance.n for distance in same)
-        smallest = min(distance.smallest for distance in same)
-        different = pairwise_distance(self.drawn.images)
-        real = pairwise_distance(self.scores.real_images())
-        mean, least = Value(real.mean, real.n), Value(real.smallest, real.n)
-        label = f"pixel distance, {SAMPLES} of one caption"
-        spread = Value(float(np.mean(means)), count, float(np.std(means)))
-        return [
-            Row("diversity_one_caption", label, spread, mean, 4),
-            Row(
-                "diversity_one_caption_smallest",
-                "the smallest of these",
-                Value(smallest, count),
-                least,
-                4,
-            ),
-            Row(
-                "diversity_captions",
-                "pixel distance, different captions",
-                Value(different.mean, different.n),
-                mean,
-                4,
-            ),
-        ]
-
-    def colour(self) -> list[Row]:
-        """Share of birds in the one colour asked for; `demo` only."""
-        pairs = demo.single_colour_captions(
-            min(self.num_images, COLOUR_CAPTIONS), seed=0
-        )
-        captions, asked = zip(*pairs, strict=True)
-        images = self.model.sampler.pictures(captions, range(len(captions)))
-        share = colour_accuracy(images, asked, demo.PALETTE)
-        images, shown = self._real_birds_of_one_colour()
-        real = colour_accuracy(images, shown, demo.PALETTE)
-        return [
-            Row(
-                "colour",
-                "birds in the one colour asked for, %",
-                Value(100 * share, len(asked)),
-                Value(100 * real, len(shown)),
-            )
-        ]
-
-    def _real_birds_of_one_colour(self) -> tuple[np.ndarray, list[str]]:
-        """The split's pictures of such birds, and their colours."""
-        names = demo.single_colour_classes()
-        records = getattr(self.data, self.split)
-        class_ids = records.class_ids().tolist()
-        places = [i for i, k in enumerate(class_ids) if k in names]
-        batches = views.centre_views(
-            records, (self.size,), evaluation.BATCH, places
-        )
-        images = [to_uint8(b[f"images_{self.size}"]).numpy() for b in batches]
-        return np.concatenate(images), [names[class_ids[i]] for i in places]
-
-    def texts(self) -> dict[str, str]:
-        """What the scores depend on: the networks, and the real pictures."""
-        config, records = self.model.config, getattr(self.data, self.split)
-        path = checkpoint.find(config.workdir, "damsm", "best")
-        step = path.rsplit("-", 1)[1]
-        backend = "small_cnn, trained with the text encoder"
-        if config.image_encoder == "inception_v3" and step == "0":
-            backend = "inception_v3 of the converted file, last average pool"
-        elif config.image_encoder == "inception_v3":
-            weights = os.path.basename(config.inception_weights)
-            backend = f"inception_v3 of weights {weights}, last average pool"
-        return {
-            "backend": f"{backend}; encoders of DAMSM step {step}; pictures "
-            f"{self.size} x {self.size}, "
-            f"seen at {config.image_encoder_size}; {config.precision}",
-            "reference": f"{len(self.held_out.places)} of the {len(records)} "
-            f"pictures of {config.dataset}'s {self.split} split, reduced to "
-            f"{self.size} x {self.size}; the real Frechet distance is that of "
-            f"{self.other_split} pictures from them",
-        }
-
-
-METRICS: dict[str, Callable[[Evaluation], list[Row]]] = {
-    "fid": Evaluation.fid,
-    "r_precision": Evaluation.r_precision,
-    "diversity": Evaluation.diversity,
-    "colour": Evaluation.colour,
-}
-
-
-def choose_metrics(asked: Sequence[str] | None, config: Config) -> list[str]:
-    """The metrics to compute: those asked for, or all that apply.
+      asked: names; None: all.
+      config: the model's.
+      backend: see `Evaluation`.
 
     Raises:
       UserError: there is no such metric, or it does not apply.
     """
-    draws_birds = (
-        config.dataset == "demo" and config.image_sizes[-1] >= COLOUR_LEAST_SIZE
-    )
+    lacking = _lacking(config, backend)
     if asked is None:
-        return [name for name in METRICS if name != "colour" or draws_birds]
+        return [name for name in METRICS if name not in lacking]
     for name in asked or [""]:
         if name not in METRICS:
             raise UserError(
                 f"--metrics must be some of {', '.join(METRICS)}, with commas "
                 f"between them; received {name!r}"
             )
-    if "colour" in asked and not draws_birds:
-        raise UserError(
-            "--metrics=colour looks for the birds of --dataset=demo in "
-            f"pictures of {COLOUR_LEAST_SIZE} pixels or more; this model was "
-            f"trained on {config.dataset}, {config.image_sizes[-1]} pixels; "
-            "leave it out"
-        )
+        if name in lacking:
+            raise UserError(f"--metrics={name} {lacking[name]}")
     return list(asked)
+
+
+def _lacking(config: Config, backend: Backend | None) -> dict[str, str]:
+    """Why metrics do not apply, by their names."""
+    lacking, size = {}, config.image_sizes[-1]
+    if backend is None or backend.classes is None:
+        name = backend.name if backend else "the run's own image encoder"
+        lacking["is"] = (
+            f"needs a backend that gives probabilities of classes; {name} "
+            "gives none; name one by --backend, such as inception_v3"
+        )
+    if backend and backend.pooled_size is None:
+        for name in ("fid", "kid"):
+            lacking[name] = (
+                f"needs a backend that gives pooled features; {backend.name} "
+                "gives none; name another --backend"
+            )
+    if config.dataset != "demo" or size < COLOUR_LEAST_SIZE:
+        lacking["colour"] = (
+            "looks for the birds of --dataset=demo in pictures of "
+            f"{COLOUR_LEAST_SIZE} pixels or more; this model was trained on "
+            f"{config.dataset}, {size} pixels; leave it out"
+        )
+    return lacking
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
     common = {"flag_values": values}
-    flags.DEFINE_string("workdir", None, "folder of a training run", **common)
+    command.define_model_flags(values)
+    flags.DEFINE_alias("step", "checkpoint", **common)
     flags.DEFINE_list(
         "metrics",
         None,
         f"scores to compute, of {', '.join(METRICS)}; without it, all that "
-        "apply (colour: to the demo data set)",
+        "apply (is: to backends that know classes; colour: to the demo data)",
         **common,
     )
     flags.DEFINE_integer(
         "num_images",
         1000,
-        "pictures to draw; at most so many real ones are used",
+        "pictures to draw; at most so many real ones are used; published "
+        "scores are of 30000",
         lower_bound=100,
+        **common,
+    )
+    flags.DEFINE_integer(
+        "splits", 10, "parts of the Inception score", lower_bound=1, **common
+    )
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "seed of the first picture's noise; the next has the next",
+        lower_bound=0,
+        upper_bound=2**53,
         **common,
     )
     flags.DEFINE_enum(
@@ -250,13 +116,51 @@ def define_flags(values: flags.FlagValues) -> None:
         "split whose captions are drawn, and whose pictures are compared",
         **common,
     )
+    _define_networks(values)
+    _define_places(values)
+
+
+def _define_networks(values: flags.FlagValues) -> None:
+    common = {"flag_values": values}
     flags.DEFINE_string(
-        "checkpoint",
-        "last",
-        "checkpoint of the GAN: last, best, or the number of a step",
+        "backend",
+        None,
+        "network whose features (fid, kid) and classes (is) are compared: "
+        f"{KINDS}; without it, the run's own image encoder",
         **common,
     )
-    flags.DEFINE_alias("step", "checkpoint", **common)
+    flags.DEFINE_string(
+        "backend_weights",
+        "imagenet",
+        "weights of --backend=inception_v3: imagenet (downloaded) or a path",
+        **common,
+    )
+    flags.DEFINE_string(
+        "encoders",
+        None,
+        "workdir whose encoders R-precision is measured by; without it, the "
+        "run's own",
+        **common,
+    )
+    flags.DEFINE_enum(
+        "distribution",
+        "auto",
+        ["auto", "one_device", "mirrored"],
+        "devices that draw: auto takes every GPU, or the CPU",
+        **common,
+    )
+    flags.DEFINE_integer(
+        "virtual_devices",
+        0,
+        "split the CPU into so many devices, to try several replicas",
+        lower_bound=0,
+        upper_bound=64,
+        **common,
+    )
+
+
+def _define_places(values: flags.FlagValues) -> None:
+    common = {"flag_values": values}
     flags.DEFINE_string(
         "data_dir",
         None,
@@ -267,6 +171,20 @@ def define_flags(values: flags.FlagValues) -> None:
         "prepared_dir",
         None,
         "folder of the prepared data; without it, the run's",
+        **common,
+    )
+    flags.DEFINE_bool(
+        "follow",
+        False,
+        "score every checkpoint of a run that is still trained, each once, "
+        "until the run is done; draws scores.png",
+        **common,
+    )
+    flags.DEFINE_string(
+        "report",
+        None,
+        "folder to write a table and curves of the runs to that are named "
+        "behind the flags; nothing is scored",
         **common,
     )
 
@@ -289,35 +207,100 @@ def open_data(
     return assembly.open_data(builder, config)
 
 
-def report(workdir: str, step: int, rows: Sequence[Row], texts: dict) -> None:
-    """Appends the scores to metrics.jsonl, and writes them to TensorBoard."""
+def open_evaluation(
+    values: flags.FlagValues, which: str
+) -> tuple[Evaluation, list[str]]:
+    """The evaluation that flags ask for, of a checkpoint, and its metrics.
+
+    Raises:
+      UserError: a flag does not fit, or something is missing.
+    """
+    config = dataclasses.replace(
+        Config.load(values.workdir),
+        distribution=values.distribution,
+        virtual_devices=values.virtual_devices,
+    )
+    strategy = distribution.devices(config)
+    with strategy.scope():
+        backend = values.backend and open_backend(
+            values.backend, values.backend_weights
+        )
+        names = choose_metrics(values.metrics, config, backend or None)
+        model = load(values.workdir, which)
+        judge = Encoders(model.config, model.sampler, model.image_encoder)
+        if values.encoders:
+            judge = load_encoders(values.encoders)
+    bar = functools.partial(
+        tqdm.tqdm,
+        desc=f"drawing {values.num_images} pictures",
+        unit="batch",
+        mininterval=0.5 if sys.stderr.isatty() else 60,
+    )
+    found = Evaluation(
+        model=model,
+        judge=judge,
+        backend=backend or None,
+        data=open_data(model.config, values.data_dir, values.prepared_dir),
+        split=values.split,
+        num_images=values.num_images,
+        seed=values.seed,
+        splits=values.splits,
+        strategy=strategy,
+        progress=bar,
+    )
+    return found, names
+
+
+def score(found: Evaluation, names: Sequence[str], log: Log) -> None:
+    """Scores the model as it is; tells, logs, and draws nothing twice."""
+    start = time.monotonic()
+    rows = found.score(names)
+    seconds = time.monotonic() - start
     numbers = {k: v for row in rows for k, v in row.numbers().items()}
-    Log(workdir, "evaluate").report(step, numbers, texts)
+    log.report(found.model.step, {**numbers, "seconds": seconds}, found.texts())
+    print("\n" + table(rows) + "\n")
+    for name, text in found.texts().items():
+        print(f"{name}: {text}")
+    print(f"seconds: {seconds:.0f}")
+    for warning in found.warnings(names):
+        print(f"note: {warning}")
+
+
+def score_each(values: flags.FlagValues) -> None:
+    """Scores the checkpoints of a run as they come."""
+    while not (steps := checkpoint.steps(values.workdir, "gan")):
+        Config.load(values.workdir)
+        time.sleep(WAIT_SECONDS)
+    found, names = open_evaluation(values, str(steps[-1]))
+    log = Log(values.workdir, "evaluate")
+
+    def score_step(step: int) -> None:
+        found.model.restore(str(step))
+        if is_scored(values.workdir, step, found.texts()):
+            return
+        score(found, names, log)
+        plot_scores(values.workdir)
+
+    follow(values.workdir, score_step, WAIT_SECONDS)
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
+    if values.report:
+        for path in write_report(values.report, arguments):
+            print(path)
+        return
     if arguments:
         raise command.flags_only("evaluate", arguments)
     if not values.workdir:
         raise UserError(
             "--workdir must name the folder of a training run; received none"
         )
-    names = choose_metrics(values.metrics, Config.load(values.workdir))
-    model = load(values.workdir, values.checkpoint)
-    found = Evaluation(
-        model=model,
-        data=open_data(model.config, values.data_dir, values.prepared_dir),
-        split=values.split,
-        num_images=values.num_images,
-    )
-    rows = [row for name in names for row in METRICS[name](found)]
-    texts = found.texts()
-    report(values.workdir, model.step, rows, texts)
-    print(f"{values.workdir}, GAN step {model.step}, averaged (EMA) weights\n")
-    print(table(rows) + "\n")
-    for name, text in texts.items():
-        print(f"{name}: {text}")
+    if values.follow:
+        score_each(values)
+        return
+    found, names = open_evaluation(values, values.checkpoint)
+    score(found, names, Log(values.workdir, "evaluate"))
 
 
 if __name__ == "__main__":

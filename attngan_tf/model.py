@@ -26,21 +26,21 @@ class Model:
       config: what it was trained with.
       sampler: draws the pictures.
       image_encoder: the DAMSM's.
-      step: the step of GAN training it was taken from.
     """
 
     def __init__(
-        self,
-        *,
-        config: Config,
-        sampler: Sampler,
-        image_encoder: ImageEncoder,
-        step: int,
+        self, *, config: Config, sampler: Sampler, image_encoder: ImageEncoder
     ):
         self.config = config
         self.sampler = sampler
         self.image_encoder = image_encoder
-        self.step = step
+        self.step = 0  # of GAN training
+
+    def restore(self, which: str) -> None:
+        """Takes the weights of a checkpoint; see `load`."""
+        path = checkpoint.find(self.config.workdir, "gan", which)
+        checkpoint.restore_part(path, average=self.sampler.generator)
+        self.step = int(path.rsplit("-", 1)[1])
 
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int] | None = None
@@ -193,17 +193,11 @@ def load(
     config, caption_encoder, image_encoder = load_encoders(
         workdir, use_cudnn, precision
     )
-    path = checkpoint.find(workdir, "gan", which)
-    generator = build.generator(config)
-    checkpoint.restore_part(path, average=generator)
     sampler = Sampler(
         caption_encoder=caption_encoder,
-        generator=generator,
+        generator=build.generator(config),
         condition_noise=config.condition_noise,
     )
-    return Model(
-        config=config,
-        sampler=sampler,
-        image_encoder=image_encoder,
-        step=int(path.rsplit("-", 1)[1]),
-    )
+    model = Model(config=config, sampler=sampler, image_encoder=image_encoder)
+    model.restore(which)
+    return model

@@ -137,10 +137,24 @@ class Sampler(CaptionEncoder):
         self, captions: tf.Tensor, seeds: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """The same with noise drawn from seeds int64 [B]."""
+        z, eps = self._noise(seeds)
+        return self.from_noise(captions, z, eps)
+
+    def from_text(
+        self, text: Mapping[str, tf.Tensor], seeds: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The generator's outputs for what `encode_text` gave; in a graph."""
+        z, eps = self._noise(seeds)
+        names = ("word_features", "sentence_features", "lengths")
+        return self.generator(
+            {k: text[k] for k in names} | {"z": z, "eps": eps}
+        )
+
+    def _noise(self, seeds: tf.Tensor) -> list[tf.Tensor]:
         z, eps = noise(
             seeds, self.generator.z_size, self.generator.condition_size
         )
-        return self.from_noise(captions, z, eps * float(self.condition_noise))
+        return [z, eps * float(self.condition_noise)]
 
     def outputs(
         self,

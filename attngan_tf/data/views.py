@@ -1,5 +1,6 @@
 """Records to pictures: decoding, scaling, crops and the sizes of stages."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -44,6 +45,14 @@ class Records:
             places = range(first, min(first + rows, len(self)))
             found = tf.io.parse_example(stored.__getitems__(places), wanted)
             yield found["captions"], found["class_id"]
+
+    def digest(self, places: Sequence[int]) -> str:
+        """The SHA-256 of the records at some places, as they are stored."""
+        total = hashlib.sha256()
+        for place in places:
+            (stored,) = self._source.data_source.__getitems__([int(place)])
+            total.update(hashlib.sha256(stored).digest())
+        return total.hexdigest()
 
     def class_ids(self) -> np.ndarray:
         """The class of every record, int64 [N]."""

@@ -27,19 +27,18 @@ class Value(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A score of generated pictures, and the same of real ones."""
+    """A score of generated pictures, if it has one, and of real ones."""
 
     name: str
     label: str
-    generated: Value
+    generated: Value | None
     real: Value
     decimals: int = 2
 
     def numbers(self) -> dict[str, float]:
         """The parts of both; the real one's names begin with real_."""
-        return self.generated.numbers(self.name) | self.real.numbers(
-            f"real_{self.name}"
-        )
+        found = self.generated.numbers(self.name) if self.generated else {}
+        return found | self.real.numbers(f"real_{self.name}")
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -48,7 +47,11 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         cells.append([row.label])
         for value in (row.generated, row.real):
-            cells[-1] += [f"{value.n:,}", value.text(row.decimals)]
+            cells[-1] += (
+                [f"{value.n:,}", value.text(row.decimals)]
+                if value
+                else ["", ""]
+            )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for label, *values in cells:

@@ -173,6 +173,13 @@ def exists(workdir: str, stage: str) -> bool:
     return tf.train.latest_checkpoint(os.path.join(workdir, stage)) is not None
 
 
+def steps(workdir: str, stage: str) -> list[int]:
+    """The steps of a stage that there are checkpoints of, in order."""
+    state = tf.train.get_checkpoint_state(os.path.join(workdir, stage))
+    paths = state.all_model_checkpoint_paths if state else []
+    return sorted(int(path.rsplit("-", 1)[1]) for path in paths)
+
+
 def find(workdir: str, stage: str, which: str = "last") -> str:
     """The path of a checkpoint.
 
@@ -193,14 +200,10 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
         path = os.path.join(folder, f"ckpt-{which}")
         path = path if os.path.exists(path + ".index") else None
     if path is None:
-        state = tf.train.get_checkpoint_state(folder)
-        found = [
-            os.path.basename(p).removeprefix("ckpt-")
-            for p in (state.all_model_checkpoint_paths if state else [])
-        ]
+        found = ", ".join(map(str, steps(workdir, stage))) or "none"
         raise UserError(
             f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
-            f"found: {', '.join(found) or 'none'}; train that stage first"
+            f"found: {found}; train that stage first"
         )
     return path
 

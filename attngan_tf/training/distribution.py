@@ -16,6 +16,14 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     Raises:
       UserError: the devices do not fit the configuration.
     """
+    strategy = devices(config)
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
+    return strategy
+
+
+def devices(config: Config) -> tf.distribute.Strategy:
+    """The same for what trains nothing: any number of replicas will do."""
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if config.precision == "mixed_float16" and not has_gpu:
         raise UserError(
@@ -23,20 +31,15 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
             "mixed_bfloat16 or float32 on a CPU"
         )
     if config.distribution == "multi_worker":
-        strategy = _multi_worker()
-        check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
-        return strategy
+        return _multi_worker()
     # Only now: a cluster must be known before TensorFlow starts its devices.
     gpus = tf.config.list_logical_devices("GPU") if has_gpu else []
-    devices = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
+    names = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
     if config.distribution == "one_device":
-        devices = devices[:1]
-    if config.distribution == "mirrored" or len(devices) > 1:
-        strategy = tf.distribute.MirroredStrategy(devices)
-    else:
-        strategy = tf.distribute.OneDeviceStrategy(devices[0])
-    check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
-    return strategy
+        names = names[:1]
+    if config.distribution == "mirrored" or len(names) > 1:
+        return tf.distribute.MirroredStrategy(names)
+    return tf.distribute.OneDeviceStrategy(names[0])
 
 
 def _cpus(count: int) -> list[str]:

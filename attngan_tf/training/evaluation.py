@@ -1,8 +1,7 @@
 """Scores on held-out pictures and captions."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -12,13 +11,17 @@ from attngan_tf.data import views
 from attngan_tf.data.text import Vocabulary
 from attngan_tf.data.views import Records
 from attngan_tf.metrics.diversity import PairwiseDistance, pairwise_distance
-from attngan_tf.metrics.frechet import frechet_distance, statistics
+from attngan_tf.metrics.frechet import (
+    Statistics,
+    frechet_distance,
+    statistics,
+)
 from attngan_tf.metrics.r_precision import RPrecision, r_precision
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.training.drawing import BATCH, Drawing, Look
 
-BATCH = 50
 FOLDS = 10  # parts of the pictures that R-precision's std is taken over
 DIVERSITY_PICTURES = 100  # whose distances to each other are measured
 
@@ -184,12 +187,17 @@ def _pooled_features(image_encoder, images):
     return tf.cast(features["pooled"], tf.float32)
 
 
-class Drawn(NamedTuple):
-    """What is kept of N generated pictures, however many they are."""
+def features_of(image_encoder: ImageEncoder) -> Look:
+    """Looks at pictures: image_features [B, D] and pooled [B, C], float32."""
 
-    rows: np.ndarray  # int [N], the captions they were drawn from
-    features: dict[str, np.ndarray]  # image_features [N, D], pooled [N, C]
-    images: np.ndarray  # uint8, the first DIVERSITY_PICTURES
+    def look(images):
+        features = image_encoder.trunk_features(images)
+        return {
+            "image_features": image_encoder.project(features)["image_features"],
+            "pooled": tf.cast(features["pooled"], tf.float32),
+        }
+
+    return look
 
 
 def one_caption_distances(
@@ -203,10 +211,11 @@ def one_caption_distances(
 
 
 class GeneratedScores:
-    """Scores generated pictures against held-out real ones.
+    """Scores generated pictures against held-out real ones, during training.
 
     Args:
       held_out: the real pictures and captions.
+      sampler: draws.
       text_encoder: trained.
       image_encoder: trained.
       size: side of the generated pictures; real ones are reduced to it.
@@ -216,107 +225,56 @@ class GeneratedScores:
         self,
         *,
         held_out: HeldOut,
+        sampler: Sampler,
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
         size: int,
     ):
         self.held_out = held_out
+        self.sampler = sampler
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.size = size
-        self._features = tf.function(self._encode)
-
-    def _encode(self, images):
-        features = self.image_encoder.trunk_features(images)
-        found = self.image_encoder.project(features)
-        return {
-            "image_features": found["image_features"],
-            "pooled": tf.cast(features["pooled"], tf.float32),
-        }
+        self._drawing = Drawing(sampler, features_of(image_encoder))
 
     @functools.cached_property
-    def sentences(self) -> np.ndarray:
-        """Features of all held-out captions."""
+    def _sentences(self) -> np.ndarray:
         return self.held_out.sentences(self.text_encoder)
 
     @functools.cached_property
-    def real_pooled(self) -> np.ndarray:
-        """Pooled features of the held-out pictures, float32 [N, C]."""
-        return self.held_out.trunk_features(self.image_encoder, self.size)
+    def _real_statistics(self) -> Statistics:
+        pooled = self.held_out.trunk_features(self.image_encoder, self.size)
+        return statistics(pooled)
 
-    @functools.cached_property
-    def _real_statistics(self):
-        return statistics(self.real_pooled)
-
-    def draw(
-        self,
-        sampler: Sampler,
-        count: int,
-        progress: Callable[[Iterable[int]], Iterable[int]] = iter,
-    ) -> Drawn:
-        """Draws pictures for held-out captions, and keeps their features.
-
-        Args:
-          sampler: draws them; the n-th has seed n.
-          count: how many.
-          progress: wraps the iteration over batches, such as tqdm does.
-        """
-        rows = self.held_out.caption_rows(count)
-        lines = self.held_out.lines
-        features, kept = [], []
-        for first in progress(range(0, count, BATCH)):
-            seeds = range(first, min(first + BATCH, count))
-            captions = [lines[rows[seed]] for seed in seeds]
-            name = sampler.last_images
-            images = sampler.outputs(captions, seeds, [name])[name]
-            features.append(batched(self._features, images))
-            if first < DIVERSITY_PICTURES:
-                kept.append(to_uint8(images).numpy())
-        return Drawn(
-            rows,
-            {k: np.concatenate([f[k] for f in features]) for k in features[0]},
-            np.concatenate(kept)[:DIVERSITY_PICTURES],
-        )
-
-    def frechet(self, pooled: np.ndarray) -> float:
-        """Distance of pooled features [N, C] from the held-out pictures'."""
-        return frechet_distance(statistics(pooled), self._real_statistics)
-
-    def r_precision(self, drawn: Drawn) -> RPrecision:
-        """R-precision of generated pictures."""
-        return self.held_out.r_precision(
-            drawn.features["image_features"], self.sentences, drawn.rows
-        )
-
-    def real_r_precision(self, rows: np.ndarray) -> RPrecision:
-        """The same of the real pictures that captions `rows` belong to."""
-        features = self.image_encoder.image_projection(self.real_pooled).numpy()
-        return self.held_out.r_precision(
-            features[self.held_out.owners[rows]], self.sentences, rows
-        )
-
-    def real_images(self) -> np.ndarray:
-        """The first held-out pictures, as many as `Drawn.images` at most."""
-        batches = self.held_out.images(self.size)
-        first = batches.unbatch().take(DIVERSITY_PICTURES)
-        return to_uint8(tf.stack(list(first))).numpy()
-
-    def __call__(self, sampler: Sampler) -> Mapping[str, float]:
-        """R-precision, Frechet distance, diversity of a sampler's pictures.
+    def __call__(self) -> Mapping[str, float]:
+        """R-precision, Frechet distance and diversity, as pictures are now.
 
         One picture is drawn for each held-out picture's first caption, and 16
         for the very first.
         """
         captions = self.held_out.first_captions()
-        drawn = self.draw(sampler, len(captions))
-        precision = self.r_precision(drawn)
-        (same,) = one_caption_distances(sampler, captions[:1])
+        found = {"image_features": [], "pooled": [], "images": []}
+        for batch in self._drawing.batches(captions, range(len(captions))):
+            if BATCH * len(found["images"]) >= DIVERSITY_PICTURES:
+                batch["images"] = batch["images"][:0]
+            for name, values in found.items():
+                values.append(batch[name])
+        found = {name: np.concatenate(parts) for name, parts in found.items()}
+        rows = self.held_out.caption_rows(len(captions))
+        precision = self.held_out.r_precision(
+            found["image_features"], self._sentences, rows
+        )
+        distance = frechet_distance(
+            statistics(found["pooled"]), self._real_statistics
+        )
+        (same,) = one_caption_distances(self.sampler, captions[:1])
+        images = to_uint8(found["images"][:DIVERSITY_PICTURES]).numpy()
         return {
             "r_precision": precision.mean,
             "r_precision_std": precision.std,
             "candidates": self.held_out.candidates,
-            "frechet": self.frechet(drawn.features["pooled"]),
+            "frechet": distance,
             "diversity_one_caption": same.mean,
-            "diversity_captions": pairwise_distance(drawn.images).mean,
+            "diversity_captions": pairwise_distance(images).mean,
             "images": len(captions),
         }

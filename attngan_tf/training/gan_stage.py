@@ -94,6 +94,7 @@ class GanStage:
         self.held_out = assembly.held_out(config, data)
         self.scores = GeneratedScores(
             held_out=self.held_out,
+            sampler=self.sampler,
             text_encoder=self.text_encoder,
             image_encoder=self.image_encoder,
             size=config.image_sizes[-1],
@@ -173,6 +174,6 @@ class GanStage:
 
     def _score(self, step: int) -> None:
         """Scores generated pictures; the smallest Frechet distance is best."""
-        scores = self.scores(self.sampler)
+        scores = self.scores()
         self.log.report(step, scores)
         self.checkpoints.offer(step, -scores["frechet"])

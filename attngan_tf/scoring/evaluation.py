@@ -1,0 +1,369 @@
+"""How good the pictures of a trained model are."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from attngan_tf.backends.backend import Backend
+from attngan_tf.data import demo, views
+from attngan_tf.metrics.colour import colour_accuracy
+from attngan_tf.metrics.diversity import pairwise_distance
+from attngan_tf.metrics.frechet import (
+    RunningMoments,
+    Statistics,
+    frechet_distance,
+    small_sample_warning,
+    statistics,
+)
+from attngan_tf.metrics.inception_score import RunningInceptionScore
+from attngan_tf.metrics.kid import RunningKernelDistance
+from attngan_tf.metrics.r_precision import RPrecision
+from attngan_tf.metrics.retrieval import retrieval
+from attngan_tf.metrics.scores import Row, Value
+from attngan_tf.model import Encoders, Model
+from attngan_tf.sampling import to_uint8
+from attngan_tf.scoring.encoders import encoder_backend
+from attngan_tf.scoring.reference import real_features
+from attngan_tf.training import evaluation
+from attngan_tf.training.assembly import Data
+from attngan_tf.training.drawing import BATCH, Drawing
+from attngan_tf.training.evaluation import HeldOut
+
+SAMPLES = 16  # pictures of one caption that are compared
+ONE_CAPTIONS = 10  # captions that have so many drawn
+COLOUR_CAPTIONS = 330  # 30 for each colour of the palette
+
+
+class Drawn(NamedTuple):
+    """What is kept of N drawn pictures; of `rows`, captions of the split."""
+
+    rows: np.ndarray  # int [N]
+    images: np.ndarray  # uint8, the first DIVERSITY_PICTURES
+    image_features: np.ndarray  # float32 [N, D], by the judge
+    moments: RunningMoments | None
+    kernel: RunningKernelDistance | None
+    inception: RunningInceptionScore | None
+
+
+class Evaluation:
+    """Draws pictures once, and computes scores of them.
+
+    Args:
+      model: draws the pictures.
+      judge: the encoders by whose features R-precision is measured; the
+        model's, as a rule.
+      backend: gives the features of Frechet and kernel distances, and the
+        probabilities of the Inception score; None: the judge's pooled
+        features.
+      data: the prepared data set.
+      split: which of its splits gives captions and reference pictures.
+      num_images: pictures to draw; at most so many real ones are used.
+      seed: of the first picture's noise; the n-th has `seed + n`.
+      splits: parts of the Inception score.
+      strategy: its replicas share each batch of pictures.
+      progress: wraps the iteration over batches, such as tqdm does.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        judge: Encoders,
+        backend: Backend | None,
+        data: Data,
+        split: str,
+        num_images: int,
+        seed: int = 0,
+        splits: int = 10,
+        strategy: tf.distribute.Strategy | None = None,
+        progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    ):
+        self.model = model
+        self.judge = judge
+        self.data = data
+        self.split = split
+        self.num_images = num_images
+        self.seed = seed
+        self.splits = splits
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.progress = progress
+        self.size = model.config.image_sizes[-1]
+        self.backend = backend or encoder_backend(
+            judge.config, judge.image_encoder, self.size
+        )
+        self.held_out = self._hold_out(split)
+        look = evaluation.features_of(judge.image_encoder)
+        if backend:
+            self._look = lambda images: look(images) | backend.features(images)
+        else:
+            self._look = look
+
+    def _hold_out(self, split: str) -> HeldOut:
+        return HeldOut(
+            records=getattr(self.data, split),
+            vocabulary=self.judge.caption_encoder.vocabulary,
+            words_num=self.judge.caption_encoder.words_num,
+            count=self.num_images,
+        )
+
+    @property
+    def other_split(self) -> str:
+        """The split that is not scored on."""
+        return "train" if self.split == "test" else "test"
+
+    def score(self, names: Sequence[str]) -> list[Row]:
+        """Scores, by their names in METRICS, of the model as it is now."""
+        drawn = self._draw(names)
+        return [row for name in names for row in METRICS[name](self, drawn)]
+
+    def warnings(self, names: Sequence[str]) -> list[str]:
+        """What a reader of these scores should know."""
+        if "fid" not in names:
+            return []
+        smaller = min(self.num_images, len(self.held_out.places))
+        warning = small_sample_warning(smaller, self.backend.pooled_size)
+        return [warning] if warning else []
+
+    def _draw(self, names: Sequence[str]) -> Drawn:
+        """One pass over all pictures; memory does not grow but by `Drawn`."""
+        N, rows = self.num_images, self.held_out.caption_rows(self.num_images)
+        drawn = Drawn(
+            rows=rows,
+            images=None,
+            image_features=None,
+            moments=_if(
+                "fid" in names, RunningMoments, self.backend.pooled_size
+            ),
+            kernel=_if("kid" in names, self._kernel, N),
+            inception=_if("is" in names, self._inception, N),
+        )
+        features, kept = [], []
+        for batch in self.drawing.batches(
+            [self.held_out.lines[row] for row in rows],
+            range(self.seed, self.seed + N),
+            self.progress,
+        ):
+            first = BATCH * len(features)
+            features.append(batch["image_features"])
+            if first < evaluation.DIVERSITY_PICTURES:
+                kept.append(to_uint8(batch["images"]).numpy())
+            if drawn.moments:
+                drawn.moments.update(batch["pooled"])
+            if drawn.kernel:
+                drawn.kernel.update(batch["pooled"])
+            if drawn.inception:
+                drawn.inception.update(first, batch["probabilities"])
+        return drawn._replace(
+            images=np.concatenate(kept)[: evaluation.DIVERSITY_PICTURES],
+            image_features=np.concatenate(features),
+        )
+
+    @functools.cached_property
+    def drawing(self) -> Drawing:
+        """Draws and looks, traced once for all steps of a run."""
+        return Drawing(self.model.sampler, self._look, self.strategy)
+
+    def _inception(self, N: int) -> RunningInceptionScore:
+        splits = min(self.splits, N)
+        return RunningInceptionScore(N, self.backend.classes, splits)
+
+    def _kernel(self, N: int) -> RunningKernelDistance:
+        return RunningKernelDistance(self._reference["pooled"], N)
+
+    def _real(self, held_out: HeldOut) -> dict[str, np.ndarray]:
+        return real_features(
+            self.backend, held_out, self.size, self.data.name, self.strategy
+        )
+
+    @functools.cached_property
+    def _reference(self) -> dict[str, np.ndarray]:
+        """What the backend says of the split's pictures."""
+        return self._real(self.held_out)
+
+    @functools.cached_property
+    def _other(self) -> dict[str, np.ndarray]:
+        """The same of the other split's, which stand for a perfect model."""
+        return self._real(self._hold_out(self.other_split))
+
+    @functools.cached_property
+    def _statistics(self) -> Statistics:
+        return statistics(self._reference["pooled"])
+
+    def inception_score(self, drawn: Drawn) -> list[Row]:
+        """Inception score; beside it, that of the split's real pictures."""
+        probabilities = self._reference["probabilities"]
+        real = self._inception(len(probabilities))
+        real.update(0, probabilities)
+        values = [
+            Value(x.mean, x.n, x.std)
+            for x in (drawn.inception.score(), real.score())
+        ]
+        label = f"Inception score, {self.splits} splits"
+        return [Row("inception_score", label, *values)]
+
+    def frechet(self, drawn: Drawn) -> list[Row]:
+        """Frechet distance; beside it, that of the other split's pictures."""
+        values = [
+            Value(frechet_distance(x, self._statistics), x.n)
+            for x in (
+                drawn.moments.statistics(),
+                statistics(self._other["pooled"]),
+            )
+        ]
+        return [Row("frechet", "Frechet distance", *values)]
+
+    def kid(self, drawn: Drawn) -> list[Row]:
+        """Kernel distance; beside it, that of the other split's pictures."""
+        pooled = self._other["pooled"]
+        real = self._kernel(len(pooled))
+        # In an order of chance: they lie sorted by class.
+        real.update(pooled[np.random.default_rng(1).permutation(len(pooled))])
+        values = [
+            Value(x.mean, x.n, x.std)
+            for x in (drawn.kernel.score(), real.score())
+        ]
+        return [Row("kid", "kernel distance (KID)", *values, 5)]
+
+    def r_precision(self, drawn: Drawn) -> list[Row]:
+        """R-precision; beside it, that of the real pictures described.
+
+        Both choose among the same captions.
+        """
+        owners = self.held_out.owners[drawn.rows]
+        found = self._r_precision(drawn.image_features, drawn.rows)
+        real = self._r_precision(self._real_image_features[owners], drawn.rows)
+        label = f"R-precision among {self.held_out.candidates}, %"
+        values = [Value(x.mean, x.n, x.std) for x in (found, real)]
+        return [Row("r_precision", label, *values)]
+
+    def _r_precision(self, image_features, rows) -> RPrecision:
+        return self.held_out.r_precision(image_features, self._sentences, rows)
+
+    @functools.cached_property
+    def _sentences(self) -> np.ndarray:
+        return self.held_out.sentences(self.judge.caption_encoder.text_encoder)
+
+    @functools.cached_property
+    def _real_image_features(self) -> np.ndarray:
+        encoder = self.judge.image_encoder
+        pooled = self.held_out.trunk_features(encoder, self.size)
+        return encoder.image_projection(pooled).numpy()
+
+    def retrieval(self, drawn: Drawn) -> list[Row]:
+        """R@1, 5 and 10 of the real pictures and all their captions."""
+        del drawn
+        found = retrieval(
+            self._real_image_features, self._sentences, self.held_out.owners
+        )
+        ways = [
+            ("text_to_image", "caption finds picture", found.captions),
+            ("image_to_text", "picture finds caption", found.pictures),
+        ]
+        return [
+            Row(f"{name}_r{k}", f"{label}, R@{k}, %", None, Value(share, n))
+            for name, label, n in ways
+            for k, share in getattr(found, name).items()
+        ]
+
+    def diversity(self, drawn: Drawn) -> list[Row]:
+        """Pixel distances; beside each, that of different real pictures."""
+        captions = self.held_out.first_captions()
+        chosen = evaluation.take(captions, ONE_CAPTIONS)
+        same = evaluation.one_caption_distances(
+            self.model.sampler, [captions[i] for i in chosen], SAMPLES
+        )
+        means = [distance.mean for distance in same]
+        count = sum(distance.n for distance in same)
+        smallest = min(distance.smallest for distance in same)
+        different = pairwise_distance(drawn.images)
+        real = pairwise_distance(self._real_images())
+        mean, least = Value(real.mean, real.n), Value(real.smallest, real.n)
+        label = f"pixel distance, {SAMPLES} of one caption"
+        spread = Value(float(np.mean(means)), count, float(np.std(means)))
+        return [
+            Row("diversity_one_caption", label, spread, mean, 4),
+            Row(
+                "diversity_one_caption_smallest",
+                "the smallest of these",
+                Value(smallest, count),
+                least,
+                4,
+            ),
+            Row(
+                "diversity_captions",
+                "pixel distance, different captions",
+                Value(different.mean, different.n),
+                mean,
+                4,
+            ),
+        ]
+
+    def _real_images(self) -> np.ndarray:
+        """The first held-out pictures, as many as `Drawn.images` at most."""
+        batches = self.held_out.images(self.size)
+        first = batches.unbatch().take(evaluation.DIVERSITY_PICTURES)
+        return to_uint8(tf.stack(list(first))).numpy()
+
+    def colour(self, drawn: Drawn) -> list[Row]:
+        """Share of birds in the one colour asked for; `demo` only."""
+        del drawn
+        pairs = demo.single_colour_captions(
+            min(self.num_images, COLOUR_CAPTIONS), seed=0
+        )
+        captions, asked = zip(*pairs, strict=True)
+        images = self.model.sampler.pictures(captions, range(len(captions)))
+        share = colour_accuracy(images, asked, demo.PALETTE)
+        images, shown = self._real_birds_of_one_colour()
+        real = colour_accuracy(images, shown, demo.PALETTE)
+        return [
+            Row(
+                "colour",
+                "birds in the one colour asked for, %",
+                Value(100 * share, len(asked)),
+                Value(100 * real, len(shown)),
+            )
+        ]
+
+    def _real_birds_of_one_colour(self) -> tuple[np.ndarray, list[str]]:
+        """The split's pictures of such birds, and their colours."""
+        names = demo.single_colour_classes()
+        records = getattr(self.data, self.split)
+        class_ids = records.class_ids().tolist()
+        places = [i for i, k in enumerate(class_ids) if k in names]
+        batches = views.centre_views(records, (self.size,), BATCH, places)
+        images = [to_uint8(b[f"images_{self.size}"]).numpy() for b in batches]
+        return np.concatenate(images), [names[class_ids[i]] for i in places]
+
+    def texts(self) -> dict[str, str]:
+        """What the scores depend on beside their N."""
+        records = getattr(self.data, self.split)
+        size = f"{self.size} x {self.size}"
+        judge = self.judge.config.workdir
+        return {
+            "backend": f"{self.backend.name}; sha256 {self.backend.sha256}",
+            "reference": f"{len(self.held_out.places)} of the {len(records)} "
+            f"pictures of {self.model.config.dataset}'s {self.split} split, "
+            f"reduced to {size}; the real distances are those of "
+            f"{self.other_split} pictures from them",
+            "drawn": f"{self.num_images} pictures of {size}, seeds from "
+            f"{self.seed}, averaged (EMA) weights of GAN step "
+            f"{self.model.step}; R-precision by the encoders of {judge}",
+        }
+
+
+def _if(wanted: bool, make: Callable, *arguments):
+    return make(*arguments) if wanted else None
+
+
+METRICS: dict[str, Callable[[Evaluation, Drawn], list[Row]]] = {
+    "is": Evaluation.inception_score,
+    "fid": Evaluation.frechet,
+    "kid": Evaluation.kid,
+    "r_precision": Evaluation.r_precision,
+    "retrieval": Evaluation.retrieval,
+    "diversity": Evaluation.diversity,
+    "colour": Evaluation.colour,
+}

@@ -1,0 +1,69 @@
+"""Scores each checkpoint of a run that is still trained, once."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from attngan_tf.config import UserError
+from attngan_tf.training import checkpoint
+from attngan_tf.training.log import METRICS_FILE
+
+
+def reports(workdir: str, stage: str) -> list[dict]:
+    """The lines of a stage in metrics.jsonl; what is no line is left out."""
+    found = []
+    try:
+        with open(
+            os.path.join(workdir, METRICS_FILE), encoding="utf-8"
+        ) as file:
+            lines = file.readlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            report = json.loads(line)
+        except ValueError:  # the end of a run that was killed
+            continue
+        if isinstance(report, dict) and report.get("stage") == stage:
+            found.append(report)
+    return found
+
+
+def is_scored(workdir: str, step: int, texts: Mapping[str, str]) -> bool:
+    """Whether metrics.jsonl has scores of a step on the same conditions."""
+    return any(
+        report.get("step") == step
+        and all(report.get(name) == text for name, text in texts.items())
+        for report in reports(workdir, "evaluate")
+    )
+
+
+def follow(
+    workdir: str, score: Callable[[int], None], wait_seconds: float
+) -> None:
+    """Calls `score` with every step there is a checkpoint of, until DONE.
+
+    A checkpoint that was deleted before its turn is left out, with a line.
+
+    Args:
+      workdir: a run's folder.
+      score: scores a step, unless that was done before.
+      wait_seconds: between two looks for new checkpoints.
+    """
+    seen = set()
+    while True:
+        # Before the checkpoints: the last one is written before DONE.
+        done = os.path.exists(os.path.join(workdir, checkpoint.DONE_FILE))
+        steps = checkpoint.steps(workdir, "gan")
+        for step in [step for step in steps if step not in seen]:
+            seen.add(step)
+            try:
+                score(step)
+            except UserError:
+                if step in checkpoint.steps(workdir, "gan"):
+                    raise
+                print(f"step {step}: deleted before it was scored")
+        if done:
+            return
+        time.sleep(wait_seconds)

@@ -1,0 +1,97 @@
+"""What a backend says of real pictures, computed once and kept on disk."""
+
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from attngan_tf.backends.backend import OUTPUTS, Backend
+from attngan_tf.training.drawing import as_stored, per_replica
+from attngan_tf.training.evaluation import HeldOut
+
+FOLDER = "reference_features"
+
+
+def real_features(
+    backend: Backend,
+    held_out: HeldOut,
+    size: int,
+    folder: str,
+    strategy: tf.distribute.Strategy,
+) -> dict[str, np.ndarray]:
+    """A backend's features of held-out pictures, reduced to a size.
+
+    They lie in `folder` under the hash of all that they depend on: the
+    backend's weights, the pictures' records, and the size. What lies there
+    under that hash is read.
+
+    Args:
+      backend: looks at them.
+      held_out: the pictures.
+      size: side of the pictures they are compared with.
+      folder: of the prepared data; where it cannot be written, nothing is
+        kept.
+      strategy: its replicas share each batch.
+
+    Returns:
+      pooled float32 [N, C] and probabilities float32 [N, K], as far as the
+      backend gives them; memory maps.
+    """
+    widths = {"pooled": backend.pooled_size, "probabilities": backend.classes}
+    widths = {name: widths[name] for name in OUTPUTS if widths[name]}
+    records = held_out.records.digest(held_out.places)
+    state = f"{backend.sha256} {backend.size} {size} {records}"
+    key = hashlib.sha256(state.encode()).hexdigest()
+    home = _writable(os.path.join(folder, FOLDER))
+    paths = {k: os.path.join(home, f"{key}_{k}.npy") for k in widths}
+    if not all(map(os.path.exists, paths.values())):
+        look = tf.function(
+            lambda rows: backend.features(as_stored(rows["images"])),
+            reduce_retracing=True,
+        )
+        batches = (
+            per_replica(strategy, look, {"images": images})
+            for images in held_out.images(size)
+        )
+        _write(batches, paths, widths, len(held_out.places))
+    return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
+
+
+def _write(batches, paths, widths, count: int) -> None:
+    """Fills the files; each appears when all is in it."""
+    arrays = {
+        name: np.lib.format.open_memmap(
+            paths[name] + ".new", "w+", np.float32, (count, width)
+        )
+        for name, width in widths.items()
+    }
+    first = 0
+    for batch in batches:
+        for name, array in arrays.items():
+            array[first : first + len(batch[name])] = batch[name]
+        first += len(batch[name])
+    for name, array in arrays.items():
+        array.flush()
+        os.replace(paths[name] + ".new", paths[name])
+
+
+@functools.cache
+def _writable(folder: str) -> str:
+    """The folder, or one that ends with the process if it cannot be written."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        print(
+            f"features of real pictures are not kept: {error}", file=sys.stderr
+        )
+    home = tempfile.mkdtemp(prefix="attngan_tf_")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
