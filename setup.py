@@ -23,6 +23,8 @@ setuptools.setup(
     # next releases that may break something.
     install_requires=[
         "absl-py>=2.1,<3",
+        # Keras's weights files; Keras needs it as well.
+        "h5py>=3.11,<4",
         # tensorflow-datasets imports it through etils without asking for it.
         "importlib_resources>=6,<8",
         "keras>=3.13,<3.16",

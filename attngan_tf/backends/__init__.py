@@ -1,0 +1,1 @@
+"""Networks that scores look at pictures through."""
