@@ -91,11 +91,8 @@ def tiny_config(birds_folder, tmp_path_factory):
     prepared = tmp_path_factory.mktemp("prepared")
 
     def make(**fields):
-        return Config(
-            data_dir=str(birds_folder),
-            prepared_dir=str(prepared),
-            **{**TINY, **fields},
-        )
+        places = {"data_dir": str(birds_folder), "prepared_dir": str(prepared)}
+        return Config(**{**TINY, **places, **fields})
 
     return make
 

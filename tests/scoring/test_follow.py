@@ -1,0 +1,106 @@
+"""A run that is followed while it trains."""
+
+import json
+import threading
+import time
+
+import pytest
+import tensorflow as tf
+
+from attngan_tf.config import UserError
+from attngan_tf.scoring.follow import follow, is_scored, reports
+from attngan_tf.training import checkpoint
+
+
+class Run:
+    """A run's folder, with checkpoints of which the last two are kept."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(x=tf.Variable(0.0)), str(folder / "gan"), 2
+        )
+
+    def save(self, step):
+        self.manager.save(step)
+
+    def done(self):
+        (self.folder / checkpoint.DONE_FILE).write_text("done")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+def test_each_checkpoint_is_scored_once_until_the_end(run):
+    scored = []
+    run.save(5)
+
+    def train():
+        for step in (10, 15):
+            while scored[-1:] != [step - 5]:
+                time.sleep(0.01)
+            run.save(step)
+        run.done()
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    follow(str(run.folder), scored.append, 0.02)
+    trainer.join()
+    assert scored == [5, 10, 15]
+
+
+def test_one_saved_just_before_done_is_scored(run):
+    scored = []
+
+    def score(step):
+        scored.append(step)
+        if step == 5:
+            run.save(10)
+            run.done()
+
+    run.save(5)
+    follow(str(run.folder), score, 0.01)
+    assert scored == [5, 10]
+
+
+def test_a_checkpoint_that_is_gone_is_told(run, capsys):
+    for step in (5, 10):
+        run.save(step)
+    run.done()
+
+    def score(step):
+        if step == 5:
+            run.save(15)  # 5 is deleted
+            raise UserError("no checkpoint '5'")
+
+    follow(str(run.folder), score, 0.01)
+    assert "step 5: deleted before it was scored" in capsys.readouterr().out
+
+
+def test_other_mistakes_end_it(run):
+    run.save(5)
+
+    def score(step):
+        raise UserError("no such data")
+
+    with pytest.raises(UserError, match="no such data"):
+        follow(str(run.folder), score, 0.01)
+
+
+def test_scores_are_of_a_step_on_the_same_conditions(tmp_path):
+    texts = {"backend": "b", "reference": "r"}
+    lines = [
+        {"stage": "gan", "step": 3, **texts},
+        {"stage": "evaluate", "step": 5, **texts},
+        {"stage": "evaluate", "step": 7, "backend": "b", "reference": "other"},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    assert not is_scored(str(tmp_path), 5, texts)  # no file yet
+    (tmp_path / "metrics.jsonl").write_text(text + '[1]\n{"stage": "eval')
+    assert reports(str(tmp_path), "evaluate") == lines[1:]
+    found = [
+        step for step in (3, 5, 7) if is_scored(str(tmp_path), step, texts)
+    ]
+    assert found == [5]
