@@ -1,10 +1,17 @@
-"""The Frechet distance against closed forms."""
+"""The Frechet distance against closed forms and scipy's matrix root."""
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from attngan_tf.metrics import frechet
-from attngan_tf.metrics.frechet import Statistics, frechet_distance, statistics
+from attngan_tf.metrics.frechet import (
+    RunningMoments,
+    Statistics,
+    frechet_distance,
+    small_sample_warning,
+    statistics,
+)
 
 
 def gaussian(mean, covariance):
@@ -47,6 +54,126 @@ def test_statistics_keep_small_spreads_on_large_means():
     # Adding up 100,000 float32 numbers in float32 would miss the mean.
     ones = statistics(np.full([100_000, 1], 0.1, np.float32))
     assert ones.mean[0] == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+
+
+def moments(*parts):
+    result = RunningMoments(parts[0].shape[1])
+    for part in parts:
+        result.update(part)
+    return result
+
+
+@pytest.mark.parametrize("rows", [1024, 8])  # added at once
+def test_parts_and_merged_parts_equal_one_stream(monkeypatch, rows):
+    monkeypatch.setattr(frechet, "ROWS", rows)
+    # Parts that differ in size and place, and replicas without a picture.
+    features = sample(101, 7, seed=0) + np.arange(101)[:, None]
+    mean, covariance = features.mean(0), np.cov(features, rowvar=False)
+    parts = np.split(features, [0, 1, 3, 64, 65])
+    streams = [
+        moments(*parts),
+        moments(*parts[::-1]),
+        moments(*(part.copy(order="F") for part in parts)),
+    ]
+    for order in ([0, 1, 2, 3, 4, 5], [5, 0, 4, 2, 1, 3]):
+        merged = RunningMoments(7)
+        for place in order:
+            merged.merge(moments(parts[place]))
+        streams.append(merged)
+    for stream in streams:
+        result = stream.statistics()
+        assert result.n == 101
+        np.testing.assert_allclose(result.mean, mean, rtol=1e-13)
+        np.testing.assert_allclose(result.covariance, covariance, rtol=1e-11)
+
+
+def test_merging_leaves_the_other_as_it_is():
+    # The first of many replicas' moments must not become the sum itself.
+    first, second = sample(20, 3, seed=0), sample(20, 3, seed=1)
+    other, total = moments(first), RunningMoments(3)
+    total.merge(other)
+    total.update(second)
+    np.testing.assert_allclose(
+        other.statistics().covariance, np.cov(first, rowvar=False)
+    )
+    # Nor do statistics change that were taken before more came.
+    before = total.statistics()
+    total.update(second + 5)
+    assert total.n == 60
+    both = np.concatenate([first, second])
+    np.testing.assert_allclose(before.mean, both.mean(0))
+    np.testing.assert_allclose(before.covariance, np.cov(both, rowvar=False))
+
+
+def test_a_stream_keeps_small_spreads_on_large_means():
+    spread = np.random.default_rng(0).normal(size=[1000, 2])
+    result = moments(*np.split(1e8 + spread, 20)).statistics()
+    np.testing.assert_allclose(
+        result.covariance, np.cov(spread, rowvar=False), rtol=1e-6
+    )
+
+
+def test_statistics_are_read_as_they_were_saved(tmp_path):
+    saved = statistics(sample(50, 7, seed=0))
+    path = tmp_path / "real.cache"  # whatever its ending is
+    saved.save(path)
+    read = Statistics.load(path)
+    np.testing.assert_array_equal(read.mean, saved.mean)
+    np.testing.assert_array_equal(read.covariance, saved.covariance)
+    assert read.n == 50
+    assert [x.name for x in tmp_path.iterdir()] == ["real.cache"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"mean": np.zeros(3), "covariance": np.eye(3)},
+        {"mean": np.zeros(3), "covariance": np.eye(4), "n": 10},
+        {"mean": np.zeros(3), "covariance": np.full((3, 3), np.nan), "n": 10},
+        {"mean": np.zeros(3), "covariance": np.eye(3), "n": [1, 2]},
+        {"mean": np.zeros(3), "covariance": np.eye(3), "n": 1},
+        {"mean": "a", "covariance": np.eye(3), "n": 10},
+    ],
+)
+def test_other_archives_are_refused(tmp_path, content):
+    path = tmp_path / "real.npz"
+    np.savez(path, **content)
+    with pytest.raises(ValueError, match=r"real.npz holds no saved statistics"):
+        Statistics.load(path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, -10])
+def test_damaged_files_are_refused(tmp_path, kept):
+    path = tmp_path / "real.npz"
+    statistics(sample(50, 7, seed=0)).save(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match="holds no saved statistics"):
+        Statistics.load(path)
+
+
+def test_an_array_is_refused_and_a_missing_file_is_another_error(tmp_path):
+    np.save(tmp_path / "real.npy", np.zeros(3))
+    with pytest.raises(ValueError, match="holds no saved statistics"):
+        Statistics.load(tmp_path / "real.npy")
+    with pytest.raises(FileNotFoundError):
+        Statistics.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("decades", [0, 3, 5])
+def test_matrix_root_of_scipy(decades):
+    # Axes whose deviations span up to 5 decades: covariances of condition
+    # 1e10 and more.
+    scale = np.logspace(0, -decades, 60)
+    a = statistics(sample(400, 60, 0) * scale)
+    b = statistics(sample(300, 60, 1) * scale)
+    assert np.linalg.cond(a.covariance) > 10 ** (2 * decades)
+    root = scipy.linalg.sqrtm(a.covariance @ b.covariance)
+    expected = (
+        np.sum((a.mean - b.mean) ** 2)
+        + np.trace(a.covariance + b.covariance)
+        - 2 * np.trace(root).real
+    )
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
 
 def test_diagonal_covariances():
@@ -150,6 +277,46 @@ def test_pictures_that_are_all_equal():
 def test_statistics_reject(features, message):
     with pytest.raises(ValueError, match=message):
         statistics(features)
+
+
+def test_a_stream_rejects():
+    stream = moments(np.zeros([1, 4]))
+    with pytest.raises(ValueError, match=r"D = 4. Received: \(2, 5\)"):
+        stream.update(np.zeros([2, 5]))
+    with pytest.raises(ValueError, match="finite"):
+        stream.update(np.array([[0, 0, np.inf, 0], [0, 0, -np.inf, 0]]))
+    with pytest.raises(ValueError, match="Received: 4 and 5"):
+        stream.merge(RunningMoments(5))
+    with pytest.raises(ValueError, match="2 features or more"):
+        stream.statistics()
+
+
+def test_the_bias_of_few_pictures_is_what_the_warning_says():
+    # Features of one Gaussian against that Gaussian itself, whose distance
+    # would be 0; the mean adds 1 / N of the variance D.
+    D, N, draws = 60, 1200, 20
+    rng = np.random.default_rng(0)
+    exact = Statistics(np.zeros(D), np.eye(D), 10**6)
+    distances = [
+        frechet_distance(statistics(rng.normal(size=(N, D))), exact)
+        for _ in range(draws)
+    ]
+    share = np.mean(distances) / D
+    assert share - 1 / N == pytest.approx(D / (4 * N), rel=0.05)
+
+
+def test_few_pictures_are_warned_of():
+    assert small_sample_warning(500, 2048) == (
+        "Frechet distance of N 500 pictures with D 2,048 features is biased "
+        "upwards: N of D or fewer leave their covariance without full rank; "
+        "compare it with figures of the same N only, and draw 30,000 pictures "
+        "to stand beside published ones"
+    )
+    assert "without full rank" in small_sample_warning(2048, 2048)
+    assert "by some 10 % of" in small_sample_warning(5120, 2048)
+    assert small_sample_warning(20_479, 2048)
+    assert small_sample_warning(20_480, 2048) is None
+    assert small_sample_warning(30_000, 2048) is None
 
 
 def test_sizes_must_agree():
