@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The same caption encoded in two batches differs by about 1e-7 in cosine:
-# closer than this is the same caption.
-TIE = 1e-6
+from attngan_tf.metrics.cosine import TIE, unit
+
 ROWS = 256  # pictures scored at once: about 30 MB at D = 256
 
 
@@ -73,9 +72,9 @@ def r_precision(
     rng = np.random.default_rng(seed)
     drawn = _draw(groups, pool_groups, candidates - 1, rng)  # [N, K]
     hits = _hits(
-        _unit(image_features),
-        _unit(sentence_features),
-        _unit(pool_features),
+        unit(image_features),
+        unit(sentence_features),
+        unit(pool_features),
         drawn,
     )
     parts = np.array_split(hits[rng.permutation(N)], folds)
@@ -121,13 +120,6 @@ def _draw(groups, pool_groups, count, rng) -> np.ndarray:
     # Numbers count the other groups' captions: step over the own group's.
     drawn += own[:, None] * (drawn >= first[:, None])
     return order[drawn]
-
-
-def _unit(features) -> np.ndarray:
-    """Rows scaled to length 1; a zero row stays zero, so it never wins."""
-    features = np.asarray(features, np.float32)
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(length, np.finfo(np.float32).tiny)
 
 
 def _check(features, others, groups) -> None:
