@@ -1,4 +1,6 @@
-"""The losses: Eq. 4, 5 and 10-14, and KL. Pure functions, float32 inside.
+"""The losses: Eq. 4, 5, 10-14, KL, and what Eq. 14 is compared with.
+
+Pure functions, float32 inside.
 
 Every loss is a mean over the rows it is given.
 """
@@ -235,6 +237,46 @@ def damsm_loss(
         *matching_loss(sentences, gamma3, class_ids),
     )
     return DamsmLoss(*terms, total=sum(terms))
+
+
+class JointEmbeddingLoss(NamedTuple):
+    """Both directions' terms and their sum; float32 scalars."""
+
+    image_to_text: Scalar
+    text_to_image: Scalar
+    total: Scalar
+
+
+def joint_embedding_loss(
+    image_features, sentence_features, class_ids
+) -> JointEmbeddingLoss:
+    """The symmetric structured joint embedding of a batch.
+
+    Of Reed et al. (CVPR 2016), Eq. 1-5: by inner products, each pair's own
+    score must be above those with other classes by the 0/1 loss, 1. Other
+    pairs of the batch stand for their classes. The hinge is averaged over
+    them, as their released code does; they print its maximum.
+
+    Args:
+      image_features: float [B, D].
+      sentence_features: float [B, D].
+      class_ids: int [B]; those of one class are not compared. What is left
+        without another class counts 0.
+    """
+    images = ops.cast(image_features, "float32")
+    sentences = ops.cast(sentence_features, "float32")
+    scores = ops.matmul(images, ops.transpose(sentences))  # [B, B]
+    own = ops.sum(images * sentences, axis=-1)
+    others = ops.not_equal(class_ids[:, None], class_ids[None, :])
+    others = ops.cast(others, "float32")
+    counts = ops.maximum(ops.sum(others, axis=1), 1.0)
+
+    def hinge(scores):
+        excess = others * ops.relu(1.0 + scores - own[:, None])
+        return ops.mean(ops.sum(excess, axis=1) / counts)
+
+    terms = hinge(scores), hinge(ops.transpose(scores))
+    return JointEmbeddingLoss(*terms, total=sum(terms))
 
 
 def _real_loss(logits):
