@@ -170,6 +170,12 @@ class Config:
     )
 
     # DAMSM: Eq. 7-14.
+    text_training: str = option(
+        "damsm",
+        "what the encoders are trained by: the DAMSM loss (Eq. 14), or the "
+        "joint embedding of Reed et al. 2016 (Table 2: no DAMSM)",
+        choices=("damsm", "joint_embedding"),
+    )
     damsm_batch_size: int = option(
         50, "pairs in a batch of encoder training (M)", least=2
     )
@@ -215,6 +221,17 @@ class Config:
     )
     damsm_lambda: float = option(
         5.0, "weight of the DAMSM loss in the generator's (Eq. 3)", least=0
+    )
+    damsm_stages: str = option(
+        "last",
+        "which stages' pictures the generator's DAMSM loss is of: the last "
+        "one, or all, summed",
+        choices=("last", "all"),
+    )
+    finetune_damsm: bool = option(
+        False,
+        "train the encoders on with the GAN, on the real pictures of its "
+        "batches, at a tenth of --damsm_learning_rate",
     )
     gan_loss_scale: str = option(
         "paper",
@@ -378,6 +395,21 @@ def _check_combinations(config: Config) -> None:
             "the DAMSM loss, which compares the pairs of a batch; received "
             f"{config.batch_size}"
         )
+    if config.feature_size % 2:
+        raise UserError(
+            "--feature_size must be even (half of it for each direction of "
+            f"the LSTM); received {config.feature_size}"
+        )
+    if config.text_training == "joint_embedding" and config.damsm_lambda:
+        raise UserError(
+            "--damsm_lambda must be 0 with --text_training=joint_embedding, "
+            "whose encoders know no DAMSM loss; received "
+            f"{config.damsm_lambda}; add --damsm_lambda=0"
+        )
+    _check_image_encoder(config)
+
+
+def _check_image_encoder(config: Config) -> None:
     if config.image_encoder == "inception_v3":
         if config.image_encoder_size < 75:
             raise UserError(
@@ -389,9 +421,4 @@ def _check_combinations(config: Config) -> None:
             "--damsm_cached_views must be 0 with --image_encoder=small_cnn, "
             "whose features change as it trains; received "
             f"{config.damsm_cached_views}"
-        )
-    if config.feature_size % 2:
-        raise UserError(
-            "--feature_size must be even (half of it for each direction of "
-            f"the LSTM); received {config.feature_size}"
         )

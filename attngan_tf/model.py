@@ -146,7 +146,10 @@ class Encoders(NamedTuple):
 
 
 def load_encoders(
-    workdir: str, use_cudnn: bool | str = "auto", precision: str | None = None
+    workdir: str,
+    use_cudnn: bool | str = "auto",
+    precision: str | None = None,
+    which: str = "last",
 ) -> Encoders:
     """The DAMSM of a workdir, whether or not its GAN is trained.
 
@@ -154,6 +157,7 @@ def load_encoders(
       workdir: a run's folder.
       use_cudnn: False for a model to export.
       precision: of the networks; None: what they were trained in.
+      which: see `load`; of encoders that are trained with the GAN.
 
     Raises:
       UserError: a file is missing, or files do not fit one another.
@@ -165,6 +169,12 @@ def load_encoders(
     text_encoder, image_encoder = assembly.trained_encoders(
         config, vocabulary, use_cudnn
     )
+    if config.finetune_damsm and checkpoint.exists(workdir, "gan"):
+        checkpoint.restore_part(
+            checkpoint.find(workdir, "gan", which),
+            text_encoder=text_encoder,
+            image_encoder=image_encoder,
+        )
     caption_encoder = CaptionEncoder(
         vocabulary=vocabulary,
         text_encoder=text_encoder,
@@ -191,7 +201,7 @@ def load(
       UserError: a file is missing, or files do not fit one another.
     """
     config, caption_encoder, image_encoder = load_encoders(
-        workdir, use_cudnn, precision
+        workdir, use_cudnn, precision, which
     )
     sampler = Sampler(
         caption_encoder=caption_encoder,

@@ -179,11 +179,9 @@ def drawing_graph(sampler: Sampler, batch_size: int) -> tf.Graph:
 
 
 def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
-    """A step of GAN training; the encoders are fixed, too."""
+    """A step of GAN training; the encoders are fresh, too."""
     text_encoder = build.text_encoder(config, vocabulary_size)
     image_encoder = build.image_encoder(config, None)
-    text_encoder.trainable = False
-    image_encoder.trainable = False
     return gan_stage.gan_step(config, text_encoder, image_encoder)
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import flags
 
 from attngan_tf import command
-from attngan_tf.config import UserError
+from attngan_tf.config import Config, UserError
 from attngan_tf.data.text import Vocabulary
 from attngan_tf.model import Encoders, Model, load, load_encoders
 from attngan_tf.models import build
@@ -91,7 +91,7 @@ def read(values: flags.FlagValues, precision: str) -> Model | Encoders:
     """
     policy = POLICIES[precision]
     if values.model == "damsm":
-        return load_encoders(values.workdir, False, policy)
+        return load_encoders(values.workdir, False, policy, values.checkpoint)
     return load(values.workdir, values.checkpoint, False, policy)
 
 
@@ -266,7 +266,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     for name in ("workdir", "export_dir"):
         if not values[name].value:
             raise UserError(f"--{name} must name a folder; received none")
-    if values.model == "damsm" and values["checkpoint"].present:
+    if (
+        values.model == "damsm"
+        and values["checkpoint"].present
+        and not Config.load(values.workdir).finetune_damsm
+    ):
         raise UserError(
             "--checkpoint must be left out with --model=damsm, which is the "
             f"best one of its own training; received {values.checkpoint}"

@@ -14,11 +14,6 @@ from attngan_tf.config import Config, UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIELDS = [field.name for field in dataclasses.fields(Config)]
-SHIPPED = sorted(
-    os.path.join(folder, file)
-    for folder, _, files in os.walk(os.path.join(ROOT, "configs"))
-    for file in files
-)
 # A command of this module's flags that starts without TensorFlow.
 COMMAND = """
 from attngan_tf import command
@@ -72,6 +67,12 @@ WRONG = [
         {"image_encoder": "small_cnn", "damsm_cached_views": 2},
         *("--damsm_cached_views", "small_cnn", "received 2"),
     ),
+    (
+        {"text_training": "joint_embedding"},
+        *("--damsm_lambda", "must be 0", "joint_embedding", "received 5.0"),
+    ),
+    ({"text_training": "reed"}, "--text_training", "joint_embedding", "'reed'"),
+    ({"damsm_stages": "first"}, "--damsm_stages", "last, all", "'first'"),
     ({"ema_decay": 1.0}, "--ema_decay", "at most 0.999999", "received 1.0"),
     ({"damsm_gamma2": 0.0}, "--damsm_gamma2", "at least", "received 0.0"),
     ({"damsm_dropout": 1.0}, "--damsm_dropout", "at most", "received 1.0"),
@@ -97,6 +98,7 @@ def test_a_wrong_value_is_told_in_one_line(fields, parts):
         {"damsm_steps": None, "gan_steps": 0},
         {"batch_size": 2},
         {"damsm_lambda": 5},
+        {"text_training": "joint_embedding", "damsm_lambda": 0.0},
         {"image_encoder": "small_cnn", "image_encoder_size": 16},
         {"image_encoder_size": 75},
         {"dataset": "coco", "data_dir": "somewhere"},
@@ -143,6 +145,9 @@ def test_the_defaults_are_the_papers_for_cub():
         "image_region_layer": "mixed6",
         "word_score": "paper",
         "gan_loss_scale": "paper",
+        "text_training": "damsm",
+        "damsm_stages": "last",
+        "finetune_damsm": False,
         "gan_mismatched_pairs": False,
         "damsm_same_class_mask": False,
     }
@@ -174,18 +179,6 @@ def test_flags_reach_fields_with_their_types():
         workdir="a b",
     )
     assert type(found.damsm_lambda) is float
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=os.path.basename)
-def test_every_shipped_flagfile_parses(path):
-    found = parse(f"--flagfile={path}", "--data_dir=somewhere")
-    name = os.path.basename(path).removesuffix(".flags")
-    assert os.path.basename(found.workdir) == name
-    assert path.endswith(".flags")
-
-
-def test_there_are_shipped_flagfiles():
-    assert len(SHIPPED) >= 2
 
 
 def test_later_flags_win_over_the_flagfiles(tmp_path):
@@ -257,6 +250,7 @@ def test_differences_list_only_what_must_not_change():
         *("dataset", "seed", "base_size", "num_stages", "words_num", "gf"),
         *("batch_size", "damsm_batch_size", "damsm_lambda", "precision"),
         *("word_score", "generator", "attention", "image_encoder", "ema_decay"),
+        *("text_training", "damsm_stages", "finetune_damsm"),
     ],
 )
 def test_what_makes_another_model_must_not_change(name):

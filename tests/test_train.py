@@ -16,9 +16,19 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
+import attngan_tf
 from attngan_tf.config import UserError
+from attngan_tf.data import catalog
+from attngan_tf.model import load_encoders
 from attngan_tf.train import train
+from attngan_tf.training import assembly
+from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.loop import NonFiniteLossError
+
+# Names in a checkpoint of the GAN.
+VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
+EMBEDDINGS = f"text_encoder/embedding/_embeddings/{VALUE}"
+PROJECTION = f"image_encoder/image_projection/bias/{VALUE}"
 
 
 def rows(workdir, stage: str, name: str) -> dict[int, float]:
@@ -80,6 +90,7 @@ def test_two_halves_are_one_whole(tiny_config, tmp_path):
     whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
     fields = {"damsm_steps": 6, "gan_steps": 6, "ema_warmup": True}
     fields |= {"discriminator_augmentation": True, "sample_interval": 100}
+    fields |= {"finetune_damsm": True}
     train(tiny_config(workdir=whole, **fields))
     train(
         tiny_config(
@@ -117,6 +128,12 @@ def test_encoders_of_another_run(tiny_config, tiny_workdir, tmp_path):
     fields = {"workdir": str(tmp_path), "encoders": str(tiny_workdir)}
     with pytest.raises(UserError, match="--feature_size must be that of"):
         train(tiny_config(**fields, feature_size=8))
+    with pytest.raises(UserError, match="--text_training must be that of"):
+        train(
+            tiny_config(
+                **fields, text_training="joint_embedding", damsm_lambda=0.0
+            )
+        )
     train(tiny_config(**fields, gan_steps=2))
     paths = [
         tf.train.latest_checkpoint(folder / "damsm" / "best")
@@ -131,6 +148,50 @@ def test_encoders_of_another_run(tiny_config, tiny_workdir, tmp_path):
     assert len(rows(tmp_path, "gan", "generator/total")) == 2
     with pytest.raises(UserError, match="encoders"):  # they would be replaced
         train(tiny_config(workdir=str(tmp_path)))
+
+
+@pytest.mark.slow
+def test_tuned_encoders_are_those_of_the_gans_checkpoint(tiny_config, tmp_path):
+    config = tiny_config(
+        workdir=str(tmp_path),
+        finetune_damsm=True,
+        damsm_learning_rate=0.02,  # enough to see each step
+        evaluation_interval=2,
+    )
+    train(config)
+    captions = ["a small red bird"]
+    sentences = []
+    for step in (2, 4):
+        path = str(tmp_path / "gan" / f"ckpt-{step}")
+        reader = tf.train.load_checkpoint(path)
+        model = attngan_tf.load(str(tmp_path), str(step))
+        encoders = load_encoders(str(tmp_path), which=str(step))
+        loaded = model.sampler.text_encoder, encoders.caption_encoder
+        for embedding in (
+            loaded[0].embedding,
+            loaded[1].text_encoder.embedding,
+        ):
+            np.testing.assert_array_equal(
+                embedding.embeddings,
+                reader.get_tensor(EMBEDDINGS),
+            )
+        for network in (model.image_encoder, encoders.image_encoder):
+            np.testing.assert_array_equal(
+                network.image_projection.bias, reader.get_tensor(PROJECTION)
+            )
+        found = model.encode_text(captions)["sentence_features"]
+        assert not any(np.array_equal(found, other) for other in sentences)
+        sentences.append(found)
+    # The last scoring was by the encoders as they were then.
+    builder = catalog.open_configured(config)
+    scores = GeneratedScores(
+        held_out=assembly.held_out(config, assembly.read_data(builder)),
+        text_encoder=model.sampler.text_encoder,
+        image_encoder=model.image_encoder,
+        size=16,
+    )(model.sampler)
+    reported = rows(tmp_path, "gan", "frechet")
+    assert scores["frechet"] == pytest.approx(reported[4], rel=1e-3)
 
 
 def test_encoders_of_a_begun_gan_are_not_trained_on(
@@ -174,8 +235,6 @@ def test_inception_with_kept_features_in_bfloat16(tiny_config, tmp_path):
 
 
 def test_a_changed_vocabulary_is_refused(tiny_workdir, tmp_path):
-    import attngan_tf
-
     copy = tmp_path / "copy"
     shutil.copytree(tiny_workdir, copy)
     words = (copy / "vocab.txt").read_text().splitlines()

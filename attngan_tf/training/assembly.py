@@ -1,5 +1,6 @@
 """What both stages of training are put together from."""
 
+import functools
 import os
 import shutil
 from typing import NamedTuple
@@ -15,6 +16,12 @@ from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import checkpoint
 from attngan_tf.training.adam import Adam
+from attngan_tf.training.damsm import (
+    DamsmStep,
+    EncoderLoss,
+    global_damsm_loss,
+    global_joint_embedding_loss,
+)
 from attngan_tf.training.evaluation import HeldOut
 
 # Share of the data's words that a workdir's vocabulary may lack: they are left
@@ -80,6 +87,42 @@ def damsm_options(config: Config) -> dict:
     }
 
 
+def damsm_loss(config: Config) -> EncoderLoss:
+    """The DAMSM loss with the configuration's constants."""
+    return functools.partial(
+        global_damsm_loss,
+        same_class_mask=config.damsm_same_class_mask,
+        loss=damsm_options(config),
+    )
+
+
+def encoder_step(
+    config: Config,
+    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder,
+    rate,
+    image_size: int,
+) -> DamsmStep:
+    """A step of encoder training, with its optimizer as it is before.
+
+    Args:
+      config: the configuration.
+      text_encoder: trained.
+      image_encoder: trained, as far as it is trainable.
+      rate: learning rate, or its schedule.
+      image_size: side of the batches' pictures.
+    """
+    joint = config.text_training == "joint_embedding"
+    return DamsmStep(
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        optimizer=adam(config, rate),
+        text_clip=config.text_encoder_clip,
+        loss=global_joint_embedding_loss if joint else damsm_loss(config),
+        image_size=image_size,
+    )
+
+
 def adam(config: Config, rate) -> keras.optimizers.Optimizer:
     """Adam as in the released code, with loss scaling for float16."""
     optimizer = Adam(rate, beta_1=0.5, epsilon=1e-8)
@@ -101,6 +144,7 @@ def held_out(config: Config, data: Data) -> HeldOut:
 ENCODER_FIELDS = (
     "feature_size",
     "embedding_size",
+    "text_training",
     "image_encoder",
     "image_region_layer",
     "image_encoder_size",
@@ -139,7 +183,7 @@ def adopt_encoders(config: Config) -> None:
 def trained_encoders(
     config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
 ) -> tuple[TextEncoder, ImageEncoder]:
-    """The best encoders of a workdir, fixed.
+    """The best encoders of a workdir.
 
     Raises:
       UserError: there are none, or the vocabulary does not fit them.
@@ -151,6 +195,4 @@ def trained_encoders(
     checkpoint.restore_part(
         path, text_encoder=text_encoder, image_encoder=image_encoder
     )
-    text_encoder.trainable = False
-    image_encoder.trainable = False
     return text_encoder, image_encoder

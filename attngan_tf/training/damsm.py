@@ -1,5 +1,7 @@
 """Pre-training of the encoders: what one step does, on one replica."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,13 @@ from attngan_tf import losses
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import distribution
+
+# Takes the features and the batch of this replica; gives the terms over the
+# pairs of all replicas, one of them `total`. Each replica computes the whole
+# loss: divide by their number before the gradient.
+EncoderLoss = Callable[
+    [dict, dict], losses.DamsmLoss | losses.JointEmbeddingLoss
+]
 
 
 @keras.saving.register_keras_serializable("attngan_tf")
@@ -39,8 +48,8 @@ class DamsmStep:
         trunk if it is trainable.
       optimizer: updates both.
       text_clip: greatest norm of the text encoder's gradient.
-      loss: keyword arguments of `losses.damsm_loss` (gammas and forms).
-      same_class_mask: whether pairs of one class are no mismatches.
+      loss: what they are trained by.
+      image_size: side of the batches' pictures.
     """
 
     def __init__(
@@ -50,15 +59,15 @@ class DamsmStep:
         image_encoder: ImageEncoder,
         optimizer: keras.optimizers.Optimizer,
         text_clip: float,
-        loss: dict,
-        same_class_mask: bool,
+        loss: EncoderLoss,
+        image_size: int,
     ):
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.optimizer = optimizer
         self.text_clip = text_clip
         self.loss = loss
-        self.same_class_mask = same_class_mask
+        self.image_size = image_size
         self.text_weights = text_encoder.trainable_variables
         self.image_weights = image_encoder.trainable_variables
         optimizer.build(self.text_weights + self.image_weights)
@@ -68,8 +77,8 @@ class DamsmStep:
 
         Args:
           batch: token_ids, lengths, class_id, dropout_draws, and either
-            images_S at the encoder's size, or the regions and pooled features
-            of its trunk.
+            images_S, or the regions and pooled features of the image
+            encoder's trunk.
 
         Returns:
           The loss terms, divided by the number of replicas.
@@ -82,17 +91,16 @@ class DamsmStep:
                 dropout_draws=batch["dropout_draws"],
             )
             image = self.image_encoder.project(self._trunk_features(batch))
-            terms = global_damsm_loss(
-                image | text,
-                batch,
-                same_class_mask=self.same_class_mask,
-                loss=self.loss,
-            )
+            terms = self.loss(image | text, batch)
             scaled = self.optimizer.scale_loss(terms.total / R)
         weights = self.text_weights + self.image_weights
         # Dense, as Adam moves every embedding at every step, seen or not.
+        # None: the joint embedding has no use for the regions' projection.
         gradients = [
-            tf.convert_to_tensor(g) for g in tape.gradient(scaled, weights)
+            tf.zeros_like(w) if g is None else tf.convert_to_tensor(g)
+            for w, g in zip(
+                weights, tape.gradient(scaled, weights), strict=True
+            )
         ]
         gradients = distribution.all_reduce_sum(gradients)
         # Gradients of float16 are those of a loss scaled up, norms as well.
@@ -111,14 +119,14 @@ class DamsmStep:
         if "regions" in batch:
             return {name: batch[name] for name in ("regions", "pooled")}
         return self.image_encoder.trunk_features(
-            batch[f"images_{self.image_encoder.size}"], training=True
+            batch[f"images_{self.image_size}"], training=True
         )
 
 
 def global_damsm_loss(
     features: dict, batch: dict, *, same_class_mask: bool, loss: dict
 ) -> losses.DamsmLoss:
-    """Eq. 14 over the pairs of all replicas.
+    """Eq. 14, as an `EncoderLoss` when the last arguments are given.
 
     Args:
       features: this replica's region_features, image_features, word_features
@@ -126,10 +134,6 @@ def global_damsm_loss(
       batch: this replica's lengths and class_id.
       same_class_mask: whether pairs of one class are no mismatches.
       loss: keyword arguments of `losses.damsm_loss`.
-
-    Returns:
-      The terms. Each replica computes the whole loss: divide by their
-      number before the gradient.
     """
     names = (
         "region_features",
@@ -146,4 +150,20 @@ def global_damsm_loss(
         lengths=distribution.gather(batch["lengths"]),
         class_ids=class_ids,
         **loss,
+    )
+
+
+def global_joint_embedding_loss(
+    features: dict, batch: dict
+) -> losses.JointEmbeddingLoss:
+    """The joint embedding's loss, as an `EncoderLoss`.
+
+    Args:
+      features: this replica's image_features and sentence_features.
+      batch: this replica's class_id.
+    """
+    return losses.joint_embedding_loss(
+        distribution.gather(features["image_features"]),
+        distribution.gather(features["sentence_features"]),
+        distribution.gather(batch["class_id"]),
     )

@@ -33,13 +33,8 @@ def damsm_step(
         config.damsm_learning_rate_decay,
         steps_per_epoch,
     )
-    return DamsmStep(
-        text_encoder=text_encoder,
-        image_encoder=image_encoder,
-        optimizer=assembly.adam(config, rate),
-        text_clip=config.text_encoder_clip,
-        loss=assembly.damsm_options(config),
-        same_class_mask=config.damsm_same_class_mask,
+    return assembly.encoder_step(
+        config, text_encoder, image_encoder, rate, config.image_encoder_size
     )
 
 

@@ -237,6 +237,11 @@ class GeneratedScores:
         self.size = size
         self._drawing = Drawing(sampler, features_of(image_encoder))
 
+    def forget_encoded(self) -> None:
+        """Drops what the encoders gave; they have been trained since."""
+        for name in ("_sentences", "_real_statistics"):
+            self.__dict__.pop(name, None)
+
     @functools.cached_property
     def _sentences(self) -> np.ndarray:
         return self.held_out.sentences(self.text_encoder)

@@ -1,5 +1,7 @@
 """Training of the GAN: what one step does, on one replica."""
 
+from collections.abc import Collection
+
 import keras
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ from attngan_tf.models.generator import Generator
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import augmentation, distribution
-from attngan_tf.training.damsm import global_damsm_loss
+from attngan_tf.training.damsm import DamsmStep, EncoderLoss
 
 
 class GanStep:
@@ -19,13 +21,15 @@ class GanStep:
       generator: the generator.
       average: a second generator, whose weights follow the first's (EMA).
       discriminators: one for each size of pictures.
-      text_encoder: fixed.
-      image_encoder: fixed.
+      text_encoder: fixed here.
+      image_encoder: fixed here.
+      encoder_step: trains both on each batch's real pictures before they are
+        used; None: they stay as they are.
       generator_optimizer: of the generator.
       discriminator_optimizers: one for each discriminator.
       damsm_lambda: weight of the DAMSM loss (Eq. 3).
-      damsm: keyword arguments of `losses.damsm_loss` (gammas and forms).
-      same_class_mask: whether pairs of one class are no mismatches.
+      damsm_loss: gives it.
+      damsm_sizes: sides of the pictures that it is of.
       loss_scale: "paper" or "released" (Eq. 4).
       mismatched_pairs: whether Ds also see real pictures with the caption of
         the batch's next picture (released code).
@@ -42,11 +46,12 @@ class GanStep:
         discriminators: dict[int, Discriminator],
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
+        encoder_step: DamsmStep | None,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizers: dict[int, keras.optimizers.Optimizer],
         damsm_lambda: float,
-        damsm: dict,
-        same_class_mask: bool,
+        damsm_loss: EncoderLoss,
+        damsm_sizes: Collection[int],
         loss_scale: str,
         mismatched_pairs: bool,
         augment: bool,
@@ -58,11 +63,12 @@ class GanStep:
         self.discriminators = discriminators
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self.encoder_step = encoder_step
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizers = discriminator_optimizers
         self.damsm_lambda = damsm_lambda
-        self.damsm = damsm
-        self.same_class_mask = same_class_mask
+        self.damsm_loss = damsm_loss
+        self.damsm_sizes = damsm_sizes
         self.loss_scale = loss_scale
         self.mismatched_pairs = mismatched_pairs
         self.augment = augment
@@ -77,12 +83,14 @@ class GanStep:
 
         Args:
           batch: images_S for each size, token_ids, lengths, class_id, z, eps,
-            and the numbers `augmentation` draws from.
+            the numbers `augmentation` draws from, and dropout_draws if the
+            encoders are trained.
 
         Returns:
           The loss terms, divided by the number of replicas.
         """
         R = distribution.replicas()
+        tuning = self._tune_encoders(batch)
         text = self.text_encoder(batch["token_ids"], batch["lengths"])
         with tf.GradientTape() as tape:
             fakes = self.generator(
@@ -111,7 +119,14 @@ class GanStep:
             weights,
         )
         terms["generator/total"] = total
-        return {name: value / R for name, value in terms.items()}
+        return tuning | {name: value / R for name, value in terms.items()}
+
+    def _tune_encoders(self, batch):
+        """Trains the encoders, if they are; returns the terms of their loss."""
+        if self.encoder_step is None:
+            return {}
+        terms = self.encoder_step(batch)
+        return {f"encoders/{name}": value for name, value in terms.items()}
 
     def _update_discriminator(self, size, batch, fake, text):
         """Eq. 5 for one size; returns its terms."""
@@ -153,7 +168,7 @@ class GanStep:
         return logits, tf.cast(pairs * R / (rows * R - 1), tf.float32)
 
     def _judge(self, size, batch, picture, text):
-        """Eq. 4 of one picture, and the DAMSM's loss of the last.
+        """Eq. 4 of one picture, and the DAMSM's loss where it is asked for.
 
         Returns:
           The weighted sum, its gradient for the picture, the terms by name.
@@ -161,10 +176,10 @@ class GanStep:
         total, gradient, terms = self._pass_back(
             picture, lambda x: self._stage_loss(size, batch, x, text)
         )
-        if self.damsm_lambda and size == max(self.discriminators):
+        if self.damsm_lambda and size in self.damsm_sizes:
             with tf.control_dependencies([gradient]):
                 damsm, more, new = self._pass_back(
-                    picture, lambda x: self._damsm_loss(batch, x, text)
+                    picture, lambda x: self._damsm_loss(size, batch, x, text)
                 )
             total, gradient = total + damsm, gradient + more
             terms |= new
@@ -190,15 +205,12 @@ class GanStep:
         )
         return loss.total, _named(f"generator_{size}", loss)
 
-    def _damsm_loss(self, batch, picture, text):
+    def _damsm_loss(self, size, batch, picture, text):
         """Lambda L_DAMSM of Eq. 3, and Eq. 14's terms by name."""
-        damsm = global_damsm_loss(
-            self.image_encoder(picture) | text,
-            batch,
-            same_class_mask=self.same_class_mask,
-            loss=self.damsm,
-        )
-        return self.damsm_lambda * damsm.total, _named("damsm", damsm)
+        damsm = self.damsm_loss(self.image_encoder(picture) | text, batch)
+        last = size == max(self.discriminators)
+        name = "damsm" if last else f"damsm_{size}"
+        return self.damsm_lambda * damsm.total, _named(name, damsm)
 
     def _seen(self, images, batch, kind: int):
         """What a discriminator sees of real (0) or generated (1) pictures."""

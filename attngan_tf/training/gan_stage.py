@@ -15,6 +15,7 @@ from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
 from attngan_tf.training import assembly, augmentation
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
+from attngan_tf.training.damsm import DamsmStep
 from attngan_tf.training.evaluation import GeneratedScores, take
 from attngan_tf.training.gan import GanStep
 from attngan_tf.training.log import Log
@@ -26,7 +27,11 @@ PREVIEWS = 16  # captions of the sample grids
 def gan_step(
     config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
 ) -> GanStep:
-    """A step with networks and optimizers as they are before training."""
+    """A step with networks and optimizers as they are before training.
+
+    The encoders are fixed, unless they are trained with the GAN.
+    """
+    sizes = build.discriminator_sizes(config)
     generator = build.generator(config)
     average = build.generator(config, "average")
     average.set_weights(generator.get_weights())
@@ -37,14 +42,15 @@ def gan_step(
         discriminators=discriminators,
         text_encoder=text_encoder,
         image_encoder=image_encoder,
+        encoder_step=_encoder_step(config, text_encoder, image_encoder),
         generator_optimizer=assembly.adam(config, config.gan_learning_rate),
         discriminator_optimizers={
             size: assembly.adam(config, config.discriminator_learning_rate)
             for size in discriminators
         },
         damsm_lambda=config.damsm_lambda,
-        damsm=assembly.damsm_options(config),
-        same_class_mask=config.damsm_same_class_mask,
+        damsm_loss=assembly.damsm_loss(config),
+        damsm_sizes=sizes if config.damsm_stages == "all" else sizes[-1:],
         loss_scale=config.gan_loss_scale,
         mismatched_pairs=config.gan_mismatched_pairs,
         augment=config.discriminator_augmentation,
@@ -53,9 +59,26 @@ def gan_step(
     )
 
 
+def _encoder_step(
+    config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
+) -> DamsmStep | None:
+    """Trains the encoders on; without it, they are fixed."""
+    if not config.finetune_damsm:
+        text_encoder.trainable = image_encoder.trainable = False
+        return None
+    return assembly.encoder_step(
+        config,
+        text_encoder,
+        image_encoder,
+        0.1 * config.damsm_learning_rate,  # where its decay ends
+        config.image_sizes[-1],
+    )
+
+
 def training_data(config: Config, data: Data) -> TrainingData:
     """Batches for `gan_step`."""
     draws = augmentation.DRAWS if config.discriminator_augmentation else 0
+    dropout_size = config.embedding_size if config.finetune_damsm else 0
     return TrainingData(
         records=data.train,
         vocabulary=data.vocabulary,
@@ -66,6 +89,7 @@ def training_data(config: Config, data: Data) -> TrainingData:
         memory_mb=config.memory_mb,
         z_size=config.z_size,
         condition_size=config.condition_size,
+        dropout_size=dropout_size,
         augmentation_draws=draws,
     )
 
@@ -148,6 +172,12 @@ class GanStage:
             "average": step.average,
             "generator_optimizer": step.generator_optimizer,
         }
+        if step.encoder_step is not None:
+            items |= {
+                "text_encoder": step.text_encoder,
+                "image_encoder": step.image_encoder,
+                "encoder_optimizer": step.encoder_step.optimizer,
+            }
         for size, network in step.discriminators.items():
             items[f"discriminator_{size}"] = network
             optimizer = step.discriminator_optimizers[size]
@@ -174,6 +204,8 @@ class GanStage:
 
     def _score(self, step: int) -> None:
         """Scores generated pictures; the smallest Frechet distance is best."""
+        if self.config.finetune_damsm:
+            self.scores.forget_encoded()
         scores = self.scores()
         self.log.report(step, scores)
         self.checkpoints.offer(step, -scores["frechet"])

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from loaded import Loaded
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -19,6 +20,7 @@ from attngan_tf.config import UserError
 from attngan_tf.model import Encoders
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.train import train
 from export import examples, saved_model
 from export.signatures import (
     damsm_signatures,
@@ -334,6 +336,28 @@ def test_encoders_are_exported_before_a_gan_is_trained(
     assert {"encode_text", "encode_image", "match"} <= set(
         signature_defs(tmp_path / "out" / "1")
     )
+
+
+@pytest.mark.slow
+def test_tuned_encoders_are_exported_of_the_checkpoint_asked_for(
+    tiny_config, export_version, tmp_path
+):
+    workdir = str(tmp_path / "run")
+    fields = {"damsm_learning_rate": 0.02, "checkpoint_interval": 1}
+    train(tiny_config(workdir=workdir, finetune_damsm=True, **fields))
+    common = [f"--workdir={workdir}", f"--export_dir={tmp_path / 'out'}"]
+    captions = ["a red bird", "a bird with blue wings"]
+    found = []
+    for version, step in ((1, "2"), (2, "4")):
+        export_version(*common, "--model=damsm", f"--checkpoint={step}")
+        loaded = Loaded(tmp_path / "out" / str(version))
+        answer = loaded.run("encode_text", captions=captions)
+        found.append(answer["sentence_features"])
+        expected = attngan_tf.load(workdir, step).encode_text(captions)
+        np.testing.assert_allclose(
+            found[-1], expected["sentence_features"], atol=1e-5
+        )
+    assert np.abs(found[1] - found[0]).max() > 1e-3
 
 
 def test_a_version_that_does_not_load(generator_dir, model, tmp_path):

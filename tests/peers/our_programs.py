@@ -93,8 +93,8 @@ def encoder_step(precision: str, batch_size: int) -> damsm.DamsmStep:
         image_encoder=build.image_encoder(config, None),
         optimizer=assembly.adam(config, config.damsm_learning_rate),
         text_clip=config.text_encoder_clip,
-        loss=assembly.damsm_options(config),
-        same_class_mask=config.damsm_same_class_mask,
+        loss=assembly.damsm_loss(config),
+        image_size=config.image_encoder_size,
     )
 
 

@@ -9,6 +9,14 @@ import sys
 
 import pytest
 
+RELEASED = {
+    "gan_mismatched_pairs": True,
+    "damsm_same_class_mask": True,
+    "discriminator_augmentation": True,
+}
+JOINT_EMBEDDING = {"text_training": "joint_embedding", "damsm_lambda": 0.0}
+TUNED = {"damsm_stages": "all", "finetune_damsm": True}
+
 
 def start(tiny_config, folder, environment=None, **fields):
     """Starts a run in a process of its own."""
@@ -61,13 +69,13 @@ def assert_equal(one, two):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("released", [False, True])
-def test_two_replicas_compute_what_one_does(tiny_config, tmp_path, released):
-    fields = {
-        "gan_mismatched_pairs": released,
-        "damsm_same_class_mask": released,
-        "discriminator_augmentation": released,
-    }
+@pytest.mark.parametrize(
+    "given",
+    [{}, RELEASED, JOINT_EMBEDDING, TUNED],
+    ids=["paper", "released", "joint embedding", "tuned"],
+)
+def test_two_replicas_compute_what_one_does(tiny_config, tmp_path, given):
+    fields = dict(given)
     whole = tmp_path / "one"
     one = losses(tiny_config, whole, **fields)
     fields |= {"distribution": "mirrored", "virtual_devices": 2}

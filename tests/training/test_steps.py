@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from attngan_tf import losses
+from attngan_tf.config import Config
 from attngan_tf.models import build
 from attngan_tf.training import assembly, augmentation
 from attngan_tf.training.damsm import DamsmStep, EpochDecay
 from attngan_tf.training.gan_stage import gan_step
 
 B, T = 4, 6
+FEATURES = ("region_features", "image_features")
+FEATURES += ("word_features", "sentence_features")
 
 
 def make_batch(seed: int = 0) -> dict[str, tf.Tensor]:
@@ -42,7 +46,6 @@ def make_gan(tiny_config):
         config = tiny_config(**fields)
         text_encoder = build.text_encoder(config, 9)
         image_encoder = build.image_encoder(config, None)
-        text_encoder.trainable = image_encoder.trainable = False
         return gan_step(config, text_encoder, image_encoder)
 
     return make
@@ -155,6 +158,51 @@ def test_the_generators_gradient_has_lambda_times_the_damsms(make_gan):
     assert np.linalg.norm(difference) < 1e-3 * np.linalg.norm(four - without)
 
 
+def first_moments(step) -> list[np.ndarray]:
+    """Half of the generator's gradient, after one step (beta 0.5)."""
+    return [m.numpy() for m in step.generator_optimizer._momentums]
+
+
+def test_all_stages_add_lambda_times_the_first_pictures_damsm(make_gan):
+    """By one tape from the generator's weights to the loss of 8 x 8."""
+    found = {}
+    for stages in ("last", "all"):
+        keras.utils.set_random_seed(0)
+        step = make_gan(damsm_stages=stages, damsm_lambda=4.0)
+        batch = make_batch()
+        text = step.text_encoder(batch["token_ids"], batch["lengths"])
+        inputs = text | {k: batch[k] for k in ("lengths", "z", "eps")}
+        with tf.GradientTape() as tape:
+            image = step.generator(inputs, training=True)["images_8"]
+            features = step.image_encoder(image) | text
+            loss = losses.damsm_loss(
+                *(features[name] for name in FEATURES),
+                batch["lengths"],
+                **assembly.damsm_options(Config(dataset="demo")),
+            )
+        gradient = tape.gradient(
+            loss.total, [w.value for w in step.generator.trainable_variables]
+        )
+        terms = step(batch)
+        found[stages] = terms, first_moments(step)
+    last, all_stages = (terms for terms, _ in found.values())
+    assert {n for n in all_stages if n not in last} == {
+        f"damsm_8/{name}" for name in losses.DamsmLoss._fields
+    }
+    added = float(all_stages["generator/total"] - last["generator/total"])
+    value = pytest.approx(float(loss.total), rel=1e-3)
+    assert float(all_stages["damsm_8/total"]) == value
+    assert added / 4.0 == value
+    for a, b, g in zip(
+        *(moments for _, moments in found.values()), gradient, strict=True
+    ):
+        if g is None:  # of the second stage
+            np.testing.assert_array_equal(b, a)
+        else:
+            size = np.abs(g).max()
+            np.testing.assert_allclose(b - a, 2.0 * g, atol=1e-3 * size)
+
+
 @pytest.mark.parametrize("warmup", [False, True])
 def test_the_average_follows(make_gan, warmup):
     step = make_gan(ema_decay=0.9, ema_warmup=warmup)
@@ -191,8 +239,8 @@ def make_damsm(tiny_config):
             image_encoder=build.image_encoder(config, None),
             optimizer=optimizer,
             text_clip=0.25,
-            loss=assembly.damsm_options(config),
-            same_class_mask=False,
+            loss=assembly.damsm_loss(config),
+            image_size=config.image_encoder_size,
         )
 
     return make
@@ -249,3 +297,64 @@ def test_the_encoders_rate_decays_to_a_tenth():
     assert float(schedule(10)) == pytest.approx(0.002 * 0.98)
     assert float(schedule(255)) == pytest.approx(0.002 * 0.98**25)
     assert float(schedule(10_000)) == pytest.approx(0.0002)
+
+
+def test_the_joint_embedding_trains_sentences_and_pictures(tiny_config):
+    config = tiny_config(text_training="joint_embedding", damsm_lambda=0.0)
+    encoders = build.text_encoder(config, 9), build.image_encoder(config, None)
+    step = assembly.encoder_step(config, *encoders, 0.01, 32)
+    before = [weights(network) for network in encoders]
+    batch = make_batch()
+    text = encoders[0](
+        batch["token_ids"], batch["lengths"], batch["dropout_draws"]
+    )
+    image = encoders[1](batch["images_32"], training=True)
+    scores = image["image_features"] @ tf.transpose(text["sentence_features"])
+    others = batch["class_id"][:, None] != batch["class_id"]
+    own = tf.linalg.diag_part(scores)
+    rows = np.maximum(0, 1 + scores - own[:, None]) * others.numpy()
+    expected = np.mean(rows.sum(1) / others.numpy().sum(1))
+    # BN of the trunk has moved, which training does not see.
+    terms = step(batch)
+    assert float(terms["image_to_text"]) == pytest.approx(expected, rel=1e-4)
+    assert set(terms) == {
+        *("image_to_text", "text_to_image", "total", "text_gradient_norm"),
+    }
+    unused = encoders[1].region_projection.kernel
+    for network, old in zip(encoders, before, strict=True):
+        for a, w in zip(old, network.weights, strict=True):
+            assert np.array_equal(a, w.numpy()) == (w is unused), w.path
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"text_training": "joint_embedding", "damsm_lambda": 0.0}]
+)
+def test_tuned_encoders_take_a_step_of_their_own_first(make_gan, fields):
+    """Then the GAN's, on encoders that are fixed."""
+    keras.utils.set_random_seed(0)
+    tuned = make_gan(finetune_damsm=True, **fields)
+    keras.utils.set_random_seed(0)
+    fixed = make_gan(**fields)
+    keras.utils.set_random_seed(0)
+    alone = make_gan(finetune_damsm=True, **fields).encoder_step
+    batch = make_batch()
+    alone(batch)
+    before = weights(fixed.text_encoder)
+    fixed.text_encoder.set_weights(alone.text_encoder.get_weights())
+    fixed.image_encoder.set_weights(alone.image_encoder.get_weights())
+    assert not equal(before, fixed.text_encoder)
+    expected = fixed(batch)
+    terms = tuned(batch)
+    names = {name for name in terms if name.startswith("encoders/")}
+    assert {"encoders/total", "encoders/text_gradient_norm"} < names
+    assert terms.keys() - names == expected.keys()
+    for name, value in expected.items():
+        assert float(terms[name]) == pytest.approx(float(value), rel=1e-4)
+    pairs = [(tuned.text_encoder, alone.text_encoder)]
+    pairs += [(tuned.image_encoder, alone.image_encoder)]
+    pairs += [(tuned.generator, fixed.generator)]
+    for ours, theirs in pairs:
+        for a, b in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    rate = tuned.encoder_step.optimizer.learning_rate
+    assert float(rate) == pytest.approx(2e-4)  # a tenth of 2e-3
