@@ -19,7 +19,7 @@ from attngan_tf.model import Encoders, load, load_encoders
 from attngan_tf.report import plot_scores, write_report
 from attngan_tf.scoring.evaluation import METRICS, Evaluation
 from attngan_tf.scoring.follow import follow, is_scored
-from attngan_tf.training import assembly, checkpoint, distribution
+from attngan_tf.training import assembly, distribution
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.log import Log
 
@@ -268,18 +268,19 @@ def score(found: Evaluation, names: Sequence[str], log: Log) -> None:
 
 def score_each(values: flags.FlagValues) -> None:
     """Scores the checkpoints of a run as they come."""
-    while not (steps := checkpoint.steps(values.workdir, "gan")):
-        Config.load(values.workdir)
-        time.sleep(WAIT_SECONDS)
-    found, names = open_evaluation(values, str(steps[-1]))
+    config = Config.load(values.workdir)
     log = Log(values.workdir, "evaluate")
+    opened = []
 
     def score_step(step: int) -> None:
+        # Encoders that are trained, too, give other features at each step.
+        if not opened or config.finetune_damsm:
+            opened[:] = open_evaluation(values, str(step))
+        found, names = opened
         found.model.restore(str(step))
-        if is_scored(values.workdir, step, found.texts()):
-            return
-        score(found, names, log)
-        plot_scores(values.workdir)
+        if not is_scored(values.workdir, step, found.texts()):
+            score(found, names, log)
+            plot_scores(values.workdir)
 
     follow(values.workdir, score_step, WAIT_SECONDS)
 

@@ -39,7 +39,11 @@ class Model:
     def restore(self, which: str) -> None:
         """Takes the weights of a checkpoint; see `load`."""
         path = checkpoint.find(self.config.workdir, "gan", which)
-        checkpoint.restore_part(path, average=self.sampler.generator)
+        networks = {"average": self.sampler.generator}
+        if self.config.finetune_damsm:
+            networks["text_encoder"] = self.sampler.text_encoder
+            networks["image_encoder"] = self.image_encoder
+        checkpoint.restore_part(path, **networks)
         self.step = int(path.rsplit("-", 1)[1])
 
     def generate(
@@ -203,6 +207,7 @@ def load(
     config, caption_encoder, image_encoder = load_encoders(
         workdir, use_cudnn, precision, which
     )
+    checkpoint.find(workdir, "gan", which)  # before the networks are made
     sampler = Sampler(
         caption_encoder=caption_encoder,
         generator=build.generator(config),
