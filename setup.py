@@ -28,6 +28,7 @@ setuptools.setup(
         # tensorflow-datasets imports it through etils without asking for it.
         "importlib_resources>=6,<8",
         "keras>=3.13,<3.16",
+        "matplotlib>=3.10,<3.12",
         "numpy>=2.0,<3",
         "orjson>=3.10,<4",
         "pillow>=11,<14",

@@ -13,15 +13,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from PIL import Image
+from matplotlib.figure import Figure
 
-from attngan_tf import figures
 from tests.growth import plots
 from tests.growth.programs import AXES
 
 ROOT = pathlib.Path(__file__).parents[2]
-COLUMNS = 3  # plots in a row
 Points = dict[int, dict[str, float]]  # what was measured, by value
 
 
@@ -82,17 +79,18 @@ def table(name: str, points: Points) -> Iterator[str]:
         yield f"| exponent of the last two | {' | '.join(powers)} |"
 
 
-def picture(measured: dict[str, Points]) -> Image.Image:
+def picture(measured: dict[str, Points]) -> Figure:
     """All axes, a plot each."""
-    panels = [
-        plots.panel(
-            f"{name}: {AXES[name].size}",
-            sorted(points),
-            results(points, AXES[name].once),
-        )
-        for name, points in measured.items()
-    ]
-    return figures.grid(np.stack(panels), COLUMNS)
+    return plots.figure(
+        {
+            name: (
+                AXES[name].size,
+                sorted(points),
+                results(points, AXES[name].once),
+            )
+            for name, points in measured.items()
+        }
+    )
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -133,7 +131,7 @@ def main() -> None:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         path = options.output / "growth.png"
-        picture(measured).save(path)
+        picture(measured).savefig(path)
         print(f"\n{path}")
 
 

@@ -1,70 +1,61 @@
 """Growth as small plots with logarithmic scales."""
 
-import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-WIDTH, HEIGHT = 300, 220  # of a panel, in pixels
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 24, 24  # margins of the plotted part
-COLOURS = ((31, 90, 180), (200, 70, 30), (40, 130, 60))  # the last lines'
-INK, GREY = (0, 0, 0), (190, 190, 190)
-
-
-class _Scale:
-    """Places of values on a logarithmic scale, from one end to another."""
-
-    def __init__(self, values: Sequence[float], first: int, last: int):
-        self.low, self.high = math.log(min(values)), math.log(max(values))
-        self.first, self.last = first, last
-
-    def __call__(self, value: float) -> float:
-        share = (math.log(value) - self.low) / (self.high - self.low or 1.0)
-        return self.first + share * (self.last - self.first)
+COLUMNS = 3  # plots in a row
+PANEL_SIZE = 3.3, 2.6  # inches
+GREY = "#b0b0b0"
+# Of the last lines: colours, and markers that differ in grey, too.
+STYLES = (("#1f5ab4", "o"), ("#c8461e", "s"), ("#28823c", "^"))
 
 
 def panel(
-    title: str, values: Sequence[float], lines: Mapping[str, Sequence[float]]
-) -> np.ndarray:
-    """Lines over values, each as multiples of its first point.
+    axes: Axes,
+    size: str,
+    values: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+) -> None:
+    """Draws lines over values, each as multiples of its first point.
 
     A grey line grows as the values do.
 
     Args:
-      title: one line.
-      values: of the size that grows, all above 0.
+      axes: to draw in.
+      size: what grows.
+      values: of it, all above 0.
       lines: results above 0, by name; at most three.
-
-    Returns:
-      uint8 [HEIGHT, WIDTH, 3].
     """
-    multiples = {k: [y / ys[0] for y in ys] for k, ys in lines.items()}
-    even = [value / values[0] for value in values]
-    every = [*even, *(y for ys in multiples.values() for y in ys)]
-    across = _Scale(values, LEFT, WIDTH - RIGHT)
-    up = _Scale(every, HEIGHT - BOTTOM, TOP)
-    image = Image.new("RGB", (WIDTH, HEIGHT), (255, 255, 255))
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
-    draw.rectangle((LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM), outline=GREY)
+    axes.loglog(values, [x / values[0] for x in values], color=GREY)
+    styles = STYLES[-len(lines) :]
+    for (name, ys), (colour, marker) in zip(lines.items(), styles, strict=True):
+        multiples = [y / ys[0] for y in ys]
+        axes.loglog(values, multiples, marker, ls="-", color=colour, label=name)
+    axes.set_xlabel(size)
+    axes.legend(fontsize="small")
+    axes.set_xticks(values, [f"{value:,}" for value in values])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("x {x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
-    def plot(ys, colour, width):
-        places = [(across(x), up(y)) for x, y in zip(values, ys, strict=True)]
-        draw.line(places, fill=colour, width=width)
-        return places
 
-    plot(even, GREY, 1)
-    colours = COLOURS[-len(lines) :]
-    for row, (name, ys) in enumerate(multiples.items()):
-        for x, y in plot(ys, colours[row], 2):
-            draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colours[row])
-        place = (LEFT + 6, TOP + 4 + 14 * row)
-        draw.text(place, name, fill=colours[row], font=font)
-    written = [((WIDTH / 2, 6), title, "ma")]
-    for value in (values[0], values[-1]):
-        written.append(((across(value), HEIGHT - 20), f"{value:,}", "ma"))
-    for multiple in (min(every), max(every)):
-        written.append(((LEFT - 4, up(multiple)), f"x {multiple:.3g}", "rm"))
-    for place, text, anchor in written:
-        draw.text(place, text, fill=INK, font=font, anchor=anchor)
-    return np.asarray(image)
+Panel = tuple[str, Sequence[float], Mapping[str, Sequence[float]]]
+
+
+def figure(panels: Mapping[str, Panel]) -> Figure:
+    """Panels of sizes, values and lines by title, COLUMNS in a row."""
+    rows = -(-len(panels) // COLUMNS)
+    width, height = PANEL_SIZE
+    found = Figure((COLUMNS * width, rows * height), layout="constrained")
+    places = found.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes in places[len(panels) :]:
+        axes.remove()
+    for axes, (title, shown) in zip(places, panels.items(), strict=False):
+        panel(axes, *shown)
+        axes.set_title(title)
+    for axes in places[: len(panels) : COLUMNS]:
+        axes.set_ylabel("times the first")
+    return found
