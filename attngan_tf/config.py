@@ -7,6 +7,7 @@ import os
 from attngan_tf.options import UserError, check_option, option
 
 CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import collections
+import json
 import os
 import pathlib
 
@@ -105,6 +106,25 @@ def tiny_workdir(tiny_config, tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("tiny")
     train(tiny_config(workdir=str(folder)))
     return folder
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Makes the folder of a run: its configuration, and lines of reports.
+
+    A line is a dict, or a text for one that is broken.
+    """
+    from attngan_tf.config import METRICS_FILE, Config
+
+    def make(name, lines=(), **fields):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        Config(**fields).save(str(folder), {"keras": "3"})
+        texts = [x if isinstance(x, str) else json.dumps(x) for x in lines]
+        (folder / METRICS_FILE).write_text("\n".join([*texts, ""]))
+        return str(folder)
+
+    return make
 
 
 @pytest.fixture(scope="module")

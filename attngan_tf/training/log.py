@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-METRICS_FILE = "metrics.jsonl"
+from attngan_tf.config import METRICS_FILE
 
 
 class Log:

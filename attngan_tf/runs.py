@@ -1,0 +1,214 @@
+"""Runs as their workdirs tell them: configurations and scores."""
+
+import collections
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from attngan_tf.config import METRICS_FILE, Config
+from attngan_tf.metrics.scores import Value
+
+# Scores by their names in metrics.jsonl, in the order of the paper's Table 2.
+# Others that a run has are called by the names they have there.
+LABELS = {
+    "inception_score": "Inception score",
+    "r_precision": "R-precision (%)",
+    "frechet": "Frechet distance (FID)",
+    "kid": "kernel distance (KID)",
+    "diversity_one_caption": "pixel distance of one caption",
+    "diversity_one_caption_smallest": "smallest pixel distance of one caption",
+    "diversity_captions": "pixel distance of different captions",
+    "colour": "birds in the colour asked for (%)",
+}
+# Computed from the generated pictures alone: no network, no reference.
+OF_PIXELS = [
+    name for name in LABELS if name.startswith(("diversity", "colour"))
+]
+STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
+DIFFERENCES = 3  # fields in a run's label; with more, names say more
+
+
+class How(NamedTuple):
+    """How a score was measured; "" and 0: its line does not say."""
+
+    stage: str  # "gan": while training; "evaluate"
+    n: int
+    backend: str
+    reference: str
+
+
+class Point(NamedTuple):
+    """A score of a run at one step of its GAN."""
+
+    step: int
+    epoch: float | None
+    generated: Value
+    real: Value | None  # the same score of real pictures
+    how: How
+
+
+class Run(NamedTuple):
+    """What a workdir holds.
+
+    Fields:
+      name: of the folder, or its path where several have the same name.
+      config: what the run was made with.
+      scores: points by the scores' names, in the order of writing.
+      faults: what could not be read of its metrics.jsonl, a line each.
+    """
+
+    name: str
+    config: Config
+    scores: dict[str, list[Point]]
+    faults: list[str]
+
+
+def read_runs(workdirs: Sequence[str]) -> list[Run]:
+    """The runs of workdirs; a folder that is named twice is read once.
+
+    Raises:
+      UserError: a folder holds no configuration that this version knows.
+    """
+    folders = list(dict.fromkeys(map(os.path.abspath, workdirs)))
+    names = collections.Counter(map(os.path.basename, folders))
+    runs = []
+    for folder in folders:
+        name, faults = os.path.basename(folder), []
+        scores = collections.defaultdict(list)
+        config = Config.load(folder)
+        for line in _read_lines(os.path.join(folder, METRICS_FILE), faults):
+            for score, point in _points(line):
+                scores[score].append(point)
+        name = name if names[name] == 1 else folder
+        runs.append(Run(name, config, dict(scores), faults))
+    return runs
+
+
+def _read_lines(path: str, faults: list[str]) -> Iterator[dict]:
+    """The reports in a file; what is none is told to `faults`."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, text in enumerate(file, 1):
+                line = _parse(text)
+                if line is None:
+                    faults.append(f"{path}, line {number}: not a whole report")
+                elif line["stage"] in STAGES:
+                    yield line
+    except OSError as error:
+        faults.append(f"{path} could not be read: {error.strerror}")
+
+
+def _parse(text: str) -> dict | None:
+    """A report; None where a line is cut off, or is another thing."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    whole = (
+        isinstance(line, dict)
+        and isinstance(line.get("stage"), str)
+        and type(line.get("step")) is int
+    )
+    return line if whole else None
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _value(line: dict, name: str) -> Value | None:
+    """A score in a line, with its N and spread where the line has them."""
+    if not _is_number(line.get(name)):
+        return None
+    # Training writes one N for all scores that networks give.
+    common = None if name in OF_PIXELS else line.get("images")
+    n, std = line.get(f"{name}_n", common), line.get(f"{name}_std")
+    return Value(
+        line[name],
+        int(n) if _is_number(n) and math.isfinite(n) else 0,
+        std if _is_number(std) else None,
+    )
+
+
+def _points(line: dict) -> Iterator[tuple[str, Point]]:
+    epoch = line["epoch"] if _is_number(line.get("epoch")) else None
+    texts = (str(line.get(name, "")) for name in ("backend", "reference"))
+    backend, reference = texts
+    for name in line:
+        if name.startswith("real_"):
+            continue
+        if name not in LABELS and f"{name}_n" not in line:
+            continue
+        value = _value(line, name)
+        if value is not None:
+            how = How(line["stage"], value.n, backend, reference)
+            real = _value(line, f"real_{name}")
+            yield name, Point(line["step"], epoch, value, real, how)
+
+
+def last_scores(run: Run) -> dict[str, Point]:
+    """The scores of the last step that has any, by name.
+
+    Of the lines of `evaluate`, if there are any: those written while training
+    are of fewer pictures. The last line of a step counts.
+    """
+    points = [point for points in run.scores.values() for point in points]
+    stages = {point.how.stage for point in points}
+    stage = "evaluate" if "evaluate" in stages else "gan"
+    step = max((p.step for p in points if p.how.stage == stage), default=None)
+    return {
+        name: point
+        for name, points in run.scores.items()
+        for point in points
+        if point.how.stage == stage and point.step == step
+    }
+
+
+def series(run: Run, name: str) -> list[Point]:
+    """A score over the steps, all measured in one way.
+
+    Of several ways, the one with the most steps; of equals, the one that was
+    used last. The last line of a step counts.
+    """
+    ways: dict[How, dict[int, Point]] = {}
+    for point in run.scores.get(name, ()):
+        # Popped and set again, the way used last is the last of the dict.
+        steps = ways.pop(point.how, {})
+        ways[point.how] = steps | {point.step: point}
+    longest = max(reversed(ways.values()), key=len, default={})
+    return [longest[step] for step in sorted(longest)]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A label a run: what differs between them, or their names.
+
+    Their names, if more than DIFFERENCES fields of the configuration differ,
+    or if none does between two of them.
+    """
+    names = [
+        field.name
+        for field in dataclasses.fields(Config)
+        if not field.metadata["may_change"] and field.name != "encoders"
+    ]
+    differing = [
+        name
+        for name in names
+        if len({getattr(r.config, name) for r in runs}) > 1
+    ]
+    found = [
+        ", ".join(_field_label(run.config, name) for name in differing)
+        for run in runs
+    ]
+    if not differing or len(differing) > DIFFERENCES:
+        return [run.name for run in runs]
+    return found if len(set(found)) == len(runs) else [r.name for r in runs]
+
+
+def _field_label(config: Config, name: str) -> str:
+    """Such as lambda 5."""
+    value = getattr(config, name)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{name.removeprefix('damsm_').replace('_', ' ')} {text}"
