@@ -31,8 +31,7 @@ class RunningKernelDistance:
     Args:
       real: features [M, D], an array or a memory map; a part is read at a time.
       N: generated features there will be.
-      block: largest part. Memory is some 4 (block D + block^2) numbers: 100 MB
-        at D = 2048.
+      block: largest part. Memory is some 4 block D numbers: 65 MB at D = 2048.
 
     Raises:
       ValueError: N or M below 2, `block` below 3, or `real` not [M, D].

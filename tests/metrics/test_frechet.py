@@ -99,7 +99,7 @@ def test_merging_leaves_the_other_as_it_is():
     # Nor do statistics change that were taken before more came.
     before = total.statistics()
     total.update(second + 5)
-    assert total.n == 60
+    assert total.n == total.statistics().n == 60
     both = np.concatenate([first, second])
     np.testing.assert_allclose(before.mean, both.mean(0))
     np.testing.assert_allclose(before.covariance, np.cov(both, rowvar=False))

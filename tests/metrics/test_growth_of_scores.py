@@ -64,7 +64,7 @@ def processor_times(name, N, size):
 @pytest.mark.parametrize(
     ("score", "size", "megabytes"),
     [
-        (moments, 2048, 120),
+        (moments, 2048, 150),
         (inception_score, 1008, 20),
         (kernel_distance, 2048, 60),
     ],
