@@ -13,10 +13,12 @@ from attngan_tf import command
 from attngan_tf.backends.backend import Backend
 from attngan_tf.backends.opening import KINDS, open_backend
 from attngan_tf.config import Config, UserError
+from attngan_tf.curves import plot_curves
 from attngan_tf.data import catalog
 from attngan_tf.metrics.scores import table
 from attngan_tf.model import Encoders, load, load_encoders
-from attngan_tf.report import plot_scores, write_report
+from attngan_tf.report import write_report
+from attngan_tf.runs import read_runs
 from attngan_tf.scoring.evaluation import METRICS, Evaluation
 from attngan_tf.scoring.follow import follow, is_scored
 from attngan_tf.training import assembly, distribution
@@ -25,6 +27,7 @@ from attngan_tf.training.log import Log
 
 COLOUR_LEAST_SIZE = 16  # side of a picture in which a bird can be found
 WAIT_SECONDS = 30  # between two looks for a new checkpoint
+SCORES_FILE = "scores.png"
 
 
 def choose_metrics(
@@ -257,7 +260,8 @@ def score(found: Evaluation, names: Sequence[str], log: Log) -> None:
     rows = found.score(names)
     seconds = time.monotonic() - start
     numbers = {k: v for row in rows for k, v in row.numbers().items()}
-    log.report(found.model.step, {**numbers, "seconds": seconds}, found.texts())
+    numbers |= {"epoch": found.epoch, "seconds": seconds}
+    log.report(found.model.step, numbers, found.texts())
     print("\n" + table(rows) + "\n")
     for name, text in found.texts().items():
         print(f"{name}: {text}")
@@ -280,7 +284,8 @@ def score_each(values: flags.FlagValues) -> None:
         found.model.restore(str(step))
         if not is_scored(values.workdir, step, found.texts()):
             score(found, names, log)
-            plot_scores(values.workdir)
+            picture = os.path.join(values.workdir, SCORES_FILE)
+            plot_curves(picture, read_runs([values.workdir]))
 
     follow(values.workdir, score_step, WAIT_SECONDS)
 

@@ -79,7 +79,7 @@ def read_runs(workdirs: Sequence[str]) -> list[Run]:
         name, faults = os.path.basename(folder), []
         scores = collections.defaultdict(list)
         config = Config.load(folder)
-        for line in _read_lines(os.path.join(folder, METRICS_FILE), faults):
+        for line in read_reports(os.path.join(folder, METRICS_FILE), faults):
             for score, point in _points(line):
                 scores[score].append(point)
         name = name if names[name] == 1 else folder
@@ -87,8 +87,8 @@ def read_runs(workdirs: Sequence[str]) -> list[Run]:
     return runs
 
 
-def _read_lines(path: str, faults: list[str]) -> Iterator[dict]:
-    """The reports in a file; what is none is told to `faults`."""
+def read_reports(path: str, faults: list[str]) -> Iterator[dict]:
+    """The scores in a metrics.jsonl; what is no line is told to `faults`."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for number, text in enumerate(file, 1):

@@ -43,6 +43,7 @@ LEVELS = [
     ("attngan_tf.curves", 3),
     ("attngan_tf.training.*", 4),
     ("attngan_tf.model", 4),
+    ("attngan_tf.scoring.*", 4),
     ("attngan_tf.flops", 4),
     ("attngan_tf.machine", 4),
     ("attngan_tf.programs", 4),
@@ -72,6 +73,9 @@ NEIGHBOURS = [
     ("attngan_tf.published.*", "attngan_tf.published.*"),
     ("attngan_tf.training.*", "attngan_tf.training.*"),
     ("attngan_tf.model", "attngan_tf.training.*"),
+    ("attngan_tf.scoring.*", "attngan_tf.scoring.*"),
+    ("attngan_tf.scoring.*", "attngan_tf.training.*"),
+    ("attngan_tf.scoring.*", "attngan_tf.model"),
     ("attngan_tf.programs", "attngan_tf.training.*"),
     ("export.*", "export.*"),
 ]

@@ -114,6 +114,15 @@ class Evaluation:
         """The split that is not scored on."""
         return "train" if self.split == "test" else "test"
 
+    @property
+    def epoch(self) -> float:
+        """Epochs that the model was trained for."""
+        return (
+            self.model.step
+            * self.model.config.batch_size
+            / len(self.data.train)
+        )
+
     def score(self, names: Sequence[str]) -> list[Row]:
         """Scores, by their names in METRICS, of the model as it is now."""
         drawn = self._draw(names)

@@ -1,41 +1,22 @@
 """Scores each checkpoint of a run that is still trained, once."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
 
 from attngan_tf.config import UserError
+from attngan_tf.runs import read_reports
 from attngan_tf.training import checkpoint
 from attngan_tf.training.log import METRICS_FILE
-
-
-def reports(workdir: str, stage: str) -> list[dict]:
-    """The lines of a stage in metrics.jsonl; what is no line is left out."""
-    found = []
-    try:
-        with open(
-            os.path.join(workdir, METRICS_FILE), encoding="utf-8"
-        ) as file:
-            lines = file.readlines()
-    except FileNotFoundError:
-        return []
-    for line in lines:
-        try:
-            report = json.loads(line)
-        except ValueError:  # the end of a run that was killed
-            continue
-        if isinstance(report, dict) and report.get("stage") == stage:
-            found.append(report)
-    return found
 
 
 def is_scored(workdir: str, step: int, texts: Mapping[str, str]) -> bool:
     """Whether metrics.jsonl has scores of a step on the same conditions."""
     return any(
-        report.get("step") == step
+        report["stage"] == "evaluate"
+        and report["step"] == step
         and all(report.get(name) == text for name, text in texts.items())
-        for report in reports(workdir, "evaluate")
+        for report in read_reports(os.path.join(workdir, METRICS_FILE), [])
     )
 
 
