@@ -5,15 +5,14 @@ Nothing here knows a model: arrays and words in, pictures out.
 
 import functools
 import math
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-GAP = 4  # pixels between pictures, and beside text
-CAPTION_LINES = 12  # a longer caption ends in an ellipsis
+from attngan_tf.lettering import WHITE, draw_text, text_size
+
+GAP = 4  # pixels between pictures
 CAPTION_WIDTH = 144  # least width of a captioned picture's column
 SHEET_TILE = 128  # least size of a picture on a contact sheet, about
 FIGURE_TILE = 192  # least size of a picture in the attention figure
@@ -36,6 +35,7 @@ def grid(
     columns: int,
     captions: Sequence[str] | None = None,
     scale: int = 1,
+    underlined: Sequence[Collection[int]] | None = None,
 ) -> Image.Image:
     """A contact sheet, filled row by row.
 
@@ -45,11 +45,32 @@ def grid(
       captions: None; or N, each set below its picture; or one a row, each set
         above its row. With one picture in a row, below it.
       scale: each pixel becomes scale x scale.
+      underlined: for each caption, the places of its words, from 0, that are
+        underlined (Fig. 5: those changed); None: no word.
 
     Raises:
       ValueError: no pictures, not uint8, columns or scale below 1, or another
         number of captions.
     """
+    cells = _cells(images, columns, scale)
+    columns = min(columns, len(cells))
+    if captions is None:
+        return _below(_rows(cells, columns))
+    underlined = underlined or [()] * len(captions)
+    texts = list(zip(captions, underlined, strict=True))
+    if len(captions) == len(cells):
+        return _below(_rows(_captioned(cells, texts, columns), columns))
+    rows = _rows(cells, columns)
+    if len(captions) != len(rows):
+        raise ValueError(
+            f"captions must be one a picture ({len(cells)}) or one a row "
+            f"({len(rows)}). Received: {len(captions)}"
+        )
+    return _below(_titled(rows, texts))
+
+
+def _cells(images, columns, scale) -> list[Image.Image]:
+    """The pictures enlarged; raises ValueError as `grid` says."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise ValueError(
@@ -62,35 +83,32 @@ def grid(
             f"Received: columns {columns}, scale {scale}"
         )
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    cells = [Image.fromarray(image) for image in images]
-    if captions is not None and len(captions) == len(cells):
-        cells, captions = _captioned(cells, captions, columns), None
-    rows = [
-        _beside(cells[start : start + columns])
-        for start in range(0, len(cells), columns)
-    ]
-    if captions is not None and len(captions) != len(rows):
-        raise ValueError(
-            f"captions must be one a picture ({len(cells)}) or one a row "
-            f"({len(rows)}). Received: {len(captions)}"
-        )
-    if captions is not None:
-        width = max(rows[0].width, CAPTION_WIDTH)
-        size = _text_size(width)
-        rows = [
-            _below([_text(caption, width, size), row])
-            for caption, row in zip(captions, rows, strict=True)
-        ]
-    return _below(rows)
+    return [Image.fromarray(image) for image in images]
 
 
-def _captioned(cells, captions, columns) -> list[Image.Image]:
+def _rows(cells, columns) -> list[Image.Image]:
+    starts = range(0, len(cells), columns)
+    return [_beside(cells[start : start + columns]) for start in starts]
+
+
+def _captioned(cells, texts, columns) -> list[Image.Image]:
     """Each picture with its caption below, in columns wide enough to read."""
     width = max(cells[0].width, CAPTION_WIDTH)
-    size = _text_size(width * min(columns, len(cells)))
+    size = text_size(width * columns)
+    labels = [draw_text(c, width, size, underlined=u) for c, u in texts]
     return [
-        _below([cell, _text(caption, width, size)], centred=True)
-        for cell, caption in zip(cells, captions, strict=True)
+        _below([cell, label], centred=True)
+        for cell, label in zip(cells, labels, strict=True)
+    ]
+
+
+def _titled(rows, texts) -> list[Image.Image]:
+    """Each row below its caption."""
+    width = max(rows[0].width, CAPTION_WIDTH)
+    size = text_size(width)
+    titles = [draw_text(c, width, size, underlined=u) for c, u in texts]
+    return [
+        _below([title, row]) for title, row in zip(titles, rows, strict=True)
     ]
 
 
@@ -209,7 +227,7 @@ def attention_figure(
         labels = [f"{word}:{words[word]}" for word in top]
         rows.append(_labelled_row(f"attention {stage}", tiles, labels))
     width = max(row.width for row in rows)
-    return _below([_text(" ".join(words), width, size // 10), *rows])
+    return _below([draw_text(" ".join(words), width, size // 10), *rows])
 
 
 def _labelled_row(name, pictures, labels) -> Image.Image:
@@ -225,7 +243,7 @@ def _labelled_row(name, pictures, labels) -> Image.Image:
 
 def _label(text: str, size: int) -> Image.Image:
     """One line for a picture of this size."""
-    return _text(text, size, size // 10, centred=True, most_lines=1)
+    return draw_text(text, size, size // 10, centred=True, most_lines=1)
 
 
 def _lit(picture: Image.Image, attention: np.ndarray) -> Image.Image:
@@ -261,78 +279,3 @@ def _below(parts: Sequence[Image.Image], centred: bool = False) -> Image.Image:
         canvas.paste(part, ((canvas.width - part.width) // 2 * centred, y))
         y += part.height + GAP
     return canvas
-
-
-def _text(
-    text: str,
-    width: int,
-    size: int,
-    centred: bool = False,
-    most_lines: int = CAPTION_LINES,
-) -> Image.Image:
-    """Text wrapped to a width in pixels, black on white."""
-    font = _font(size)
-    text = " ".join(text.split())[: most_lines * width]  # of 1 MB, what fits
-    room = width - 2 * GAP
-    lines = _wrapped(_drawable(text, font), room, font, most_lines)
-    height, margin = sum(font.getmetrics()), size // 4
-    canvas = Image.new("RGB", (width, height * len(lines) + 2 * margin), WHITE)
-    draw = ImageDraw.Draw(canvas)
-    for row, line in enumerate(lines):
-        left = (room - font.getlength(line)) / 2 if centred else 0
-        place = (GAP + left, margin + row * height)
-        draw.text(place, line, fill=BLACK, font=font)
-    return canvas
-
-
-def _text_size(width: int) -> int:
-    """Pixels of a letter on a sheet this wide: about 60 letters a line.
-
-    A phone shows a sheet of any width about 360 points wide.
-    """
-    return min(max(width // 30, 13), 28)
-
-
-@functools.lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
-
-
-def _drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """The text with accents dropped, and "?" for what the font has not."""
-    missing = bytes(font.getmask("\uffff"))
-    letters = [
-        letter
-        for letter in unicodedata.normalize("NFKD", text)
-        if not unicodedata.combining(letter)
-    ]
-    return "".join(
-        letter
-        if letter == " " or bytes(font.getmask(letter)) != missing
-        else "?"
-        for letter in letters
-    )
-
-
-def _wrapped(text, width, font, most_lines) -> list[str]:
-    """Lines that fit the width; words wider than a line are broken."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-        if len(lines) > most_lines:
-            break
-    if len(lines) <= most_lines:
-        return lines
-    last = lines[most_lines - 1]
-    while last and font.getlength(last + "\u2026") > width:
-        last = last[:-1]
-    return [*lines[: most_lines - 1], last + "\u2026"]

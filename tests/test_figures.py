@@ -1,6 +1,5 @@
-"""Contact sheets and Fig. 4: pixels at known places, sums, order, text."""
+"""Contact sheets and Fig. 4: pixels at known places, sums, order."""
 
-import itertools
 import math
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from PIL import Image
 
 from attngan_tf import figures
+from attngan_tf.lettering import MARGIN, font_of, text_size
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -25,13 +25,13 @@ def ink(picture: Image.Image) -> int:
 def drawn(monkeypatch):
     """The texts drawn so far, as (text, size)."""
     texts = []
-    original = figures._text
+    original = figures.draw_text
 
     def spy(text, width, size, **options):
         texts.append((text, size))
         return original(text, width, size, **options)
 
-    monkeypatch.setattr(figures, "_text", spy)
+    monkeypatch.setattr(figures, "draw_text", spy)
     return texts
 
 
@@ -98,6 +98,25 @@ def test_small_pictures_get_columns_wide_enough_for_captions():
     assert red[16] - red[0] == width + 4
 
 
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_underlined_words_of_captions(columns):
+    """Below one picture a row, above rows, and below each picture."""
+    images = np.stack([plain(RED, 160)] * (3 if columns == 3 else 2 * columns))
+    count = 2 if columns < 3 else 3
+    captions = ["a red bird"] * count
+    bare = np.asarray(figures.grid(images, columns, captions))
+    marks = [[1], *[[]] * (count - 1)]
+    marked = np.asarray(figures.grid(images, columns, captions, 1, marks))
+    y, x = np.nonzero((bare != marked).any(axis=2))
+    font = font_of(text_size(bare.shape[1]))
+    start = MARGIN + font.getlength("a ")
+    assert x.min() == pytest.approx(start, abs=1)
+    assert x.max() == pytest.approx(start + font.getlength("red"), abs=2)
+    assert np.ptp(y) < 3
+    first = bare.shape[0] if columns == 3 else bare.shape[0] // 2
+    assert y.max() < first
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -112,59 +131,6 @@ def test_grid_rejects(change, message):
     arguments = {"images": np.stack([plain(RED)] * 6), "columns": 2} | change
     with pytest.raises(ValueError, match=message):
         figures.grid(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a café, naïve", "a cafe, naive"),
-        ("\u9ce5 bird \U0001f426", "? bird ?"),
-        ("\u0637\u0627\u0626\u0631", "????"),
-        ("zero\x00, lone \ud800", "zero?, lone ?"),
-        ("\u201cquoted\u201d \u2026", "\u201cquoted\u201d ..."),
-    ],
-)
-def test_what_the_font_cannot_draw_is_replaced(text, shown):
-    assert figures._drawable(text, figures._font(20)) == shown
-    sheet = figures.grid(plain(RED, 200)[None], 1, captions=[text])
-    expected = figures.grid(plain(RED, 200)[None], 1, captions=[shown])
-    assert sheet.tobytes() == expected.tobytes()
-
-
-def test_text_wraps_at_words_and_loses_none():
-    font = figures._font(20)
-    text = "this small bird has a red crown and a very long yellow tail"
-    lines = figures._wrapped(text, 150, font, 12)
-    assert len(lines) > 3
-    assert " ".join(lines) == text
-    assert all(font.getlength(line) <= 150 for line in lines)
-    for line, after in itertools.pairwise(lines):  # none too early
-        assert font.getlength(f"{line} {after.split()[0]}") > 150
-
-
-def test_a_word_wider_than_the_line_is_broken():
-    font = figures._font(20)
-    lines = figures._wrapped("a " + "w" * 50, 100, font, 12)
-    assert "".join(lines) == "a" + "w" * 50
-    assert all(font.getlength(line) <= 100 for line in lines)
-
-
-def test_text_too_long_ends_in_an_ellipsis():
-    font = figures._font(20)
-    lines = figures._wrapped("word " * 500, 150, font, 3)
-    assert len(lines) == 3
-    assert lines[-1].endswith("\u2026")
-    assert font.getlength(lines[-1]) <= 150
-
-
-def test_a_megabyte_of_caption_stays_a_picture(monkeypatch):
-    looked_at = []
-    monkeypatch.setattr(
-        figures, "_drawable", lambda text, _: looked_at.append(text) or text
-    )
-    sheet = figures.grid(plain(RED, 200)[None], 1, captions=["word " * 200_000])
-    assert sheet.height < 200 + 20 * figures.CAPTION_LINES
-    assert len(looked_at[0]) < 10_000
 
 
 def test_suppress_by_hand():

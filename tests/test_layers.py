@@ -19,6 +19,9 @@ LEVELS = [
     ("attngan_tf.config", 0),
     ("attngan_tf.options", 0),
     ("attngan_tf.command", 0),
+    ("attngan_tf.captions", 1),
+    ("attngan_tf.lettering", 1),
+    ("attngan_tf.png", 1),
     ("attngan_tf.data.text", 1),
     ("attngan_tf.models.blocks", 1),
     ("attngan_tf.models.batch_norm", 1),
@@ -44,6 +47,7 @@ LEVELS = [
     ("attngan_tf.training.*", 4),
     ("attngan_tf.model", 4),
     ("attngan_tf.scoring.*", 4),
+    ("attngan_tf.drawing", 4),
     ("attngan_tf.flops", 4),
     ("attngan_tf.machine", 4),
     ("attngan_tf.programs", 4),
@@ -76,6 +80,7 @@ NEIGHBOURS = [
     ("attngan_tf.scoring.*", "attngan_tf.scoring.*"),
     ("attngan_tf.scoring.*", "attngan_tf.training.*"),
     ("attngan_tf.scoring.*", "attngan_tf.model"),
+    ("attngan_tf.drawing", "attngan_tf.model"),
     ("attngan_tf.programs", "attngan_tf.training.*"),
     ("export.*", "export.*"),
 ]
@@ -94,6 +99,7 @@ LIBRARIES = [
     ("matplotlib", ["attngan_tf.curves"], True),
     # Its state is the process's.
     ("matplotlib.pyplot", ["attngan_tf.*"], False),
+    ("tensorflow", ["attngan_tf.lettering", "attngan_tf.png"], False),
     ("absl.flags", ["attngan_tf.command", *COMMANDS, "export.*"], True),
     ("absl.app", ["attngan_tf.command", "export.*"], True),
 ]
