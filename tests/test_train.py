@@ -58,6 +58,10 @@ def test_a_run_leaves_what_the_design_says(tiny_workdir):
         )
     grid = Image.open(tiny_workdir / "samples" / "gan_grid_0000004.png")
     assert np.asarray(grid).std() > 10
+    captions = grid.text["caption"].splitlines()
+    assert len(captions) == len(set(captions)) > 1
+    assert grid.text["seed"].splitlines() == [*map(str, range(len(captions)))]
+    assert grid.text["step"] == "4"
     assert (tiny_workdir / "samples" / "gan_attention_0000004.png").is_file()
     fields = json.loads((tiny_workdir / "config.json").read_text())
     assert set(fields["versions"]) == {"tensorflow", "keras", "attngan_tf"}

@@ -193,14 +193,16 @@ class GanStage:
         captions = self.held_out.first_captions()
         chosen = take(captions, PREVIEWS)
         captions = [captions[i] for i in chosen]
-        outputs = self.sampler.outputs(captions, range(len(captions)))
+        seeds = range(len(captions))
+        outputs = self.sampler.outputs(captions, seeds)
         images = to_uint8(outputs[self.sampler.last_images]).numpy()
         scale = figures.sheet_scale(images.shape[1])
         sheet = figures.grid(images, 4, captions, scale)
-        self.log.picture("grid", step, sheet)
+        self.log.picture("grid", step, sheet, caption=captions, seed=seeds)
         figure = self.sampler.attention_figure(outputs, 0)
         if figure is not None:
-            self.log.picture("attention", step, figure)
+            first = {"caption": captions[0], "seed": seeds[0]}
+            self.log.picture("attention", step, figure, **first)
 
     def _score(self, step: int) -> None:
         """Scores generated pictures; the smallest Frechet distance is best."""

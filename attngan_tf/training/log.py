@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from attngan_tf import png
 from attngan_tf.config import METRICS_FILE
 
 
@@ -54,10 +55,16 @@ class Log:
                 tf.summary.text(name, text, step=step)
         self._summaries.flush()
 
-    def picture(self, name: str, step: int, image: Image.Image) -> None:
-        """Writes samples/<stage>_<name>_<step>.png, and TensorBoard's."""
+    def picture(
+        self, name: str, step: int, image: Image.Image, **texts
+    ) -> None:
+        """Writes samples/<stage>_<name>_<step>.png, and TensorBoard's.
+
+        The file tells the step, and the texts (see `png.save`).
+        """
         file = f"{self.stage}_{name}_{step:07d}.png"
-        image.save(os.path.join(self.workdir, "samples", file))
+        path = os.path.join(self.workdir, "samples", file)
+        png.save(image, path, **texts, step=step)
         with self._summaries.as_default():
             tf.summary.image(name, np.asarray(image)[None], step=step)
         self._summaries.flush()
