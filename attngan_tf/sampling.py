@@ -38,6 +38,24 @@ def noise(seeds: tf.Tensor, *sizes: int) -> list[tf.Tensor]:
     return tf.map_fn(rows, seeds, fn_output_signature=specs)
 
 
+def spherical(first: tf.Tensor, last: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """A place on the great circle between two noises float32 [Z].
+
+    Between them on the straight line are vectors shorter than any noise that
+    the generator has seen (White 2016, arXiv:1609.04468). Share 0 gives the
+    first exactly, 1 the last; those of one direction have the straight line.
+    """
+    lengths = tf.norm(first) * tf.norm(last)
+    cosine = tf.math.divide_no_nan(tf.reduce_sum(first * last), lengths)
+    angle = tf.acos(tf.clip_by_value(cosine, -1.0, 1.0))
+    sine = tf.sin(angle)
+    straight = sine < 1e-3  # the quotients below would be mostly rounding
+    sine = tf.where(straight, 1.0, sine)
+    a = tf.where(straight, 1 - share, tf.sin((1 - share) * angle) / sine)
+    b = tf.where(straight, share, tf.sin(share * angle) / sine)
+    return a * first + b * last
+
+
 def caption_seeds(captions: tf.Tensor) -> tf.Tensor:
     """A seed int64 [B] for each caption: the same caption, the same seed."""
     return tf.strings.to_hash_bucket_fast(captions, 2**31 - 1)
@@ -155,6 +173,63 @@ class Sampler(CaptionEncoder):
             seeds, self.generator.z_size, self.generator.condition_size
         )
         return [z, eps * float(self.condition_noise)]
+
+    @_traced_once(CAPTIONS, SEEDS, tf.TensorSpec([], tf.float32))
+    def from_ends(
+        self, captions: tf.Tensor, seeds: tf.Tensor, share: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The outputs of one row, on the way from one picture to another.
+
+        The noises go along great circles (see `spherical`), the sentence
+        features straight: they are what the generator's condition is made of.
+        Words have no way between them: captions differ in their number, and
+        the third of one caption has nothing to do with the third of another.
+        So the words are those of the nearer caption, of the first half way.
+
+        Args:
+          captions: string [2], of the first and the last picture.
+          seeds: int64 [2], theirs.
+          share: of the way, float32 from 0, the first picture, to 1, the last.
+        """
+        # Each alone, as a caption of its own would be: bit for bit.
+        first, last = (self.encode_text(captions[i : i + 1]) for i in (0, 1))
+        text = {k: tf.where(share <= 0.5, first[k], last[k]) for k in first}
+        name = "sentence_features"
+        text[name] = (1 - share) * first[name] + share * last[name]
+        sizes = self.generator.z_size, self.generator.condition_size
+        z, eps = (
+            spherical(both[0], both[1], share)[None]
+            for both in noise(seeds, *sizes)
+        )
+        eps *= float(self.condition_noise)
+        return text | self.generator({**text, "z": z, "eps": eps})
+
+    def way(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int],
+        shares: Sequence[float],
+    ) -> np.ndarray:
+        """The last stage's pictures on the way from one to another.
+
+        Drawn one at a time, for a batch of another size rounds otherwise:
+        shares 0 and 1 give what the ends give alone, bit for bit.
+
+        Args:
+          captions: of both ends; see `from_ends`.
+          seeds: of both ends.
+          shares: N, each from 0 to 1.
+
+        Returns:
+          uint8 [N, H, W, 3].
+        """
+        ends = tf.constant(list(captions)), tf.constant(list(seeds), tf.int64)
+
+        def picture(share):
+            outputs = self.from_ends(*ends, tf.constant(share, tf.float32))
+            return to_uint8(outputs[self.last_images]).numpy()
+
+        return np.concatenate([picture(share) for share in shares])
 
     def outputs(
         self,

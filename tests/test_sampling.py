@@ -98,6 +98,117 @@ def test_condition_noise_can_be_left_out(model):
     assert np.abs(found["images_16"] - noisy["images_16"]).max() > 1e-4
 
 
+def test_noises_between_lie_on_the_great_circle():
+    """For lengths 2 and 3, and an angle of 60 degrees, by hand."""
+    first, last = (
+        np.float32([2, 0, 0]),
+        np.float32([1.5, 1.5 * np.sqrt(3), 0]),
+    )
+    third = sampling.spherical(first, last, tf.constant(1 / 3)).numpy()
+    # sin 40 / sin 60 of the first, sin 20 / sin 60 of the last.
+    a, b = 0.7422271, 0.3949308
+    np.testing.assert_allclose(third, a * first + b * last, rtol=1e-5)
+    # Of one length: in equal angles, never shorter.
+    unit = last / 3
+    for share in np.linspace(0, 1, 7, dtype=np.float32):
+        found = sampling.spherical(first / 2, unit, share).numpy()
+        angle = np.pi / 3 * share
+        expected = [np.cos(angle), np.sin(angle), 0]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [(0, 1), (5, 6), (7, 7)])
+def test_the_ends_of_noises_are_exact(seeds):
+    (both,) = sampling.noise(tf.constant(seeds, tf.int64), 100)
+    for end, share in enumerate((0.0, 1.0)):
+        found = sampling.spherical(both[0], both[1], tf.constant(share))
+        np.testing.assert_array_equal(found, both[end])
+
+
+@pytest.mark.parametrize("last", [(1.0, 2), (2, 4), (-1, -2), (0, 0)])
+def test_noises_of_one_direction_have_the_straight_line(last):
+    first, last = np.float32([1, 2]), np.float32(last)
+    found = sampling.spherical(first, last, tf.constant(0.25))
+    if not last.any():  # no direction: no angle, which counts as a right one
+        np.testing.assert_allclose(found, np.cos(np.pi / 8) * first, rtol=1e-6)
+    else:
+        np.testing.assert_allclose(found, 0.75 * first + 0.25 * last, rtol=1e-6)
+
+
+WAYS = [
+    (["a red bird", "a blue bird with white wings"], [5, 5]),
+    (["a red bird", "a red bird"], [5, 6]),
+    (["a red bird", "zzz"], [2**40, 0]),
+]
+
+
+@pytest.mark.parametrize(("captions", "seeds"), WAYS)
+def test_a_way_begins_and_ends_with_what_its_ends_draw(model, captions, seeds):
+    name = model.sampler.last_images
+    shares = [0.0, 0.3, 0.7, 1.0]
+    pictures = model.sampler.way(captions, seeds, shares)
+    assert pictures.shape == (4, 16, 16, 3)
+    for end in (0, 1):
+        alone = model.sampler.outputs([captions[end]], [seeds[end]])
+        share = tf.constant(float(end))
+        found = model.sampler.from_ends(
+            tf.constant(captions), tf.constant(seeds, tf.int64), share
+        )
+        np.testing.assert_array_equal(found[name], alone[name])
+        picture = model.generate([captions[end]], [seeds[end]])[0]
+        np.testing.assert_array_equal(pictures[-end], picture)
+
+
+def test_between_captions_sentences_mix_and_words_are_the_nearer_ones(model):
+    """By the generator itself, from inputs mixed by numpy."""
+    captions, seeds = WAYS[0]
+    text = model.encode_text(captions)
+    z, eps = sampling.noise(tf.constant([5], tf.int64), 8, 6)
+    for share, nearer in ((0.25, 0), (0.5, 0), (0.75, 1)):
+        sentences = text["sentence_features"]
+        mixed = (1 - share) * sentences[0] + share * sentences[1]
+        expected = model.sampler.generator(
+            {
+                "sentence_features": mixed[None],
+                "word_features": text["word_features"][nearer][None],
+                "lengths": text["lengths"][nearer][None],
+                "z": z,
+                "eps": eps * float(model.config.condition_noise),
+            }
+        )
+        found = model.sampler.from_ends(
+            tf.constant(captions),
+            tf.constant(seeds, tf.int64),
+            tf.constant(share),
+        )
+        for name in ("images_16", "attention_16", "mu"):
+            np.testing.assert_allclose(
+                found[name], expected[name], atol=1e-5, err_msg=name
+            )
+        assert found["token_ids"].numpy().tolist() == [
+            text["token_ids"][nearer].tolist()
+        ]
+
+
+def test_between_noises_z_and_eps_go_their_own_great_circles(model):
+    captions, seeds = WAYS[1]
+    ends = sampling.noise(tf.constant(seeds, tf.int64), 8, 6)
+    half = []
+    for first, last in (end.numpy().astype(float) for end in ends):
+        cosine = first @ last / np.linalg.norm(first) / np.linalg.norm(last)
+        # sin(x / 2) / sin(x) is 1 / (2 cos(x / 2)).
+        half.append((first + last) / np.sqrt(2 + 2 * cosine))
+    z, eps = (tf.constant(x[None], tf.float32) for x in half)
+    eps *= float(model.config.condition_noise)
+    expected = model.sampler.from_noise(tf.constant(captions[:1]), z, eps)
+    found = model.sampler.from_ends(
+        tf.constant(captions), tf.constant(seeds, tf.int64), tf.constant(0.5)
+    )
+    np.testing.assert_allclose(
+        found["images_16"], expected["images_16"], atol=1e-5
+    )
+
+
 def test_scores_are_of_pairs(model):
     captions = ["a red bird", "a blue bird with white wings"]
     pictures = model.generate(captions)
