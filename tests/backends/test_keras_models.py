@@ -41,28 +41,36 @@ def write_legacy_weights(network: keras.Model, path: str) -> None:
                 group[name] = weight
 
 
+def both(network: keras.Model) -> dict[str, np.ndarray]:
+    """What keras.applications' own network says of three pictures."""
+    outputs = {
+        "pooled": network.get_layer("avg_pool").output,
+        "probabilities": network.output,
+    }
+    images = pictures(3, 299, 299, 3)
+    found = keras.Model(network.input, outputs)(images, training=False)
+    return {name: value.numpy() for name, value in found.items()}
+
+
 @pytest.fixture(scope="module")
 def inception() -> keras.Model:
-    """keras.applications' own network, with random weights that tell."""
+    """Inception-v3 with random weights that tell pictures apart."""
+    keras.utils.set_random_seed(0)
     network = keras.applications.InceptionV3(weights=None, classes=K)
     measure_batch_norm(network, [pictures(2, 299, 299, 3, seed=1)])
-    kernel, bias = network.get_layer("predictions").get_weights()
-    bias = np.random.default_rng(2).normal(size=K)
-    network.get_layer("predictions").set_weights([kernel * 5, bias])
+    top = network.get_layer("predictions")
+    kernel, _ = top.get_weights()
+    logits = both(network)["pooled"] @ kernel
+    mean, std = logits.mean(axis=0), logits.std(axis=0)
+    top.set_weights([kernel / std, -mean / std])
     return network
 
 
 @pytest.fixture(scope="module")
 def expected(inception) -> dict[str, np.ndarray]:
-    outputs = {
-        "pooled": inception.get_layer("avg_pool").output,
-        "probabilities": inception.output,
-    }
-    images = pictures(3, 299, 299, 3)
-    found = keras.Model(inception.input, outputs)(images, training=False)
-    found = {name: value.numpy() for name, value in found.items()}
+    found = both(inception)
     assert found["pooled"].std(axis=0).mean() > 0.01
-    assert found["probabilities"].std(axis=0).max() > 0.01
+    assert found["probabilities"].std(axis=0).min() > 0.05
     return found
 
 
@@ -75,8 +83,8 @@ def test_inception_with_top_is_that_of_keras(
     found = inception_v3(path)
     assert (found.size, found.pooled_size, found.classes) == (299, 2048, K)
     features = found.features(pictures(3, 299, 299, 3))
-    for name, value in features.items():
-        np.testing.assert_allclose(value, expected[name], rtol=2e-3, atol=2e-4)
+    for name, value in expected.items():
+        np.testing.assert_allclose(features[name], value, rtol=2e-3, atol=2e-3)
     smaller = pictures(1, 64, 64, 3)
     np.testing.assert_allclose(
         found.features(smaller)["pooled"],
@@ -123,7 +131,7 @@ def test_imagenet_weights_are_downloaded_once_and_told_by_their_content(
     np.testing.assert_allclose(
         found.features(pictures(3, 299, 299, 3))["probabilities"],
         expected["probabilities"],
-        atol=1e-3,
+        atol=2e-3,
     )
 
 
