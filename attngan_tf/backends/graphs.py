@@ -49,17 +49,12 @@ def saved_model(path: str) -> Backend:
             f"{path} gives {', '.join(names)}; export it with these names"
         )
 
-    def network(images):
-        # The signature alone does not keep the model's variables alive.
-        _ = model
-        return signature(**{argument: resized(images, size)})
-
     folder = os.path.basename(os.path.abspath(path))
     return Backend(
         name=f"SavedModel {folder}",
         sha256=digest(path),
         size=size,
-        network=network,
+        network=lambda images: signature(**{argument: resized(images, size)}),
     )
 
 
@@ -135,8 +130,6 @@ def _read(path: str) -> tf.compat.v1.GraphDef:
             f"{one_line(error)}; a SavedModel is named by its folder"
         ) from None
     for node in list(graph.node):
-        # Shapes noted for a batch of 1 would be taken as a promise.
-        node.attr.pop("_output_shapes", None)
         if node.op == "BatchNormWithGlobalNormalization":
             _renew_batch_norm(graph, node)
     return graph

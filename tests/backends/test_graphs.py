@@ -171,7 +171,7 @@ def freeze(graph: tf.Graph, path, scaled: bool = True) -> str:
     That operation is gone from newer graphs (version 9), so that it can only
     be put in by hand; here, in the place of an Identity.
     """
-    frozen = graph.as_graph_def(add_shapes=True)
+    frozen = graph.as_graph_def(add_shapes=True)  # those of one picture
     frozen.versions.producer = 8
     for node in frozen.node:
         if node.name == "conv/batchnorm":
