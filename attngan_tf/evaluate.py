@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import sys
 import time
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import pathlib
+import warnings
 
 import pytest
 
@@ -140,3 +141,17 @@ def one_torch_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def save():
+    """Writes a Keras model or its weights, by the method's name."""
+
+    def write(model, path, method="save"):
+        with warnings.catch_warnings():
+            # Keras 3.15 reads variables by an __array__ that NumPy 2
+            # deprecates.
+            warnings.filterwarnings("ignore", "__array__ implementation")
+            getattr(model, method)(str(path))
+
+    return write

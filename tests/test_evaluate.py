@@ -1,22 +1,30 @@
 """Tests of attngan_tf.evaluate, on a tiny model that was really trained."""
 
+import hashlib
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
 from attngan_tf import evaluate
+from attngan_tf.backends.backend import Backend
 from attngan_tf.config import Config, UserError
 from attngan_tf.evaluate import choose_metrics
 from attngan_tf.model import load
 
 TRAIN, TEST = 24, 110  # pictures of birds_folder
-SIZE = 16  # of generated pictures
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +63,7 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
         "diversity_one_caption",
         "diversity_one_caption_smallest",
         "diversity_captions",
+        "kid",
     )
     for name in names:
         assert line[f"{name}_n"] >= 100
@@ -64,7 +73,13 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
     assert line["r_precision_std"] >= 0
     assert line["diversity_one_caption_smallest"] > 0
     assert "small_cnn" in line["backend"]
-    assert "16 x 16, seen at 32" in line["backend"]
+    assert "seen at 32" in line["backend"]
+    assert re.search("sha256 [0-9a-f]{64}$", line["backend"])
+    assert "100 pictures of 16 x 16, seeds from 0" in line["drawn"]
+    assert "GAN step 2" in line["drawn"]
+    assert 0 <= line["real_text_to_image_r1"] <= 100
+    assert line["seconds"] > 0
+    assert line["epoch"] == pytest.approx(2 * 4 / TRAIN)
     assert "100 of the 110 pictures of folder's test" in line["reference"]
 
     printed = capsys.readouterr().out
@@ -72,6 +87,7 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
     assert f"{line['real_frechet']:.2f}" in printed
     assert "R-precision among 100, %" in printed
     assert line["backend"] in printed
+    assert "note: Frechet distance of N 100" in printed
 
     events = EventAccumulator(str(workdir / "tensorboard" / "evaluate"))
     events.Reload()
@@ -81,12 +97,75 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
     np.testing.assert_allclose(written, line["frechet"], rtol=1e-6)
 
 
-def test_steps_have_other_pictures(workdir, model):
+def test_steps_have_other_pictures(workdir):
+    model = load(str(workdir))
+
     def draw(model):
         return model.generate(["a small red bird"] * 8, range(8))
 
     np.testing.assert_array_equal(draw(load(str(workdir), "4")), draw(model))
     assert (draw(load(str(workdir), "2")) != draw(model)).any()
+
+
+def scored(workdir) -> list[dict]:
+    """What evaluate logged."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in lines]
+    return [line for line in lines if line["stage"] == "evaluate"]
+
+
+def test_a_run_is_followed_once(workdir, parsed):
+    few = ("--num_images=100", "--metrics=fid", "--follow", "--seed=5")
+    before = len(scored(workdir))
+    evaluate.main(parsed(*few), [])
+    steps = [line["step"] for line in scored(workdir)[before:]]
+    assert steps == [2, 4]
+    with Image.open(workdir / "scores.png") as picture:
+        assert picture.size > (100, 100)
+    evaluate.main(parsed(*few), [])
+    assert len(scored(workdir)) == before + 2
+
+
+def test_replicas_draw_the_same(workdir, parsed, birds_folder):
+    few = ["--num_images=101", "--metrics=fid,kid,r_precision", "--seed=9"]
+    evaluate.main(parsed(*few), [])
+    places = [f"--workdir={workdir}", f"--data_dir={birds_folder}"]
+    more = ["--virtual_devices=2", "--distribution=mirrored"]
+    run = [sys.executable, "-m", "attngan_tf.evaluate", *places, *few, *more]
+    subprocess.run(run, check=True, capture_output=True)
+    one, two = scored(workdir)[-2:]
+    for name in ("frechet", "real_frechet", "kid", "r_precision"):
+        assert two[name] == pytest.approx(one[name], rel=1e-5), name
+    assert one["time"] != two["time"]
+
+
+def test_a_classifier_gives_an_inception_score(workdir, parsed, tmp_path, save):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(6, "softmax"),
+        ]
+    )
+    path = tmp_path / "classifier.keras"
+    save(network, path)
+    few = ("--num_images=100", "--metrics=is,fid", "--splits=5")
+    evaluate.main(parsed(*few, f"--backend={path}"), [])
+    line = scored(workdir)[-1]
+    assert 1 <= line["inception_score"] <= 6
+    assert line["inception_score_n"] == 100
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in line["backend"]
+
+
+def test_runs_are_reported(workdir, parsed, tmp_path, capsys):
+    evaluate.main(parsed(f"--report={tmp_path / 'report'}"), [str(workdir)])
+    files = capsys.readouterr().out.split()
+    assert [os.path.basename(file) for file in files] == [
+        "report.md",
+        "curves.png",
+    ]
+    assert "| run |" in (tmp_path / "report/report.md").read_text()
 
 
 def test_a_step_that_is_not_there(parsed):
@@ -96,24 +175,55 @@ def test_a_step_that_is_not_there(parsed):
 
 
 def test_metrics_that_apply(tiny_config):
-    named = ["fid", "r_precision", "diversity"]
+    named = ["fid", "kid", "r_precision", "retrieval", "diversity"]
     folder = tiny_config()
-    assert choose_metrics(None, folder) == named
+    assert choose_metrics(None, folder, None) == named
     drawn = tiny_config(dataset="demo")
-    assert choose_metrics(None, drawn) == [*named, "colour"]
+    assert choose_metrics(None, drawn, None) == [*named, "colour"]
     tiny = tiny_config(dataset="demo", num_stages=1)
-    assert choose_metrics(None, tiny) == named
-    assert choose_metrics(["r_precision"], folder) == ["r_precision"]
+    assert choose_metrics(None, tiny, None) == named
+    assert choose_metrics(["r_precision"], folder, None) == ["r_precision"]
     for config in (folder, tiny):
         with pytest.raises(UserError, match="--metrics=colour"):
-            choose_metrics(["fid", "colour"], config)
+            choose_metrics(["fid", "colour"], config, None)
+
+
+def only(name):
+    """A backend that gives nothing else."""
+    outputs = {
+        "pooled": lambda images: tf.reduce_mean(images, [1, 2]),
+        "probabilities": lambda images: tf.nn.softmax(images[:, 0, 0]),
+    }
+    return Backend(
+        name=f"only {name}",
+        sha256="",
+        size=4,
+        network=lambda images: {name: outputs[name](images)},
+    )
+
+
+def test_metrics_that_a_backend_lacks(tiny_config):
+    config = tiny_config()
+    classes, features = only("probabilities"), only("pooled")
+    assert choose_metrics(None, config, classes)[:2] == ["is", "r_precision"]
+    assert choose_metrics(None, config, features)[:2] == ["fid", "kid"]
+    for name, backend, rule in (
+        ("kid", classes, "pooled features; only probabilities gives none"),
+        ("is", features, "of classes; only pooled gives none"),
+        ("is", None, "own image encoder gives none; name one by --backend"),
+    ):
+        with pytest.raises(UserError, match=rule):
+            choose_metrics([name], config, backend)
 
 
 @pytest.mark.parametrize(
     ("argument", "rule"),
     [
-        ("--metrics=is", "fid, r_precision, diversity, colour.*received 'is'"),
+        ("--metrics=is", "own image encoder gives none"),
         ("--metrics=", "received ''"),
+        ("--metrics=isc", "some of is, fid.*received 'isc'"),
+        ("--backend=/nowhere", "found nothing at '/nowhere'"),
+        ("--encoders=/nowhere", "config.json; found none in '/nowhere'"),
         ("--checkpoint=7", "steps found: 2, 4"),
         ("--workdir=", "received none"),
         ("--data_dir=/nowhere", "--data_dir .* nothing at '/nowhere'"),

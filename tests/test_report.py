@@ -75,6 +75,7 @@ def test_a_row_says_what_a_run_is_and_how_it_scored(run_folder, report):
         "stages": "3",
         "lambda": "2",
         "attention": "words",
+        "text training": "damsm",
         "side": "64",
         "step": "1,200",
         "R-precision (%)": "42.90 +- 5.17 (N 1,000)",
@@ -90,7 +91,7 @@ def test_columns_and_cells_without_values(run_folder, report):
     two = run_folder("two", [scored(6, kid=0.5)], dataset="demo", seed=1)
     none = run_folder("none", [], dataset="demo", seed=2)
     _, rows = report(one, two, none)
-    scores = list(rows[0])[7:]
+    scores = list(rows[0])[8:]
     assert scores == ["step", "Frechet distance (FID)", "kernel distance (KID)"]
     cells = [[row[name] for name in scores] for row in rows]
     assert cells[0] == ["5", "7.25 (N 500)", ""]

@@ -195,8 +195,9 @@ def test_diversity_of_a_generator_that_draws_one_picture(
     evaluation_of, model, data, monkeypatch
 ):
     grey = np.zeros((TEST, SIZE, SIZE, 3), np.float32)
+    found = evaluation_of()
     monkeypatch.setattr(model, "sampler", Copier(grey))
-    rows = evaluation_of().score(["diversity"])
+    rows = found.score(["diversity"])
     assert [row.generated.mean for row in rows] == [0, 0, 0]
     assert [row.generated.n for row in rows] == [160, 160, 100]
     real = to_uint8(real_images(data.test)[:100]).numpy() / 255
