@@ -178,13 +178,14 @@ class Sampler(CaptionEncoder):
     def from_ends(
         self, captions: tf.Tensor, seeds: tf.Tensor, share: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The outputs of one row, on the way from one picture to another.
+        """The generator's outputs, one row, on the way between two pictures.
 
-        The noises go along great circles (see `spherical`), the sentence
-        features straight: they are what the generator's condition is made of.
-        Words have no way between them: captions differ in their number, and
-        the third of one caption has nothing to do with the third of another.
-        So the words are those of the nearer caption, of the first half way.
+        The noises go along great circles (see `spherical`). The sentence
+        features go straight, and so does each word context (Eq. 2). Words
+        themselves cannot: captions differ in their number, and the third of
+        one has nothing to do with the third of another. The words of the
+        nearer caption alone make the picture jump half way, for it follows
+        them more than it does the sentence.
 
         Args:
           captions: string [2], of the first and the last picture.
@@ -193,16 +194,25 @@ class Sampler(CaptionEncoder):
         """
         # Each alone, as a caption of its own would be: bit for bit.
         first, last = (self.encode_text(captions[i : i + 1]) for i in (0, 1))
-        text = {k: tf.where(share <= 0.5, first[k], last[k]) for k in first}
-        name = "sentence_features"
-        text[name] = (1 - share) * first[name] + share * last[name]
+        sentences = [text["sentence_features"] for text in (first, last)]
         sizes = self.generator.z_size, self.generator.condition_size
         z, eps = (
             spherical(both[0], both[1], share)[None]
             for both in noise(seeds, *sizes)
         )
-        eps *= float(self.condition_noise)
-        return text | self.generator({**text, "z": z, "eps": eps})
+        return self.generator(
+            {
+                "sentence_features": (1 - share) * sentences[0]
+                + share * sentences[1],
+                "word_features": first["word_features"],
+                "lengths": first["lengths"],
+                "last_word_features": last["word_features"],
+                "last_lengths": last["lengths"],
+                "share": share,
+                "z": z,
+                "eps": eps * float(self.condition_noise),
+            }
+        )
 
     def way(
         self,

@@ -159,35 +159,46 @@ def test_a_way_begins_and_ends_with_what_its_ends_draw(model, captions, seeds):
         np.testing.assert_array_equal(pictures[-end], picture)
 
 
-def test_between_captions_sentences_mix_and_words_are_the_nearer_ones(model):
-    """By the generator itself, from inputs mixed by numpy."""
-    captions, seeds = WAYS[0]
-    text = model.encode_text(captions)
+def numpy_context(h, words, projection):
+    """Eq. 2 for true words [T, D], at the places of h [H, W, C]."""
+    words = words @ projection
+    scores = np.exp(h @ words.T)
+    weights = scores / scores.sum(axis=-1, keepdims=True)
+    return weights @ words, weights
+
+
+def test_between_captions_sentences_and_contexts_mix(model):
+    """Stage by stage, with mixtures and attention by numpy."""
+    captions, seeds, share = *WAYS[0], 0.3
+    text, generator = model.encode_text(captions), model.sampler.generator
     z, eps = sampling.noise(tf.constant([5], tf.int64), 8, 6)
-    for share, nearer in ((0.25, 0), (0.5, 0), (0.75, 1)):
-        sentences = text["sentence_features"]
-        mixed = (1 - share) * sentences[0] + share * sentences[1]
-        expected = model.sampler.generator(
-            {
-                "sentence_features": mixed[None],
-                "word_features": text["word_features"][nearer][None],
-                "lengths": text["lengths"][nearer][None],
-                "z": z,
-                "eps": eps * float(model.config.condition_noise),
-            }
+    sentences = text["sentence_features"]
+    mu, logvar = generator.augmentation(
+        (0.7 * sentences[0] + 0.3 * sentences[1])[None]
+    )
+    eps *= float(model.config.condition_noise)
+    condition = mu + np.exp(logvar / 2) * eps
+    h = generator.first(np.concatenate([condition, z], axis=-1))
+    kernel = generator.contexts[0].projection.kernel.numpy()
+    both = [
+        numpy_context(h[0].numpy(), words[:length], kernel)
+        for words, length in zip(
+            text["word_features"], text["lengths"], strict=True
         )
-        found = model.sampler.from_ends(
-            tf.constant(captions),
-            tf.constant(seeds, tf.int64),
-            tf.constant(share),
-        )
-        for name in ("images_16", "attention_16", "mu"):
-            np.testing.assert_allclose(
-                found[name], expected[name], atol=1e-5, err_msg=name
-            )
-        assert found["token_ids"].numpy().tolist() == [
-            text["token_ids"][nearer].tolist()
-        ]
+    ]
+    context = 0.7 * both[0][0] + 0.3 * both[1][0]
+    h = generator.stages[0](h, tf.constant(context[None], tf.float32))
+    found = model.sampler.from_ends(
+        tf.constant(captions), tf.constant(seeds, tf.int64), tf.constant(share)
+    )
+    np.testing.assert_allclose(
+        found["images_16"], generator.heads["images_16"](h), atol=1e-5
+    )
+    weights = found["attention_16"][0].numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(weights[..., :3], 0.7 * both[0][1], atol=1e-6)
+    last = weights[..., model.sampler.words_num :]
+    np.testing.assert_allclose(last[..., :6], 0.3 * both[1][1], atol=1e-6)
 
 
 def test_between_noises_z_and_eps_go_their_own_great_circles(model):

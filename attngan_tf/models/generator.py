@@ -222,6 +222,10 @@ class Generator(keras.Model):
           inputs: a dict of word_features [B, T, D], sentence_features [B, D],
             lengths int32 [B], z [B, Z], and eps [B, condition_size]: the
             noise of the conditioning augmentation (zero gives its mean).
+            Between two captions also last_word_features [B, T', D],
+            last_lengths [B] and share []: contexts are the first caption's
+            and share of the way to the last one's, attention_S is over the
+            words of both.
           training: whether BN uses the batch's statistics.
 
         Returns:
@@ -239,9 +243,7 @@ class Generator(keras.Model):
         self._draw(h, outputs)
         for context, stage in zip(self.contexts, self.stages, strict=True):
             if self.attention == "words":
-                c, weights = context(
-                    h, inputs["word_features"], inputs["lengths"]
-                )
+                c, weights = _attend(context, h, inputs)
                 outputs[f"attention_{2 * h.shape[1]}"] = ops.transpose(
                     weights, [0, 3, 1, 2]
                 )
@@ -256,6 +258,20 @@ class Generator(keras.Model):
         name = f"images_{h.shape[1]}"
         if name in self.heads:
             outputs[name] = self.heads[name](h)
+
+
+def _attend(attention, h, inputs):
+    """The contexts of Eq. 2 and the weights, perhaps between two captions."""
+    c, weights = attention(h, inputs["word_features"], inputs["lengths"])
+    if "share" not in inputs:
+        return c, weights
+    share = inputs["share"]
+    last_c, last_weights = attention(
+        h, inputs["last_word_features"], inputs["last_lengths"]
+    )
+    part = ops.cast(share, c.dtype)
+    weights = [(1 - share) * weights, share * last_weights]
+    return (1 - part) * c + part * last_c, ops.concatenate(weights, axis=-1)
 
 
 class ConditionContext(keras.Layer):
