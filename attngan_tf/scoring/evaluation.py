@@ -29,7 +29,7 @@ from attngan_tf.scoring.encoders import encoder_backend
 from attngan_tf.scoring.reference import real_features
 from attngan_tf.training import evaluation
 from attngan_tf.training.assembly import Data
-from attngan_tf.training.drawing import BATCH, Drawing
+from attngan_tf.training.drawn import BATCH, Drawing
 from attngan_tf.training.evaluation import HeldOut
 
 SAMPLES = 16  # pictures of one caption that are compared

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.backends.backend import OUTPUTS, Backend
-from attngan_tf.training.drawing import as_stored, per_replica
+from attngan_tf.training.drawn import as_stored, per_replica
 from attngan_tf.training.evaluation import HeldOut
 
 FOLDER = "reference_features"

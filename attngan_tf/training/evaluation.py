@@ -20,7 +20,7 @@ from attngan_tf.metrics.r_precision import RPrecision, r_precision
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import Sampler, to_uint8
-from attngan_tf.training.drawing import BATCH, Drawing, Look
+from attngan_tf.training.drawn import BATCH, Drawing, Look
 
 FOLDS = 10  # parts of the pictures that R-precision's std is taken over
 DIVERSITY_PICTURES = 100  # whose distances to each other are measured

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from attngan_tf.model import load
 from attngan_tf.sampling import to_uint8
-from attngan_tf.training.drawing import BATCH, Drawing, as_stored, per_replica
+from attngan_tf.training.drawn import BATCH, Drawing, as_stored, per_replica
 
 
 def test_pictures_are_those_of_256_values():
