@@ -234,12 +234,6 @@ def open_evaluation(
         judge = Encoders(model.config, model.sampler, model.image_encoder)
         if values.encoders:
             judge = load_encoders(values.encoders)
-    bar = functools.partial(
-        tqdm.tqdm,
-        desc=f"drawing {values.num_images} pictures",
-        unit="batch",
-        mininterval=0.5 if sys.stderr.isatty() else 60,
-    )
     found = Evaluation(
         model=model,
         judge=judge,
@@ -250,9 +244,18 @@ def open_evaluation(
         seed=values.seed,
         splits=values.splits,
         strategy=strategy,
-        progress=bar,
+        progress=_bar(f"drawing {values.num_images} pictures"),
     )
     return found, names
+
+
+def _bar(title: str) -> functools.partial:
+    return functools.partial(
+        tqdm.tqdm,
+        desc=title,
+        unit="batch",
+        mininterval=0.5 if sys.stderr.isatty() else 60,
+    )
 
 
 def score(found: Evaluation, names: Sequence[str], log: Log) -> None:
