@@ -8,8 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.backends.backend import Backend
-from attngan_tf.data import demo, views
-from attngan_tf.metrics.colour import colour_accuracy
 from attngan_tf.metrics.diversity import pairwise_distance
 from attngan_tf.metrics.frechet import (
     RunningMoments,
@@ -25,6 +23,7 @@ from attngan_tf.metrics.retrieval import retrieval
 from attngan_tf.metrics.scores import Row, Value
 from attngan_tf.model import Encoders, Model
 from attngan_tf.sampling import to_uint8
+from attngan_tf.scoring.birds import asked_colours
 from attngan_tf.scoring.encoders import encoder_backend
 from attngan_tf.scoring.reference import real_features
 from attngan_tf.training import evaluation
@@ -34,7 +33,6 @@ from attngan_tf.training.evaluation import HeldOut
 
 SAMPLES = 16  # pictures of one caption that are compared
 ONE_CAPTIONS = 10  # captions that have so many drawn
-COLOUR_CAPTIONS = 330  # 30 for each colour of the palette
 
 
 class Drawn(NamedTuple):
@@ -319,32 +317,9 @@ class Evaluation:
     def colour(self, drawn: Drawn) -> list[Row]:
         """Share of birds in the one colour asked for; `demo` only."""
         del drawn
-        pairs = demo.single_colour_captions(
-            min(self.num_images, COLOUR_CAPTIONS), seed=0
-        )
-        captions, asked = zip(*pairs, strict=True)
-        images = self.model.sampler.pictures(captions, range(len(captions)))
-        share = colour_accuracy(images, asked, demo.PALETTE)
-        images, shown = self._real_birds_of_one_colour()
-        real = colour_accuracy(images, shown, demo.PALETTE)
-        return [
-            Row(
-                "colour",
-                "birds in the one colour asked for, %",
-                Value(100 * share, len(asked)),
-                Value(100 * real, len(shown)),
-            )
-        ]
-
-    def _real_birds_of_one_colour(self) -> tuple[np.ndarray, list[str]]:
-        """The split's pictures of such birds, and their colours."""
-        names = demo.single_colour_classes()
         records = getattr(self.data, self.split)
-        class_ids = records.class_ids().tolist()
-        places = [i for i, k in enumerate(class_ids) if k in names]
-        batches = views.centre_views(records, (self.size,), BATCH, places)
-        images = [to_uint8(b[f"images_{self.size}"]).numpy() for b in batches]
-        return np.concatenate(images), [names[class_ids[i]] for i in places]
+        sampler = self.model.sampler
+        return [asked_colours(sampler, records, self.size, self.num_images)]
 
     def texts(self) -> dict[str, str]:
         """What the scores depend on beside their N."""
