@@ -47,7 +47,9 @@ def encoder_backend(
 
     return Backend(
         name=f"{kind}, last average pool, seen at {config.image_encoder_size}; "
-        f"encoders of DAMSM step {step}; {config.precision}",
+        f"encoders of step {step} ({config.text_training}"
+        f"{', tuned with the GAN' * config.finetune_damsm}); "
+        f"{config.precision}",
         sha256=weights_digest(image_encoder.trunk),
         size=picture_size,
         network=network,
