@@ -83,6 +83,9 @@ def test_every_term_is_reported(tiny_workdir):
         assert value == pytest.approx(kl + small + large + 5.0 * damsm, 1e-5)
     assert rows(tiny_workdir, "damsm", "real_r_precision")
     assert rows(tiny_workdir, "gan", "r_precision")
+    # Batches of 4 of 24 pictures.
+    epochs = rows(tiny_workdir, "gan", "epoch")
+    assert epochs == {4: pytest.approx(4 * 4 / 24)}
 
 
 @pytest.mark.slow

@@ -209,5 +209,6 @@ class GanStage:
         if self.config.finetune_damsm:
             self.scores.forget_encoded()
         scores = self.scores()
-        self.log.report(step, scores)
+        epoch = step / self.training_data.steps_per_epoch
+        self.log.report(step, {"epoch": epoch, **scores})
         self.checkpoints.offer(step, -scores["frechet"])
