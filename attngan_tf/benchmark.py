@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command, flops, machine, programs
+from attngan_tf import command, flops, machine, process, programs
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
 from attngan_tf.programs import Program
@@ -143,7 +143,7 @@ def benchmark(
     found = {
         "mode": mode,
         **speeds(program, steps),
-        "peak_rss_mb": machine.peak_rss_mb(),
+        "peak_rss_mb": process.peak_rss() / 1e6,
         "batch_size": program.batch_size,
         "steps": steps,
         "image_sizes": list(config.image_sizes),

@@ -1,7 +1,5 @@
-"""What the machine gives: its arithmetic and its memory."""
+"""What the machine gives: its devices and their arithmetic."""
 
-import resource
-import sys
 import time
 
 import tensorflow as tf
@@ -46,9 +44,3 @@ def devices(strategy: tf.distribute.Strategy) -> int:
     if tf.config.list_physical_devices("GPU"):
         return strategy.num_replicas_in_sync
     return strategy.num_replicas_in_sync // here
-
-
-def peak_rss_mb() -> float:
-    """The most memory this process has had so far, in 10^6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

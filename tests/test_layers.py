@@ -19,6 +19,7 @@ LEVELS = [
     ("attngan_tf.config", 0),
     ("attngan_tf.options", 0),
     ("attngan_tf.command", 0),
+    ("attngan_tf.process", 0),
     ("attngan_tf.captions", 1),
     ("attngan_tf.lettering", 1),
     ("attngan_tf.png", 1),

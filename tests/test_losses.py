@@ -288,10 +288,10 @@ def test_one_piece_has_no_loop():
 
 
 MEMORY_PROGRAM = """
-import resource
 import numpy as np
 import tensorflow as tf
 from attngan_tf import losses
+from attngan_tf.process import peak_rss
 
 def features(B):
     rng = np.random.default_rng(0)
@@ -311,15 +311,12 @@ def step(regions, words, lengths):
         value = tf.add_n(losses.matching_loss(scores, 10.0))
     return value, tape.gradient(value, [regions, words])
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
 step(*features(2))
 inputs = features(256)
-before = peak()
+before = peak_rss()
 value, gradients = step(*inputs)
 assert np.isfinite(value) and all(np.all(np.isfinite(g)) for g in gradients)
-print(peak() - before)
+print(peak_rss() - before)
 """
 
 

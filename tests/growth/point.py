@@ -2,20 +2,15 @@
 
 import json
 import pathlib
-import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
+from attngan_tf.process import peak_rss
+
 LEAST, MOST = 3, 7  # calls that count
 ENOUGH, TOO_LONG = 3.0, 10.0  # seconds of them
-
-
-def peak_bytes() -> int:
-    """The most memory this process has had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def median_seconds(call: Callable[[], object]) -> float:
@@ -51,7 +46,7 @@ def measure(name: str, value: int, folder: pathlib.Path) -> dict[str, float]:
     from tests.growth.programs import AXES
 
     tf.zeros([]).numpy()  # TensorFlow's own start
-    axis, base = AXES[name], peak_bytes()
+    axis, base = AXES[name], peak_rss()
     start = time.perf_counter()
     call = axis.make(value, folder)
     call()
@@ -60,7 +55,7 @@ def measure(name: str, value: int, folder: pathlib.Path) -> dict[str, float]:
         "start_s": first,
         "call_s": first if axis.once else median_seconds(call),
         "base_bytes": base,
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": peak_rss(),
     }
 
 

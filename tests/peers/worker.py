@@ -3,9 +3,10 @@
 import importlib
 import json
 import pathlib
-import resource
 import sys
 import time
+
+from attngan_tf.process import peak_rss
 
 MODULES = {"peer": "peers.peer_programs", "ours": "peers.our_programs"}
 
@@ -34,8 +35,7 @@ def main(arguments: list[str]) -> None:
             start = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - start)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        found = {"seconds": seconds, "peak_bytes": peak}
+        found = {"seconds": seconds, "peak_bytes": peak_rss()}
         print(json.dumps(found), file=answers, flush=True)
 
 
