@@ -42,6 +42,9 @@ class Captions:
 class ScaledPictures:
     """Pictures scaled for random crops, decoded once.
 
+    They stay arrays of NumPy, each as it came: a tensor of all would be made
+    of a second copy, and would be copied once more.
+
     Args:
       records: the pictures.
       size: side of the crops.
@@ -53,19 +56,11 @@ class ScaledPictures:
                 lambda index: views.scale(records.pixels(index), size),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
-            arrays = list(scaled.as_numpy_iterator())
-            shapes = np.array([a.shape for a in arrays], np.int32)  # [N, 3]
-            first = np.cumsum([0, *shapes.prod(axis=1)])
-            numbers = np.empty(first[-1], np.float32)
-            for i, place in enumerate(first[:-1]):
-                numbers[place : first[i + 1]] = arrays[i].ravel()
-                arrays[i] = None  # all of them twice would be too much
-            self._numbers = tf.constant(numbers)
-            self._first = tf.constant(first)
-            self._shapes = tf.constant(shapes)
+            self._pictures = list(scaled.as_numpy_iterator())
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """A picture float32 [H, W, 3] in [0, 255], as `views.scale` gives."""
-        first, last = self._first[index], self._first[index + 1]
-        picture = tf.reshape(self._numbers[first:last], self._shapes[index])
+        picture = tf.numpy_function(
+            lambda i: self._pictures[i], [index], tf.float32
+        )
         return tf.ensure_shape(picture, [None, None, 3])
