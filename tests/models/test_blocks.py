@@ -8,6 +8,7 @@ from keras import ops
 
 from attngan_tf.models import blocks
 from attngan_tf.models.batch_norm import BatchNorm, GatedBatchNorm
+from attngan_tf.models.convolutions import Convolution, UpConvolution
 from attngan_tf.models.glu import GLU
 
 
@@ -70,7 +71,7 @@ def bn_weights(layer):
 
 
 def kernels(layer):
-    convolutions = parts(layer, keras.layers.Conv2D)
+    convolutions = parts(layer, (Convolution, UpConvolution))
     return [part.kernel.numpy().astype(np.float64) for part in convolutions]
 
 

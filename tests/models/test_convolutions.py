@@ -58,6 +58,26 @@ def test_small_maps_as_a_matrix_product(side, size, stride, use_bias):
     assert_same(results(layer, layer, x), results(plain, plain, x))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "same", "groups": 2},
+        {"padding": "same", "dilation_rate": 2},
+        {"padding": "same", "dilation_rate": (1, 2)},
+        {"padding": "same", "strides": (1, 2)},
+        {"padding": "same", "kernel_size": (3, 2)},
+        {"padding": "valid"},
+    ],
+    ids=str,
+)
+def test_small_maps_of_other_convolutions(options):
+    options = {"filters": 6, "kernel_size": 3} | options
+    layer = Convolution(**options)
+    plain = keras.layers.Conv2D(**options)
+    x = pair(layer, plain, (2, 4, 4, 4))
+    assert_same(results(layer, layer, x), results(plain, plain, x))
+
+
 @pytest.mark.parametrize(("side", "product"), [(8, True), (10, False)])
 def test_only_small_maps(side, product):
     layer = Convolution(2, 4, strides=2, padding="same")
@@ -78,6 +98,55 @@ def test_up_convolution_is_nearest_then_a_convolution(shape, use_bias):
     x = pair(layer, plain, shape)
     found = results(layer, lambda x: interleave(tf.concat(layer(x), 0)), x)
     assert_same(found, results(plain, lambda x: plain(nearest(x)), x))
+
+
+def test_up_convolution_sums_weights_before_they_are_rounded():
+    """Of pictures of one place, outputs are sums of weights, rounded once."""
+    layer = UpConvolution(5, use_bias=False, dtype="mixed_bfloat16")
+    plain = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)
+    nearest = keras.layers.UpSampling2D(2, interpolation="nearest")
+    pair(layer, plain, (1, 4, 4, 3))
+    # 16 bits each: no sum of four is rounded in float32, bfloat16 has 8.
+    draw = np.random.default_rng(1)
+    kernel = draw.integers(-(2**15), 2**15, [3, 3, 3, 5]) / 2**15
+    for each in (layer, plain):
+        each.set_weights([kernel])
+    places = np.eye(4 * 4 * 3, dtype=np.float32).reshape(-1, 4, 4, 3)
+    found = interleave(tf.concat(layer(places), 0))
+    expected = tf.cast(plain(nearest(places)), tf.bfloat16)
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_array_equal(
+        tf.cast(found, tf.float32), tf.cast(expected, tf.float32)
+    )
+
+
+def test_up_convolution_is_made_from_its_configuration():
+    options = {"filters": 5, "use_bias": False, "name": "up"}
+    layer = UpConvolution(kernel_initializer="ones", **options)
+    config = layer.get_config()
+    assert {name: config[name] for name in options} == options
+    other = UpConvolution.from_config(config)
+    other.build((None, 4, 4, 2))
+    (kernel,) = other.get_weights()
+    np.testing.assert_array_equal(kernel, np.ones([3, 3, 2, 5]))
+    with pytest.raises(ValueError, match="strides"):
+        UpConvolution(5, strides=2)
+
+
+def test_checkpoints_hold_an_up_convolution_as_one_of_keras(tmp_path):
+    layer = UpConvolution(5)
+    plain = keras.layers.Conv2D(5, 3)
+    pair(layer, plain, (1, 4, 4, 2))
+    names = {}
+    for each in (layer, plain):
+        path = tf.train.Checkpoint(layer=each).save(str(tmp_path / each.name))
+        names[path] = [name for name, _ in tf.train.list_variables(path)]
+    assert len({tuple(found) for found in names.values()}) == 1
+    weights = layer.get_weights()
+    layer.set_weights([0.0 * w for w in weights])
+    tf.train.Checkpoint(layer=layer).restore(path).assert_consumed()
+    for found, expected in zip(layer.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_up_convolution_in_bfloat16_and_of_any_batch():
