@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from attngan_tf.models.batch_norm import EPSILON
+from attngan_tf.models.batch_norm import EPSILON, GatedBatchNorm
 
 NORM_WEIGHTS = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -31,6 +31,7 @@ def fold_batch_norm(source: keras.Model, target: keras.Model) -> None:
     Raises:
       ValueError: the networks differ in more than that.
     """
+    gated = _gated(source)
     folded, norm = [], []
     for weight in source.weights:
         if weight.name not in NORM_WEIGHTS:
@@ -40,7 +41,20 @@ def fold_batch_norm(source: keras.Model, target: keras.Model) -> None:
         if len(norm) == len(NORM_WEIGHTS):
             kernel, bias = fold(folded.pop(), *norm)
             # `HalvedGLU` comes behind it.
-            share = 0.5 if "gated_batch_norm" in weight.path else 1.0
+            share = 0.5 if id(weight) in gated else 1.0
             folded += [share * kernel, share * bias]
             norm = []
     target.set_weights(folded)
+
+
+def _gated(network: keras.Model) -> set[int]:
+    """The ids of all weights of BNs that a GLU comes behind.
+
+    Keras has no public way to the layers inside of layers.
+    """
+    return {
+        id(weight)
+        for layer in network._flatten_layers()
+        if isinstance(layer, GatedBatchNorm)
+        for weight in layer.weights
+    }

@@ -6,7 +6,10 @@ import pytest
 
 from attngan_tf.config import Config
 from attngan_tf.models import build
+from attngan_tf.models.batch_norm import BatchNorm, GatedBatchNorm
+from attngan_tf.models.blocks import conv
 from attngan_tf.models.folding import fold, fold_batch_norm
+from attngan_tf.models.glu import HalvedGLU
 
 
 def as_if_trained(generator, rng) -> None:
@@ -61,6 +64,25 @@ def test_a_folded_generator_draws_the_same(fields):
         np.testing.assert_allclose(
             found[name], expected[name], atol=1e-5, err_msg=name
         )
+
+
+def test_layers_tell_what_is_gated_and_not_their_names():
+    rng = np.random.default_rng(5)
+    picture = keras.Input([6, 6, 3])
+    trained, folded = (
+        keras.Sequential([picture, *layers])
+        for layers in (
+            [
+                *(conv(8, 3), GatedBatchNorm(name="norm")),
+                *(conv(4, 3), BatchNorm(name="not_gated_batch_norm")),
+            ],
+            [conv(8, 3, use_bias=True), HalvedGLU(), conv(4, 3, use_bias=True)],
+        )
+    )
+    as_if_trained(trained, rng)
+    fold_batch_norm(trained, folded)
+    x = rng.normal(size=[2, 6, 6, 3]).astype(np.float32)
+    np.testing.assert_allclose(folded(x), trained(x), atol=1e-5)
 
 
 def test_networks_of_other_sizes_are_refused():
