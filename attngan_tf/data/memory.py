@@ -42,8 +42,8 @@ class Captions:
 class ScaledPictures:
     """Pictures scaled for random crops, decoded once.
 
-    They stay arrays of NumPy, each as it came: a tensor of all would be made
-    of a second copy, and would be copied once more.
+    A TensorArray holds each as it came, and gives it without a copy. One
+    tensor of all would be copied when it is made.
 
     Args:
       records: the pictures.
@@ -56,11 +56,34 @@ class ScaledPictures:
                 lambda index: views.scale(records.pixels(index), size),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
-            self._pictures = list(scaled.as_numpy_iterator())
+            self._flow = _held(scaled, len(records))
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
-        """A picture float32 [H, W, 3] in [0, 255], as `views.scale` gives."""
-        picture = tf.numpy_function(
-            lambda i: self._pictures[i], [index], tf.float32
+        """A picture, in a tf.data graph, as `views.scale` gives it.
+
+        float32 [H, W, 3] in [0, 255].
+        """
+        pictures = tf.TensorArray(
+            tf.float32, flow=self._flow, infer_shape=False
         )
+        picture = pictures.read(tf.cast(index, tf.int32))
         return tf.ensure_shape(picture, [None, None, 3])
+
+
+@tf.function(autograph=False)
+def _held(scaled: tf.data.Dataset, count: int) -> tf.Tensor:
+    """The flow of a TensorArray of so many pictures.
+
+    In a loop each is added in place; `Dataset.reduce` copies the list.
+    """
+    iterator = iter(scaled)
+    pictures = tf.TensorArray(
+        tf.float32, count, infer_shape=False, element_shape=[None, None, 3]
+    )
+    _, pictures = tf.while_loop(
+        lambda i, pictures: i < count,
+        lambda i, pictures: (i + 1, pictures.write(i, next(iterator))),
+        (0, pictures),
+        parallel_iterations=1,  # in order
+    )
+    return pictures.flow

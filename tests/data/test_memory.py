@@ -29,9 +29,11 @@ class Drawn:
 
 def test_pictures_are_read_as_they_were_scaled():
     """Twice: an operation may write its result over what it reads."""
-    records, size = Drawn(9), 32
+    records, size = Drawn(60), 32
     held = ScaledPictures(records, size)
-    negative = tf.data.Dataset.range(9).map(lambda i: tf.negative(held.read(i)))
+    negative = tf.data.Dataset.range(60).map(
+        lambda i: tf.negative(held.read(i))
+    )
     for _ in range(2):
         for i, found in enumerate(negative.as_numpy_iterator()):
             pixels = records.pixels(tf.constant(i, tf.int64))
