@@ -8,6 +8,7 @@ matrices in the same run (`machine`).
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -200,8 +201,13 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if profile:
         try:
             os.makedirs(profile, exist_ok=True)
+            with tempfile.TemporaryFile(dir=profile):
+                pass
         except OSError as error:
-            raise UserError(f"--profile must be a folder; {error}") from None
+            raise UserError(
+                "--profile must be a folder that can be written; received "
+                f"{values.profile}: {error.strerror}"
+            ) from None
     found = benchmark(config, values.mode, values.steps, profile)
     rounded = {
         name: float(f"{value:.{DIGITS}g}")

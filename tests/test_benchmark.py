@@ -175,7 +175,11 @@ def test_a_profile_holds_calls_behind_those_that_count(tmp_path):
     assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
 
 
-def test_mistakes(tmp_path):
+def test_mistakes(tmp_path, monkeypatch):
+    def measure(*args):
+        raise AssertionError("a mistake is told before anything is measured")
+
+    monkeypatch.setattr(benchmark, "benchmark", measure)
     values = flags.FlagValues()
     benchmark.define_flags(values)
     modes = r"sample.*<train\|generate\|damsm\|input>"
@@ -188,6 +192,7 @@ def test_mistakes(tmp_path):
         benchmark.main(values, ["train"])
     file = tmp_path / "file"
     file.write_text("")
-    values(["benchmark", f"--profile={file}"])
-    with pytest.raises(config.UserError, match=f"--profile.*{file}"):
-        benchmark.main(values, [])
+    for folder in (file, "/proc"):  # nobody can write to /proc
+        values(["benchmark", f"--profile={folder}"])
+        with pytest.raises(config.UserError, match=f"--profile.*{folder}"):
+            benchmark.main(values, [])
