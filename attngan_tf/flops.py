@@ -84,10 +84,8 @@ def _count_operation(op: tf.Operation, used: set[int]) -> Count:
     if op.type in BRANCHES:
         counts = [count(graph, used) for graph in _branches(op)]
         return max(counts, key=lambda found: found.flops)
-    if op.type in UNKNOWN:
-        return Count(0, (op.type,))
     if op.type not in PRODUCTS:
-        return Count(0, ())
+        return Count(0, (op.type,) if op.type.startswith(UNKNOWN) else ())
     products = PRODUCTS[op.type](op)
     if products is None:
         return Count(0, (f"{op.type} of unknown shape",))
@@ -230,10 +228,19 @@ PRODUCTS = {
     "BatchMatMulV2": lambda op: _matrix_product(op, "adj_x"),
     "Einsum": _einsum,
 }
-# Have products, too, that are not counted.
+# Have products, too, that are not counted: whatever begins so, gradients,
+# other versions and fused ones included.
 UNKNOWN = (
-    "CudnnRNNV3",
-    "CudnnRNNBackpropV3",
-    "DepthwiseConv2dNative",
+    "BatchMatMul",
+    "Conv2D",
     "Conv3D",
+    "CudnnRNN",
+    "DepthwiseConv2dNative",
+    "MatMul",
+    "SparseMatMul",
+    "SparseTensorDenseMatMul",
+    "_FusedBatchMatMul",
+    "_FusedConv",
+    "_FusedDepthwiseConv",
+    "_FusedMatMul",
 )

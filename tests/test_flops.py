@@ -203,6 +203,50 @@ def test_what_is_not_known_is_said():
     assert depthwise == (0, ("DepthwiseConv2dNative",))
 
 
+def test_products_of_other_kinds_are_said():
+    def depthwise(x, kernel):
+        return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "SAME")
+
+    def volumes(x, kernel):
+        return tf.nn.conv3d(x, kernel, [1, 1, 1, 1, 1], "SAME")
+
+    def names(function, *shapes):
+        flops_found, left_out = count(function, *shapes)
+        assert flops_found == 0
+        return left_out
+
+    name = "DepthwiseConv2dNative"
+    assert names(gradients(depthwise, [0, 1]), X, [3, 3, 3, 1]) == (
+        *(name, f"{name}BackpropFilter", f"{name}BackpropInput"),
+    )
+    assert names(gradients(volumes, [0, 1]), [2, *X], [3, *KERNEL]) == (
+        *("Conv3D", "Conv3DBackpropFilterV2", "Conv3DBackpropInputV2"),
+    )
+    batched = tf.raw_ops.BatchMatMul
+    assert names(lambda x, y: batched(x=x, y=y), [2, 3], [3, 2]) == (
+        "BatchMatMul",
+    )
+    third = tf.raw_ops.BatchMatMulV3
+    assert names(
+        lambda x, y: third(x=x, y=y, Tout=tf.float32), [2, 3], [3, 2]
+    ) == ("BatchMatMulV3",)
+
+
+def test_what_has_no_products_is_not_said():
+    def maps(x):
+        pooled = tf.nn.max_pool2d(tf.transpose(x, [0, 2, 1, 3]), 2, 2, "SAME")
+        y, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=pooled,
+            scale=tf.ones(3),
+            offset=tf.zeros(3),
+            mean=[],
+            variance=[],
+        )
+        return tf.concat([y, tf.nn.relu(y)], -1)
+
+    assert count(maps, X) == (0, ())
+
+
 def test_text_encoder():
     config = Config()
     network = build.text_encoder(config, 50, use_cudnn=False)
