@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import re
 import signal
 import sys
 import typing
@@ -13,6 +14,12 @@ from absl import logging as absl_logging
 
 from attngan_tf.config import Config, UserError
 from attngan_tf.options import plain_type
+
+# What int() and float() say of other text, and the rule that it breaks.
+NUMBERS = {
+    "invalid literal for int()": "a whole number",
+    "could not convert string to float": "a number",
+}
 
 
 def define_config_flags(values: flags.FlagValues) -> None:
@@ -88,9 +95,15 @@ def run(
             return flags.FLAGS(argv)
         except UnicodeDecodeError as error:
             _fail(f"--flagfile must be a text file; {error}")
+        except flags.CantOpenFlagFileError as error:
+            reason = error.__context__  # the OSError
+            _fail(
+                "--flagfile must be a file that can be read; received "
+                f"{reason.filename}: {reason.strerror}"
+            )
         # absl raises ValueError for --noname=value.
         except (flags.Error, ValueError) as error:
-            _fail(error)
+            _fail(_plain(str(error)))
 
     def body(argv):
         _quiet()
@@ -103,6 +116,15 @@ def run(
             sys.exit(128 + signal.SIGINT)
 
     app.run(body, flags_parser=parse)
+
+
+def _plain(message: str) -> str:
+    """The message of absl, without Python's words about numbers."""
+    for python, rule in NUMBERS.items():
+        pattern = rf"flag --(\w+)=(.*): {re.escape(python)}.*"
+        if found := re.fullmatch(pattern, message, re.DOTALL):
+            return f"--{found[1]} must be {rule}; received {found[2]!r}"
+    return message
 
 
 def _quiet() -> None:

@@ -274,10 +274,17 @@ def run(*command: str) -> subprocess.CompletedProcess:
     [
         (["--num_stages=0"], "--num_stages must be at least 1; received 0"),
         (["--num_stagess=3"], "num_stagess"),
-        (["--gf=many"], "--gf=many"),
+        (["--gf=many"], "--gf must be a whole number; received 'many'"),
+        (["--gf=1.5"], "--gf must be a whole number; received '1.5'"),
+        (["--ema_decay=x: y"], "--ema_decay must be a number; received 'x: y'"),
         (["--stage=GAN"], "<all|damsm|gan>"),
         (["--ema_decay"], "ema_decay"),
-        (["--flagfile=/no/such.flags"], "/no/such.flags"),
+        (
+            ["--flagfile=/no/such.flags"],
+            "--flagfile must be a file that can be read; received "
+            "/no/such.flags: No such file or directory",
+        ),
+        (["--flagfile=/"], "received /: Is a directory"),
         (["--nojit_compile=true"], "nojit_compile"),
         ([f"--flagfile={sys.executable}"], "--flagfile"),
     ],
