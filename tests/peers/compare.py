@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 TESTS = pathlib.Path(__file__).parents[1]
+PRECISIONS = ("float32", "bf16")
 BF16 = {"peer": "bfloat16", "ours": "mixed_bfloat16"}
 
 
@@ -84,8 +85,11 @@ class Worker:
 
     def run(self, count: int) -> None:
         """Takes a turn of so many calls."""
-        self.process.stdin.write(f"{count}\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(f"{count}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self._fail()
         found = self._answer()
         self.rounds.append(statistics.median(found["seconds"]))
         self.peak_bytes = found["peak_bytes"]
@@ -93,8 +97,11 @@ class Worker:
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.name} ended: see its error above")
+            self._fail()
         return json.loads(line)
+
+    def _fail(self) -> NoReturn:
+        sys.exit(f"{self.name} ended: see its error above")
 
     def close(self) -> None:
         """Ends the process."""
@@ -127,7 +134,7 @@ def make_models(folder: pathlib.Path) -> None:
         f"--captions_pickle={folder}/captions.pickle",
     ]
     commands = [convert]
-    for precision in ("float32", "bf16"):
+    for precision in PRECISIONS:
         export = ["export.saved_model", f"--workdir={workdir}"]
         export.append(f"--export_dir={folder / precision}")
         commands.append([*export, f"--precision={precision}"])
@@ -138,18 +145,26 @@ def make_models(folder: pathlib.Path) -> None:
         )
 
 
+def sides(program: str) -> list[tuple[str, str]]:
+    """Which sides in which precisions the rows of a program ask for."""
+    wanted = set()
+    for row in ROWS:
+        if row.program == program:
+            choices = PRECISIONS if row.ours == "best" else (row.ours,)
+            wanted |= {("ours", precision) for precision in choices}
+            wanted.add(("peer", row.peer))
+    return sorted(wanted, key=lambda pair: (pair[1] == "bf16", pair[0]))
+
+
 def measure(
     program: str, options: argparse.Namespace, folder: pathlib.Path
 ) -> dict[tuple[str, str], Worker]:
-    """All sides of a program after their turns, by side and precision."""
+    """The sides of a program after their turns, by side and precision."""
     workers = {}
-    for precision in ("float32", "bf16"):
-        for side in ("peer", "ours"):
-            worker = Worker(
-                side, program, precision, options.batch_size, folder
-            )
-            workers[side, precision] = worker
-            print(f"{worker.name}: {worker.start}", file=sys.stderr)
+    for side, precision in sides(program):
+        worker = Worker(side, program, precision, options.batch_size, folder)
+        workers[side, precision] = worker
+        print(f"{worker.name}: {worker.start}", file=sys.stderr)
     for _ in range(options.rounds):
         for worker in workers.values():
             worker.run(options.calls)
@@ -174,8 +189,7 @@ def lines(
             continue
         ours = row.ours
         if ours == "best":
-            choices = ("float32", "bf16")
-            ours = min(choices, key=lambda p: value("ours", p, row.what))
+            ours = min(PRECISIONS, key=lambda p: value("ours", p, row.what))
         theirs = value("peer", row.peer, row.what)
         own = value("ours", ours, row.what)
         scale, unit = (1e3, "ms") if row.what == "seconds" else (1e-6, "MB")
@@ -187,14 +201,22 @@ def lines(
         )
 
 
+def positive(text: str) -> int:
+    """Of an option such as 5."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; received {text}")
+    return number
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = list(dict.fromkeys(row.program for row in ROWS))
     parser.add_argument("programs", nargs="*", help=f"of {names}; none: all")
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--calls", type=int, default=2, help="in a round")
+    parser.add_argument("--batch_size", type=positive, default=8)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--calls", type=positive, default=2, help="in a round")
     options = parser.parse_args()
     wrong = set(options.programs) - set(names)
     if wrong:

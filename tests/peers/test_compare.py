@@ -1,9 +1,12 @@
 """Tests of tests.peers.compare: real processes, one picture each."""
 
+import contextlib
 import pathlib
 import re
 import subprocess
 import sys
+
+import pytest
 
 from peers import compare
 
@@ -53,6 +56,54 @@ def test_a_ratio_is_the_peers_by_ours_and_the_best_precision_is_the_least():
     assert rows[0].startswith("| GAN step | bf16 2000 ms | float32 8000 ms")
     assert "| 4.00 | 2.5 |" in rows[0]
     assert "| GAN memory | float32 3000 MB | float32 6000 MB | 2.00" in rows[3]
+
+
+@pytest.mark.parametrize("program", sorted({r.program for r in compare.ROWS}))
+def test_only_what_rows_ask_for_is_started(program):
+    """With only that the rows are made, and without any of it they fail."""
+
+    def worker():
+        found = object.__new__(compare.Worker)
+        found.rounds, found.peak_bytes = [1.0], 1
+        return found
+
+    sides = compare.sides(program)
+    assert sides[0][1] == "float32"
+    workers = {pair: worker() for pair in sides}
+    expected = [row for row in compare.ROWS if row.program == program]
+    assert len(list(compare.lines(program, workers))) == len(expected)
+    for pair in sides:
+        fewer = {k: v for k, v in workers.items() if k != pair}
+        with pytest.raises(KeyError):
+            list(compare.lines(program, fewer))
+
+
+@pytest.mark.parametrize("script", ["", "input(); print('{}', flush=True)"])
+def test_a_side_that_ends_is_told(script):
+    """Before it is asked, or after its first turn."""
+    worker = object.__new__(compare.Worker)
+    worker.name = "ours train bf16"
+    worker.process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if script:
+        worker.process.stdin.write("1\n")
+        worker.process.stdin.flush()
+    worker.process.wait()
+    with pytest.raises(SystemExit, match="ours train bf16 ended"):
+        worker.run(2)
+    worker.process.stdout.close()
+    with contextlib.suppress(BrokenPipeError):
+        worker.process.stdin.close()
+
+
+def test_a_number_below_one_is_said():
+    found = run("-m", "tests.peers.compare", "--rounds=0")
+    assert found.returncode == 2
+    assert "--rounds: must be at least 1; received 0" in found.stderr
 
 
 def test_an_unknown_program_and_no_torch_are_said():
