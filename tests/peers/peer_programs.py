@@ -25,7 +25,7 @@ def lengths(batch_size: int) -> torch.Tensor:
 
 
 def batch(batch_size: int, image_sizes: tuple[int, ...]) -> dict:
-    """The same random batch for both sides, without classes."""
+    """Random, of the shapes of `our_programs.batch`; no two of a class."""
     found = batches.random_batch(
         SIZES, lengths(batch_size), WORDS, image_sizes, seed=0
     )
