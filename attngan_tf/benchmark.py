@@ -187,7 +187,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "profile",
         None,
         "folder for a TensorBoard profile of a few steps more; looking at it "
-        "takes `pip install tensorboard-plugin-profile`",
+        "takes `pip install tensorboard-plugin-profile`, in an environment of "
+        "its own",
         flag_values=values,
     )
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 class Adam(keras.optimizers.Adam):
     """Keras's Adam; each weight is read and written once for an update.
 
-    Keras's own takes eleven passes over weights, gradients and moments: a
-    twentieth of a GAN step on a CPU (BUILD_NOTES.md). The same equations, with
-    epsilon beside the uncorrected root.
+    Keras's own takes eleven passes over weights, gradients and moments: 3 %
+    of a GAN step on a CPU (BUILD_NOTES.md). The same equations, with epsilon
+    beside the uncorrected root.
     """
 
     def update_step(self, gradient, variable, learning_rate):
