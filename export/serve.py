@@ -100,7 +100,6 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         "production use the real server:\n  "
         + "\n  ".join(real_commands(values, configured))
     )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow takes seconds to import: a wrong flag is told before.
     from export.serving import server
 

@@ -1,0 +1,100 @@
+"""TensorFlow's start is hidden in commands, and nothing else is."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from attngan_tf import startup
+
+ROOT = pathlib.Path(__file__).parents[1]
+START = (
+    b"WARNING: All log messages before absl::InitializeLog() is called are\n"
+    b"I0000 00:00:1.5   19 port.cc:153] oneDNN custom operations are on.\n"
+    b"I0000 00:00:1.5   19 cudart_stub.cc:31] Could not find cuda drivers\n"
+    b"E0000 00:00:1.5   19 cuda_platform.cc:52] failed call to cuInit\n"
+)
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    """A command as a user runs it, without a level of logs."""
+    environment = dict(os.environ)
+    environment.pop(startup.LEVEL, None)
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (
+            ("attngan_tf.benchmark", "--batch_size=abc"),
+            "error: --batch_size must be a whole number; received 'abc'\n",
+        ),
+        (
+            ("attngan_tf.train", "--flagfile=/no/such.flags"),
+            "error: --flagfile must be a file that can be read; received "
+            "/no/such.flags: No such file or directory\n",
+        ),
+        (
+            ("export.saved_model", "--workdir=/no/run", "--export_dir=/x"),
+            None,
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(command, error):
+    done = run(*command)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    if error:
+        assert done.stderr == error
+
+
+def test_devices_are_looked_for_without_a_word():
+    """Training opens its devices, and then misses the folder of its data."""
+    done = run("attngan_tf.benchmark", "--dataset=folder", "--data_dir=/none")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_all_but_the_start_is_passed_on(capfd):
+    def write():
+        os.write(2, b"one\n" + START + b"E0000 00:00:1.5   19 other.cc:5] two")
+        raise KeyError
+
+    with pytest.raises(KeyError), startup._held_back():
+        write()
+    os.write(2, b" three\n")
+    expected = "one\nE0000 00:00:1.5   19 other.cc:5] two three\n"
+    assert capfd.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level", "hidden"),
+    [
+        (["-m"], None, True),
+        (["-m"], "0", False),
+        (["program.py", "-m"], None, False),
+    ],
+)
+def test_only_commands_start_so_and_never_over_the_users_level(
+    monkeypatch, arguments, level, hidden
+):
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(sys, "meta_path", [])
+    monkeypatch.delenv(startup.LEVEL, raising=False)
+    if level:
+        monkeypatch.setenv(startup.LEVEL, level)
+    startup.quiet_command()
+    assert bool(sys.meta_path) == hidden
+    assert os.environ.get(startup.LEVEL) == ("2" if hidden else level)
