@@ -195,10 +195,11 @@ def test_scores_are_by_the_encoders_as_they_are(tiny_config, tmp_path):
     data = assembly.read_data(catalog.open_configured(config))
     scores = GeneratedScores(
         held_out=assembly.held_out(config, data),
+        sampler=model.sampler,
         text_encoder=model.sampler.text_encoder,
         image_encoder=model.image_encoder,
         size=16,
-    )(model.sampler)
+    )()
     reported = rows(tmp_path, "gan", "frechet")
     assert reported.keys() == {2, 4}
     assert reported[4] == pytest.approx(scores["frechet"], rel=1e-3)
