@@ -110,10 +110,17 @@ def generate(
     """
     drawn = draw(model, captions, seed, samples, best_of, attention)
     writer = Writer(output, model.step)
-    write_pictures(writer, model, captions, drawn, attention)
     sheet = contact_sheet(drawn.images[drawn.rows], captions, samples)
-    seeds = seed_lines(drawn, samples)
-    writer.write("contact_sheet.png", sheet, caption=captions, seed=seeds)
+    return _write(
+        writer, model, captions, drawn, attention, "contact_sheet.png", sheet
+    )
+
+
+def _write(writer, model, captions, drawn, attention, name, sheet) -> list[str]:
+    """Writes the pictures, then their sheet; returns the files."""
+    write_pictures(writer, model, captions, drawn, attention)
+    seeds = seed_lines(drawn, len(drawn.rows) // len(captions))
+    writer.write(name, sheet, caption=captions, seed=seeds)
     return writer.files
 
 
@@ -140,12 +147,9 @@ def grid(
         (seed,) = model.caption_seeds(captions[:1])
     drawn = draw(model, captions, seed, samples, 0, attention)
     writer = Writer(output, model.step)
-    write_pictures(writer, model, captions, drawn, attention)
     changed = [sentence.changed for sentence in sentences]
     sheet = contact_sheet(drawn.images, captions, samples, changed)
-    seeds = seed_lines(drawn, samples)
-    writer.write("grid.png", sheet, caption=captions, seed=seeds)
-    return writer.files
+    return _write(writer, model, captions, drawn, attention, "grid.png", sheet)
 
 
 def interpolate(

@@ -33,6 +33,7 @@ from attngan_tf.training.evaluation import HeldOut
 
 SAMPLES = 16  # pictures of one caption that are compared
 ONE_CAPTIONS = 10  # captions that have so many drawn
+OWN_PICTURES = {"retrieval", "colour"}  # metrics that need none of `Drawn`
 
 
 class Drawn(NamedTuple):
@@ -123,7 +124,7 @@ class Evaluation:
 
     def score(self, names: Sequence[str]) -> list[Row]:
         """Scores, by their names in METRICS, of the model as it is now."""
-        drawn = self._draw(names)
+        drawn = self._draw(names) if set(names) - OWN_PICTURES else None
         return [row for name in names for row in METRICS[name](self, drawn)]
 
     def warnings(self, names: Sequence[str]) -> list[str]:
