@@ -6,10 +6,11 @@ from keras import ops
 from attngan_tf.models.batch_norm import BatchNorm, GatedBatchNorm
 from attngan_tf.models.convolutions import (
     Convolution,
+    GatedConvolution,
+    GatedUpConvolution,
     UpConvolution,
     interleave,
 )
-from attngan_tf.models.glu import HalvedGLU
 
 LEAK = 0.2  # slope of LeakyReLU below zero
 
@@ -19,10 +20,11 @@ def conv(
     size: int,
     strides: int = 1,
     use_bias: bool = False,
+    kind: type[keras.layers.Layer] = Convolution,
     **kwargs,
-) -> keras.Layer:
+) -> keras.layers.Layer:
     """A convolution, orthogonal at the start, padding "same"."""
-    return Convolution(
+    return kind(
         filters,
         size,
         strides=strides,
@@ -33,17 +35,19 @@ def conv(
     )
 
 
-def gate(folded: bool = False, **kwargs) -> keras.Layer:
-    """BN and GLU; folded, the layer before it does the BN's part."""
-    return HalvedGLU(**kwargs) if folded else GatedBatchNorm(**kwargs)
-
-
 def glu_block(
     channels: int, folded: bool = False, **kwargs
-) -> list[keras.Layer]:
-    """Convolution 3x3, BN and GLU to so many channels."""
-    layer = conv(2 * channels, 3, use_bias=folded, **kwargs)
-    return [layer, gate(folded, **kwargs)]
+) -> list[keras.layers.Layer]:
+    """Convolution 3x3, BN and GLU to so many channels.
+
+    Folded, the convolution does the BN's part.
+    """
+    if folded:
+        gated = conv(
+            2 * channels, 3, use_bias=True, kind=GatedConvolution, **kwargs
+        )
+        return [gated]
+    return [conv(2 * channels, 3, **kwargs), GatedBatchNorm(**kwargs)]
 
 
 class UpBlock(keras.layers.Layer):
@@ -60,22 +64,23 @@ class UpBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         dtype = self.dtype_policy
-        self.conv = UpConvolution(
+        kind = GatedUpConvolution if self.folded else UpConvolution
+        self.conv = kind(
             2 * self.channels,
             use_bias=self.folded,
             kernel_initializer=keras.initializers.Orthogonal(),
             dtype=dtype,
         )
         self.conv.build(input_shape)
-        self.gate = gate(self.folded, dtype=dtype)
-        self.gate.build((*input_shape[:-1], 2 * self.channels))
+        if not self.folded:
+            self.gate = GatedBatchNorm(dtype=dtype)
+            self.gate.build((*input_shape[:-1], 2 * self.channels))
 
     def call(self, x, training=False):
-        phases = self.conv(x)
-        if self.folded:
-            return interleave(ops.concatenate(list(map(self.gate, phases)), 0))
-        phases = ops.concatenate(phases, 0)
-        return interleave(self.gate(phases, training=training))
+        phases = ops.concatenate(self.conv(x), 0)
+        if not self.folded:
+            phases = self.gate(phases, training=training)
+        return interleave(phases)
 
     def compute_output_shape(self, input_shape):
         B, H, W, _ = input_shape

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from attngan_tf.models.glu import halved_glu
+
 SMALL_MAP = 16  # places up to which a convolution is a matrix product
 
 
@@ -40,6 +42,64 @@ class Convolution(keras.layers.Conv2D):
             and set(self.dilation_rate) == {1}
             and len(set(self.kernel_size)) == len(set(self.strides)) == 1
         )
+
+
+class GatedConvolution(Convolution):
+    """A convolution 3x3 and `halved_glu`: [B, H, W, C] -> [.., filters / 2].
+
+    Values and gates are convolutions of their own, from one kernel: the split
+    of their map would be one more pass over it.
+    """
+
+    def call(self, x):
+        kernels = ops.split(self.kernel, 2, axis=-1)
+        biases = ops.split(self.bias, 2, axis=-1)
+        return halved_glu(
+            *(
+                ops.conv(x, kernel, padding="same") + bias
+                for kernel, bias in zip(kernels, biases, strict=True)
+            )
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters // 2)
+
+
+class PictureConvolution(keras.layers.Layer):
+    """3x3 without bias, and tanh: [B, H, W, C] -> [B, H, W, 3].
+
+    Three channels would leave most of a CPU's vector empty. So each column of
+    the kernel makes three channels of its own, in one convolution 3x1 to
+    nine, and one 1x3 puts a place's and its neighbours' together. That one
+    and the output are float32 under mixed precision, too.
+    """
+
+    def build(self, input_shape):
+        # The name that Keras's convolutions give it, in checkpoints as well.
+        self._kernel = self.add_weight(
+            shape=(3, 3, input_shape[-1], 3),
+            name="kernel",
+            initializer=keras.initializers.Orthogonal(),
+        )
+        together = np.zeros([1, 3, 9, 3], self.variable_dtype)
+        for column in range(3):
+            together[0, column, 3 * column : 3 * column + 3] = np.eye(3)
+        self._together = together
+
+    @property
+    def kernel(self) -> keras.Variable:
+        """The kernel [3, 3, C, 3] of the convolution 3x3."""
+        return self._kernel
+
+    def call(self, x):
+        columns = ops.transpose(self.kernel, [0, 2, 1, 3])
+        columns = ops.reshape(columns, [3, 1, x.shape[-1], 9])
+        apart = ops.conv(x, columns, padding="same")
+        apart = ops.cast(apart, self.variable_dtype)
+        return ops.tanh(ops.conv(apart, self._together, padding="same"))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 3)
 
 
 def _windows(x, size: int, stride: int):
@@ -110,9 +170,13 @@ class UpConvolution(keras.layers.Layer):
         They are the large map's places of even and odd rows and columns: even
         even, even odd, odd even, odd odd. `interleave` puts them together.
         """
+        bias = self.bias if self.use_bias else None
+        return self._phases(x, self.kernel, bias)
+
+    def _phases(self, x, kernel, bias):
         kernels = [
-            [ops.cast(kernel, x.dtype) for kernel in _shared(rows, 1)]
-            for rows in _shared(self.kernel, 0)
+            [ops.cast(shared, x.dtype) for shared in _shared(rows, 1)]
+            for rows in _shared(kernel, 0)
         ]
         _, H, W, _ = x.shape
         padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
@@ -124,9 +188,9 @@ class UpConvolution(keras.layers.Layer):
                 # padding takes 34 times as long in bfloat16 there, and the
                 # gradient of x[:, p:q] several times that of `slice`.
                 y = ops.conv(padded, kernels[p][q], padding="valid")
-                if self.use_bias:  # at once: it is a part of the convolution
-                    y = y + ops.cast(self.bias, y.dtype)
-                y = ops.slice(y, [0, p, q, 0], [-1, H, W, self.filters])
+                if bias is not None:  # at once: a part of the convolution
+                    y = y + ops.cast(bias, y.dtype)
+                y = ops.slice(y, [0, p, q, 0], [-1, H, W, kernel.shape[-1]])
                 phases.append(y)
         return phases
 
@@ -141,6 +205,23 @@ class UpConvolution(keras.layers.Layer):
                 self.kernel_initializer
             ),
         }
+
+
+class GatedUpConvolution(UpConvolution):
+    """An `UpConvolution` and `halved_glu`, as in `GatedConvolution`."""
+
+    def call(self, x):
+        """[B, H, W, C] -> four [B, H, W, filters / 2]."""
+        kernels = ops.split(self.kernel, 2, axis=-1)
+        biases = ops.split(self.bias, 2, axis=-1)
+        values, gates = (
+            self._phases(x, kernel, bias)
+            for kernel, bias in zip(kernels, biases, strict=True)
+        )
+        return list(map(halved_glu, values, gates))
+
+    def compute_output_shape(self, input_shape):
+        return [(*input_shape[:-1], self.filters // 2)] * 4
 
 
 def _shared(kernel, axis: int):

@@ -5,7 +5,9 @@ from keras import ops
 
 from attngan_tf.models import attention as attention_lib
 from attngan_tf.models import blocks
-from attngan_tf.models.glu import GLU
+from attngan_tf.models.batch_norm import GatedBatchNorm
+from attngan_tf.models.convolutions import PictureConvolution
+from attngan_tf.models.glu import GLU, HalvedGLU
 
 
 class ConditioningAugmentation(keras.Layer):
@@ -61,7 +63,7 @@ class FirstStage(keras.Layer):
                     kernel_initializer=keras.initializers.Orthogonal(),
                     dtype=dtype,
                 ),
-                blocks.gate(self.folded, dtype=dtype),
+                (HalvedGLU if self.folded else GatedBatchNorm)(dtype=dtype),
                 keras.layers.Reshape([4, 4, channels], dtype=dtype),
                 *(
                     blocks.UpBlock(
@@ -168,9 +170,7 @@ class Generator(keras.Model):
             for _ in later
         ]
         self.heads = {
-            f"images_{size}": blocks.conv(
-                3, 3, activation="tanh", dtype="float32"
-            )
+            f"images_{size}": PictureConvolution(dtype=dtype)
             for size in self.image_sizes
         }
         # Keras finds layers in lists and dicts; TensorFlow's checkpoints hold

@@ -20,13 +20,17 @@ class GLU(keras.layers.Layer):
         return (*input_shape[:-1], input_shape[-1] // 2)
 
 
-class HalvedGLU(GLU):
-    """The GLU of twice what it is given: [..., 2C] -> [..., C].
+def halved_glu(values, gates):
+    """The GLU of twice what it is given.
 
     2 v sigmoid(2 g) = v + v tanh(g), and in bfloat16 TensorFlow's tanh takes
     a third of the time of its sigmoid.
     """
+    return values + values * ops.tanh(gates)
+
+
+class HalvedGLU(GLU):
+    """`halved_glu` as a layer: [..., 2C] -> [..., C]."""
 
     def call(self, x):
-        values, gates = ops.split(x, 2, axis=-1)
-        return values + values * ops.tanh(gates)
+        return halved_glu(*ops.split(x, 2, axis=-1))

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from attngan_tf.models.convolutions import (
     Convolution,
+    GatedConvolution,
+    GatedUpConvolution,
+    PictureConvolution,
     UpConvolution,
     interleave,
 )
@@ -98,6 +101,56 @@ def test_up_convolution_is_nearest_then_a_convolution(shape, use_bias):
     x = pair(layer, plain, shape)
     found = results(layer, lambda x: interleave(tf.concat(layer(x), 0)), x)
     assert_same(found, results(plain, lambda x: plain(nearest(x)), x))
+
+
+def doubled_glu(x):
+    """What `HalvedGLU` stands for, of what it is given: v + v tanh(g)."""
+    half = x.shape[-1] // 2
+    return 2.0 * x[..., :half] * tf.sigmoid(2.0 * x[..., half:])
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3, 4), (1, 5, 8, 2)])
+def test_gated_convolution_is_a_convolution_and_a_glu(shape):
+    layer = GatedConvolution(6, 3, padding="same")
+    plain = keras.layers.Conv2D(6, 3, padding="same")
+    x = pair(layer, plain, shape)
+    expected = results(plain, lambda x: doubled_glu(plain(x)), x)
+    assert_same(results(layer, layer, x), expected)
+    assert layer.compute_output_shape(shape) == (*shape[:3], 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3, 4), (1, 5, 8, 2)])
+def test_gated_up_convolution_is_an_up_convolution_and_a_glu(shape):
+    layer = GatedUpConvolution(6)
+    plain = keras.layers.Conv2D(6, 3, padding="same")
+    nearest = keras.layers.UpSampling2D(2, interpolation="nearest")
+    x = pair(layer, plain, shape)
+    found = results(layer, lambda x: interleave(tf.concat(layer(x), 0)), x)
+    expected = results(plain, lambda x: doubled_glu(plain(nearest(x))), x)
+    assert_same(found, expected)
+    assert layer.compute_output_shape(shape) == [(*shape[:3], 3)] * 4
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 5), (1, 3, 8, 2), (1, 1, 1, 1)])
+def test_picture_convolution_is_a_convolution_and_tanh(shape):
+    options = {"padding": "same", "use_bias": False, "activation": "tanh"}
+    layer = PictureConvolution()
+    plain = keras.layers.Conv2D(3, 3, **options)
+    x = pair(layer, plain, shape)
+    assert_same(results(layer, layer, x), results(plain, plain, x))
+
+
+def test_pictures_are_float32_and_their_sums_too():
+    """What a bfloat16 sum would round away is in the picture."""
+    layer = PictureConvolution(dtype="mixed_bfloat16")
+    layer.build((None, 1, 3, 1))
+    kernel = np.zeros([3, 3, 1, 3], np.float32)
+    kernel[1] = np.array([2**-9, 1, 2**-10], np.float32)[:, None, None] / 2
+    layer.set_weights([kernel])
+    found = layer(tf.ones([1, 1, 3, 1]))
+    assert found.dtype == tf.float32
+    exact = (1 + 2**-9 + 2**-10) / 2  # bfloat16 has no numbers from 1/2 to it
+    np.testing.assert_allclose(found[0, 0, 1], np.tanh(exact), rtol=1e-6)
 
 
 def test_up_convolution_sums_weights_before_they_are_rounded():
