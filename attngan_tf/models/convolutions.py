@@ -17,7 +17,8 @@ class Convolution(keras.layers.Conv2D):
 
     There a kernel of many channels is larger than the maps, and oneDNN takes
     up to four times as long for its gradient as the product. Groups,
-    dilation, and kernels or strides that are no squares stay Keras's.
+    dilation, kernels or strides that are no squares, and kernels that are no
+    multiple of the stride stay Keras's.
     """
 
     def call(self, x):
@@ -41,6 +42,7 @@ class Convolution(keras.layers.Conv2D):
             and self.groups == 1
             and set(self.dilation_rate) == {1}
             and len(set(self.kernel_size)) == len(set(self.strides)) == 1
+            and self.kernel_size[0] % self.strides[0] == 0
         )
 
 
@@ -103,22 +105,32 @@ class PictureConvolution(keras.layers.Layer):
 
 
 def _windows(x, size: int, stride: int):
-    """Windows of "same" padding: [B, H, W, C] -> [B, H', W', size^2 C]."""
-    pads, spans = [], []
+    """Windows of "same" padding: [B, H, W, C] -> [B, H', W', size^2 C].
+
+    A window is `count` x `count` blocks of stride x stride places. Blocks are
+    cut by `slice`: the gradient of x[:, i::stride] takes many times as long.
+    """
+    count = size // stride
+    pads, sides = [], []
     for side in x.shape[1:3]:
-        count = -(-side // stride)
-        lack = max(0, (count - 1) * stride + size - side)
+        blocks = -(-side // stride) - 1 + count
+        lack = blocks * stride - side
         pads.append((lack // 2, lack - lack // 2))
-        spans.append((count - 1) * stride + 1)
+        sides.append(blocks)
+    C = x.shape[-1]
+    H, W = (blocks + 1 - count for blocks in sides)
     x = ops.pad(x, [(0, 0), *pads, (0, 0)])
-    return ops.concatenate(
-        [
-            x[:, i : i + spans[0] : stride, j : j + spans[1] : stride]
-            for i in range(size)
-            for j in range(size)
-        ],
-        axis=-1,
+    x = ops.reshape(x, [-1, sides[0], stride, sides[1], stride, C])
+    windows = [
+        ops.slice(x, [0, i, 0, j, 0, 0], [-1, H, stride, W, stride, C])
+        for i in range(count)
+        for j in range(count)
+    ]  # count^2 of [B, H', stride, W', stride, C]
+    windows = ops.reshape(
+        ops.stack(windows), [count, count, -1, H, stride, W, stride, C]
     )
+    windows = ops.transpose(windows, [2, 3, 5, 0, 4, 1, 6, 7])
+    return ops.reshape(windows, [-1, H, W, size * size * C])
 
 
 class UpConvolution(keras.layers.Layer):

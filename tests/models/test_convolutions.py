@@ -45,7 +45,16 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "stride"), [(8, 4, 2), (4, 3, 1), (2, 4, 2), (7, 3, 2)]
+    ("side", "size", "stride"),
+    [
+        (8, 4, 2),
+        (4, 3, 1),
+        (2, 4, 2),
+        (7, 4, 2),
+        (8, 2, 2),
+        (1, 3, 1),
+        (9, 6, 3),
+    ],
 )
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_small_maps_as_a_matrix_product(side, size, stride, use_bias):
@@ -69,6 +78,7 @@ def test_small_maps_as_a_matrix_product(side, size, stride, use_bias):
         {"padding": "same", "dilation_rate": (1, 2)},
         {"padding": "same", "strides": (1, 2)},
         {"padding": "same", "kernel_size": (3, 2)},
+        {"padding": "same", "strides": 2},
         {"padding": "valid"},
     ],
     ids=str,
