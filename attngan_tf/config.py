@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+from attngan_tf.files import replacing
 from attngan_tf.options import UserError, check_option, option
 
 CONFIG_FILE = "config.json"
@@ -334,9 +335,8 @@ class Config:
         """Writes config.json: every field, and the versions in use."""
         fields = {**dataclasses.asdict(self), "versions": versions}
         path = os.path.join(workdir, CONFIG_FILE)
-        with open(path + ".new", "w", encoding="utf-8") as file:
+        with replacing(path) as file:
             json.dump(fields, file, indent=2)
-        os.replace(path + ".new", path)
 
     @classmethod
     def load(cls, workdir: str) -> "Config":

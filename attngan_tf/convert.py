@@ -18,6 +18,7 @@ from attngan_tf.model import load
 from attngan_tf.models import build
 from attngan_tf.published import files, layouts, recognition
 from attngan_tf.training import checkpoint
+from attngan_tf.training import workdir as workdirs
 
 NETWORKS = ("text_encoder", "image_encoder", "generator")
 # What the released code's image encoder is.
@@ -164,7 +165,7 @@ def write_workdir(
         _write_encoders(folder, config, published, values)
         _write_networks(folder, config, published, values)
         _write_flagfile(folder, config)
-        config.save(folder, checkpoint.versions())
+        config.save(folder, workdirs.versions())
         os.chmod(folder, 0o755)  # mkdtemp: for the owner only
         os.rename(folder, workdir)
     except (OSError, tf.errors.OpError) as error:

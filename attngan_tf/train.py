@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shlex
 import sys
 
@@ -12,9 +11,10 @@ from absl import flags
 from attngan_tf import command
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
-from attngan_tf.training import assembly, checkpoint, distribution
+from attngan_tf.training import assembly, checkpoint, distribution, workdir
 from attngan_tf.training.damsm_stage import DamsmStage
 from attngan_tf.training.gan_stage import GanStage
+from attngan_tf.training.interruption import InterruptedTraining, Interruption
 
 
 def train(config: Config) -> None:
@@ -22,15 +22,20 @@ def train(config: Config) -> None:
 
     Raises:
       UserError: the data, the workdir or the devices do not fit.
+      InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
     """
     strategy = distribution.make_strategy(config)
     config = distribution.own_workdir(config, strategy)
-    checkpoint.open_workdir(config)
-    with checkpoint.alone(config.workdir):
-        _train(config, strategy)
+    workdir.open_workdir(config)
+    with workdir.alone(config.workdir), Interruption() as interruption:
+        _train(config, strategy, interruption)
 
 
-def _train(config: Config, strategy: tf.distribute.Strategy) -> None:
+def _train(
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    interruption: Interruption,
+) -> None:
     """Prepares the data and runs the stages."""
     builder = catalog.open_configured(config)
     for line in catalog.prepare(builder).lines():
@@ -38,21 +43,15 @@ def _train(config: Config, strategy: tf.distribute.Strategy) -> None:
     if config.encoders:
         assembly.adopt_encoders(config)
     data = assembly.open_data(builder, config)
-    checkpoint.claim_workdir(config)
+    workdir.claim_workdir(config)
     if config.stage != "gan" and not config.encoders:
-        stage = DamsmStage(config, strategy, data)
+        stage = DamsmStage(config, strategy, data, interruption)
         _check_encoders_stay(stage, config)
         _run(stage, config)
     if config.stage != "damsm":
-        _run(GanStage(config, strategy, data), config)
-        _mark_done(config)
-
-
-def _mark_done(config: Config) -> None:
-    if checkpoint.exists(config.workdir, "gan"):
-        done = os.path.join(config.workdir, checkpoint.DONE_FILE)
-        with open(done, "w", encoding="utf-8") as file:
-            file.write("all stages are trained\n")
+        _run(GanStage(config, strategy, data, interruption), config)
+        if checkpoint.exists(config.workdir, "gan"):
+            workdir.mark_done(config.workdir)
 
 
 def _check_encoders_stay(stage: DamsmStage, config: Config) -> None:
@@ -90,7 +89,15 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if arguments:
         raise command.flags_only("train", arguments)
     config = command.config_from_flags(values)
-    train(config)
+    try:
+        train(config)
+    except InterruptedTraining as interrupted:
+        said = str(interrupted) or (
+            "interrupted before a step; nothing is lost: run the same command "
+            "to go on"
+        )
+        print(said, file=sys.stderr)
+        return
     if config.stage != "damsm":
         print(_next_commands(config))
 

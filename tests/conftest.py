@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import pathlib
+import subprocess
 import warnings
 
 import pytest
@@ -124,6 +125,42 @@ def run_folder(tmp_path):
         texts = [x if isinstance(x, str) else json.dumps(x) for x in lines]
         (folder / METRICS_FILE).write_text("\n".join([*texts, ""]))
         return str(folder)
+
+    return make
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a disk of so many kilobytes; skips where that is not permitted."""
+    mounted = []
+
+    def make(kilobytes: int) -> pathlib.Path:
+        folder = tmp_path / f"disk_{len(mounted)}"
+        folder.mkdir()
+        size = f"size={kilobytes}k"
+        command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"needs to mount a small disk: {error}")
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def fill():
+    """Fills a disk; gives the file to remove to make room again."""
+
+    def make(folder: pathlib.Path) -> pathlib.Path:
+        rest = folder / "rest"
+        with open(rest, "wb", buffering=0) as file:
+            while os.statvfs(folder).f_bavail:
+                file.write(bytes(4096))
+        return rest
 
     return make
 

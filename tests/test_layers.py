@@ -18,9 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LEVELS = [
     ("attngan_tf.config", 0),
     ("attngan_tf.options", 0),
+    ("attngan_tf.files", 0),
     ("attngan_tf.command", 0),
     ("attngan_tf.process", 0),
     ("attngan_tf.startup", 0),
+    ("attngan_tf.disk", 1),
     ("attngan_tf.captions", 1),
     ("attngan_tf.lettering", 1),
     ("attngan_tf.png", 1),
@@ -64,12 +66,14 @@ LEVELS = [
 ]
 NEIGHBOURS = [
     ("attngan_tf.config", "attngan_tf.options"),
+    ("attngan_tf.config", "attngan_tf.files"),
     ("attngan_tf.command", "attngan_tf.config"),
     ("attngan_tf.command", "attngan_tf.options"),
     ("attngan_tf.models.blocks", "attngan_tf.models.batch_norm"),
     ("attngan_tf.models.blocks", "attngan_tf.models.convolutions"),
     ("attngan_tf.models.blocks", "attngan_tf.models.glu"),
     ("attngan_tf.models.batch_norm", "attngan_tf.models.glu"),
+    ("attngan_tf.models.convolutions", "attngan_tf.models.glu"),
     ("attngan_tf.models.folding", "attngan_tf.models.batch_norm"),
     ("attngan_tf.models.inception", "attngan_tf.models.folding"),
     ("attngan_tf.metrics.*", "attngan_tf.metrics.*"),

@@ -3,12 +3,7 @@
 import dataclasses
 import json
 import pathlib
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -24,6 +19,7 @@ from attngan_tf.train import train
 from attngan_tf.training import assembly, distribution
 from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.gan_stage import GanStage
+from attngan_tf.training.interruption import Interruption
 from attngan_tf.training.loop import NonFiniteLossError
 
 
@@ -166,7 +162,8 @@ def test_tuned_encoders_are_those_of_the_gans_checkpoint(tiny_config, tmp_path):
     found = []
     for steps in (2, 4):
         config = tiny_config(**fields, gan_steps=steps)
-        stage = GanStage(config, distribution.make_strategy(config), data)
+        strategy = distribution.make_strategy(config)
+        stage = GanStage(config, strategy, data, Interruption())
         stage.run()
         found.append(weights(stage.text_encoder, stage.image_encoder))
     assert not any(map(np.array_equal, *found))
@@ -269,34 +266,3 @@ def test_a_non_finite_loss_stops(tiny_config, tmp_path):
             value = reader.get_tensor(name)
             if isinstance(value, np.ndarray) and value.dtype == np.float32:
                 assert np.isfinite(value).all() or "best_score" in name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_saved(tiny_config, tmp_path, number):
-    config = tiny_config(workdir=str(tmp_path), damsm_steps=100_000)
-    flags = [
-        f"--{name}={value}"
-        for name, value in vars(config).items()
-        if value is not None
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "attngan_tf.train", *flags],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    metrics = tmp_path / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not metrics.exists() or len(metrics.read_text().splitlines()) < 5:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    saved = re.search(r"saved step (\d+) of 100000", stderr)
-    assert saved
-    path = tf.train.latest_checkpoint(tmp_path / "damsm")
-    assert path.endswith(f"-{saved.group(1)}")
-    assert "Traceback" not in stderr

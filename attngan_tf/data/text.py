@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import tensorflow as tf
 
 from attngan_tf.config import UserError
+from attngan_tf.files import replacing
 
 VOCABULARY_FILE = "vocab.txt"
 END = "<end>"  # id 0: padding, and the one word of an empty caption
@@ -99,7 +100,7 @@ class Vocabulary:
     def save(self, folder: str) -> None:
         """Writes vocab.txt: one word a line, line number = id."""
         path = os.path.join(folder, VOCABULARY_FILE)
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
+        with replacing(path) as file:
             file.writelines(word + "\n" for word in self.words)
 
     def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:

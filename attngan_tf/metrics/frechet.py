@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attngan_tf.files import replacing
+
 ROWS = 1024  # features added at once: 17 MB of float64 at D = 2048
 PUBLISHED_N = 30_000  # pictures behind a published distance
 ENOUGH = 10  # pictures for each dimension; see `small_sample_warning`
@@ -20,10 +22,8 @@ class Statistics(NamedTuple):
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an .npz file; nobody ever finds half of one."""
-        path = os.fspath(path)
-        with open(path + ".new", "wb") as file:
+        with replacing(os.fspath(path), "wb") as file:
             np.savez(file, **self._asdict())
-        os.replace(path + ".new", path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Statistics":

@@ -8,6 +8,7 @@ from attngan_tf.config import UserError
 from attngan_tf.runs import read_reports
 from attngan_tf.training import checkpoint
 from attngan_tf.training.log import METRICS_FILE
+from attngan_tf.training.workdir import DONE_FILE
 
 
 def is_scored(workdir: str, step: int, texts: Mapping[str, str]) -> bool:
@@ -35,7 +36,7 @@ def follow(
     seen = set()
     while True:
         # Before the checkpoints: the last one is written before DONE.
-        done = os.path.exists(os.path.join(workdir, checkpoint.DONE_FILE))
+        done = os.path.exists(os.path.join(workdir, DONE_FILE))
         steps = checkpoint.steps(workdir, "gan")
         for step in [step for step in steps if step not in seen]:
             seen.add(step)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.backends.backend import OUTPUTS, Backend
+from attngan_tf.disk import new_array, writing
 from attngan_tf.training.drawn import as_stored, per_replica
 from attngan_tf.training.evaluation import HeldOut
 
@@ -59,16 +60,15 @@ def real_features(
             per_replica(strategy, look, {"images": images})
             for images in held_out.images(size)
         )
-        _write(batches, paths, widths, len(held_out.places))
+        with writing("features of real pictures", home):
+            _write(batches, paths, widths, len(held_out.places))
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
 def _write(batches, paths, widths, count: int) -> None:
     """Fills the files; each appears when all is in it."""
     arrays = {
-        name: np.lib.format.open_memmap(
-            paths[name] + ".new", "w+", np.float32, (count, width)
-        )
+        name: new_array(paths[name] + ".new", np.float32, (count, width))
         for name, width in widths.items()
     }
     first = 0

@@ -1,84 +1,24 @@
-"""A run's folder: configuration, checkpoints, and what must fit them."""
+"""Checkpoints: what is saved of a stage, and how to go on from it.
+
+TensorFlow's files have a checksum for each tensor. Before one is used, all of
+them are read; of the last ones, the newest that is whole counts.
+"""
 
 import contextlib
-import fcntl
-import importlib.metadata
+import glob
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import sys
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-import attngan_tf
-from attngan_tf.config import CONFIG_FILE, Config, UserError
+from attngan_tf.config import UserError
 from attngan_tf.data.text import Vocabulary
+from attngan_tf.disk import writing
 
-DONE_FILE = "DONE"
-LOCK_FILE = ".lock"  # held by the process that trains
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on."""
-    found = {
-        name: importlib.metadata.version(name)
-        for name in ("tensorflow", "keras")
-    }
-    return found | {"attngan_tf": attngan_tf.__version__}
-
-
-def open_workdir(config: Config) -> None:
-    """Makes the workdir, or checks that it belongs to this configuration.
-
-    The configuration is not written yet: see `claim_workdir`.
-
-    Raises:
-      UserError: the workdir was made with another configuration; the fields
-        that differ are listed.
-    """
-    try:
-        os.makedirs(config.workdir, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--workdir must be a folder that can be written; {error}"
-        ) from None
-    if os.path.exists(os.path.join(config.workdir, CONFIG_FILE)):
-        differing = config.differences(Config.load(config.workdir))
-        if differing:
-            raise UserError(
-                f"--workdir={config.workdir} belongs to another "
-                f"configuration ({'; '.join(differing)}); name another "
-                "workdir, or go on with its own settings"
-            )
-
-
-def claim_workdir(config: Config) -> None:
-    """Writes the configuration, once the data and the encoders fit it.
-
-    A run that ended before, by a mistake in a flag, binds the folder to
-    nothing. A run that goes on is not done any more.
-    """
-    config.save(config.workdir, versions())
-    done = os.path.join(config.workdir, DONE_FILE)
-    if os.path.exists(done):
-        os.remove(done)
-
-
-@contextlib.contextmanager
-def alone(workdir: str) -> Iterator[None]:
-    """Keeps a second training out of a workdir while the block runs.
-
-    Raises:
-      UserError: another process trains there.
-    """
-    with open(os.path.join(workdir, LOCK_FILE), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"--workdir={workdir} must be free; another process trains "
-                "there; wait for its end, or name another folder"
-            ) from None
-        yield
+NAME = "ckpt"  # before the step's number
 
 
 class Checkpoints:
@@ -91,32 +31,45 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str, items: Mapping, keep: int):
+        self.folder = folder
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_score = tf.Variable(
             float("-inf"), dtype=tf.float32, trainable=False
         )
+        # The last step whose events, such as scoring, were done as well.
+        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.saved = 0  # the step of the last checkpoint, as far as known
         self._items = dict(items)
         self._checkpoint = tf.train.Checkpoint(
-            step=self.step, best_score=self.best_score, **items
+            step=self.step, best_score=self.best_score, done=self._done, **items
         )
-        self._last = tf.train.CheckpointManager(
+        self._last = self._manager(folder, keep)
+        self._best = self._manager(os.path.join(folder, "best"), 1)
+
+    def _manager(self, folder: str, keep: int) -> tf.train.CheckpointManager:
+        _tidy(folder)
+        return tf.train.CheckpointManager(
             self._checkpoint, folder, keep, step_counter=self.step
         )
-        self._best = tf.train.CheckpointManager(
-            self._checkpoint,
-            os.path.join(folder, "best"),
-            1,
-            step_counter=self.step,
-        )
 
-    def restore(self) -> int:
-        """Goes on from the last checkpoint, if any; returns its step."""
-        path = self._last.latest_checkpoint
-        if path and self.last_step():
+    def restore(self, step: int) -> None:
+        """Goes on from the checkpoint of a step; 0 without one: as it is.
+
+        Raises:
+          UserError: there is none of that step.
+        """
+        path = _path(self.folder, step)
+        if step:
+            if not os.path.exists(path + ".index"):
+                raise UserError(
+                    f"all workers must go on from one step, {step}; "
+                    f"{self.folder} has {_listed(_steps(self.folder))}; copy "
+                    f"{NAME}-{step}.* from another worker's folder"
+                )
             self._checkpoint.restore(path).assert_consumed()
-        elif path:
+            self.saved = step
+        elif os.path.exists(path + ".index"):
             self._restore_start(path)
-        return int(self.step.numpy())
 
     def _restore_start(self, path: str) -> None:
         """Takes the networks of a converted model, which has no optimizers."""
@@ -125,14 +78,37 @@ class Checkpoints:
         }
         given = {k: v for k, v in self._items.items() if k in names}
         tf.train.Checkpoint(
-            step=self.step, best_score=self.best_score, **given
+            step=self.step, best_score=self.best_score, done=self._done, **given
         ).restore(path).assert_consumed()
 
-    def save(self, step: int) -> None:
-        """Writes everything as of `step`; raises UserError as `offer`."""
+    @property
+    def events_done(self) -> bool:
+        """Whether the events of the restored step were done as well."""
+        return bool(self._done == self.step)
+
+    def save(self, step: int, events_done: bool = True) -> None:
+        """Writes everything as of `step`.
+
+        Raises:
+          UserError: a number is not finite, or the disk refuses; what was
+            saved before is kept.
+        """
         self._check_finite(step)
         self.step.assign(step)
-        self._last.save(checkpoint_number=step)
+        if events_done:
+            self._done.assign(step)
+        self._write(self._last, step)
+        self.saved = step
+
+    def _write(self, manager: tf.train.CheckpointManager, step: int) -> None:
+        before = manager.latest_checkpoint
+        kept = f"{before} is kept" if before else ""
+        with writing(f"the checkpoint of step {step}", self.folder, kept):
+            try:
+                manager.save(checkpoint_number=step)
+            except Exception:
+                _tidy(manager.directory)  # half a checkpoint takes its room
+                raise
 
     def _check_finite(self, step: int) -> None:
         """A loss may be finite while its gradient is not."""
@@ -151,59 +127,164 @@ class Checkpoints:
                     )
 
     def last_step(self) -> int:
-        """The step of the last checkpoint; 0 without one."""
-        path = self._last.latest_checkpoint
-        return int(path.rsplit("-", 1)[1]) if path else 0
+        """The step of the newest checkpoint that is whole; 0 without one."""
+        path = newest(self.folder)
+        return step_of(path) if path else 0
 
     def offer(self, step: int, score: float) -> None:
         """Keeps this state as the best one if its score is the highest.
 
         Raises:
-          UserError: a number of the state is not finite.
+          UserError: as `save`.
         """
         if score > self.best_score.numpy():
             self._check_finite(step)
             self.best_score.assign(score)
             self.step.assign(step)
-            self._best.save(checkpoint_number=step)
+            self._write(self._best, step)
+
+
+def step_of(path: str) -> int:
+    """The step in a checkpoint's path."""
+    return int(path.rsplit("-", 1)[1])
 
 
 def exists(workdir: str, stage: str) -> bool:
     """Whether a stage has been trained and saved at least once."""
-    return tf.train.latest_checkpoint(os.path.join(workdir, stage)) is not None
+    return bool(steps(workdir, stage))
 
 
 def steps(workdir: str, stage: str) -> list[int]:
     """The steps of a stage that there are checkpoints of, in order."""
-    state = tf.train.get_checkpoint_state(os.path.join(workdir, stage))
-    paths = state.all_model_checkpoint_paths if state else []
-    return sorted(int(path.rsplit("-", 1)[1]) for path in paths)
+    return _steps(os.path.join(workdir, stage))
+
+
+def _steps(folder: str) -> list[int]:
+    """Of TensorFlow's list, or of the files where that is damaged."""
+    state = _state(folder)
+    if state is None:
+        found = glob.glob(_path(glob.escape(folder), "*") + ".index")
+        paths = [path.removesuffix(".index") for path in found]
+    else:
+        paths = state.all_model_checkpoint_paths
+    numbers = (path.rsplit("-", 1)[1] for path in paths)
+    return sorted(int(number) for number in numbers if number.isdigit())
+
+
+def _state(folder: str):
+    """TensorFlow's list of a folder's checkpoints; None if it has no sense."""
+    try:
+        return tf.train.get_checkpoint_state(folder)
+    except ValueError:  # an empty one
+        return None
+
+
+def _path(folder: str, step: int | str) -> str:
+    return os.path.join(folder, f"{NAME}-{step}")
+
+
+def _listed(found: list[int]) -> str:
+    return f"steps {', '.join(map(str, found))}" if found else "none"
+
+
+def _tidy(folder: str) -> None:
+    """Removes what is no checkpoint's, and mends TensorFlow's list.
+
+    A process that was killed leaves half a checkpoint, which the list does
+    not have; a list that is damaged is made again of the files.
+    """
+    listed = _steps(folder)
+    if listed and _state(folder) is None:
+        paths = [_path(folder, step) for step in listed]
+        with writing("the list of checkpoints", folder):
+            tf.compat.v1.train.update_checkpoint_state(
+                folder,
+                paths[-1],
+                paths,
+                all_model_checkpoint_timestamps=[
+                    os.path.getmtime(path + ".index") for path in paths
+                ],
+                last_preserved_timestamp=0.0,  # none is kept for ever
+            )
+    for path in glob.glob(_path(glob.escape(folder), "*")):
+        name = os.path.basename(path)
+        number = name.removeprefix(f"{NAME}-").split(".")[0].split("_")[0]
+        if name.endswith("_temp"):
+            shutil.rmtree(path, ignore_errors=True)
+        elif number.isdigit() and int(number) not in listed:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+
+
+def damage(path: str) -> str:
+    """Why a checkpoint cannot be read, in words; "" if it is whole.
+
+    All of it is read, and TensorFlow compares each tensor's checksum.
+    """
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def newest(folder: str) -> str | None:
+    """The newest checkpoint of a folder that is whole; None without any.
+
+    Each newer one is named on stderr.
+
+    Raises:
+      UserError: none of those there is whole.
+    """
+    found = _steps(folder)
+    for step in reversed(found):
+        path = _path(folder, step)
+        reason = damage(path)
+        if not reason:
+            return path
+        print(f"warning: {path} is damaged ({reason})", file=sys.stderr)
+    if found:
+        raise UserError(
+            f"a checkpoint must be whole to go on from; {folder} has "
+            f"{_listed(found)}, all damaged; put them back from a copy, or "
+            "remove the folder to begin that stage anew"
+        )
+    return None
 
 
 def find(workdir: str, stage: str, which: str = "last") -> str:
-    """The path of a checkpoint.
+    """The path of a checkpoint, whose checksums hold.
 
     Args:
       workdir: a run's folder.
       stage: damsm or gan.
-      which: last, best, or the number of a step.
+      which: last: the newest that is whole; best; or the number of a step.
 
     Raises:
-      UserError: there is none; what there is is listed.
+      UserError: there is none, with what there is; or it is damaged.
     """
     folder = os.path.join(workdir, stage)
     if which == "last":
-        path = tf.train.latest_checkpoint(folder)
+        path = newest(folder)
     elif which == "best":
-        path = tf.train.latest_checkpoint(os.path.join(folder, "best"))
+        best = os.path.join(folder, "best")
+        path = next((_path(best, step) for step in _steps(best)), None)
     else:
-        path = os.path.join(folder, f"ckpt-{which}")
+        path = _path(folder, which)
         path = path if os.path.exists(path + ".index") else None
     if path is None:
         found = ", ".join(map(str, steps(workdir, stage))) or "none"
         raise UserError(
             f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
             f"found: {found}; train that stage first"
+        )
+    if which != "last" and (reason := damage(path)):
+        raise UserError(
+            f"a checkpoint must be whole; {path} is damaged ({reason}); put "
+            f"it back from a copy, or use another of stage {stage}: "
+            f"{_listed(steps(workdir, stage))}"
         )
     return path
 

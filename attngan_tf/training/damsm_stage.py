@@ -17,6 +17,7 @@ from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.damsm import DamsmStep, EpochDecay
 from attngan_tf.training.features import FeatureCache
+from attngan_tf.training.interruption import Interruption
 from attngan_tf.training.log import Log
 from attngan_tf.training.loop import Loop
 
@@ -60,17 +61,22 @@ class DamsmStage:
       config: the configuration.
       strategy: the devices.
       data: the prepared data.
+      interruption: tells that somebody wants the training to end.
     """
 
     def __init__(
-        self, config: Config, strategy: tf.distribute.Strategy, data: Data
+        self,
+        config: Config,
+        strategy: tf.distribute.Strategy,
+        data: Data,
+        interruption: Interruption,
     ):
         self.config = config
         self.data = data
         self.log = Log(config.workdir, "damsm")
         self.folder = os.path.join(config.workdir, "damsm")
         keras.utils.set_random_seed(config.seed)  # of the first weights
-        fresh = tf.train.latest_checkpoint(self.folder) is None
+        fresh = not checkpoint.exists(config.workdir, "damsm")
         with strategy.scope():
             self.text_encoder = build.text_encoder(config, len(data.vocabulary))
             self.image_encoder = _image_encoder(config, data, fresh)
@@ -89,6 +95,7 @@ class DamsmStage:
         epoch = max(1, round(self.training_data.steps_per_epoch))
         self.loop = Loop(
             strategy=strategy,
+            interruption=interruption,
             step=self.step,
             data=self.training_data,
             checkpoints=self.checkpoints,

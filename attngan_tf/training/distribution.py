@@ -82,7 +82,7 @@ def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
     inside it: all workers save at the same steps, and go on from there.
     """
     resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
+    if not _has_workers(strategy):
         return config
     if resolver.task_type == "chief" or (
         resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
@@ -121,6 +121,22 @@ def check_replicas(config: Config, replicas: int, has_gpu: bool) -> None:
 def replicas() -> int:
     """How many replicas share a batch; 1 outside of a strategy."""
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def least(strategy: tf.distribute.Strategy, number: int) -> int:
+    """The least of the numbers that each worker gives; of one, its own.
+
+    Workers that were cut off at different moments have saved different steps.
+    """
+    if not _has_workers(strategy):
+        return number
+    rows = strategy.run(lambda: tf.constant([number], tf.int64))
+    return int(tf.reduce_min(strategy.gather(rows, axis=0)))
+
+
+def _has_workers(strategy: tf.distribute.Strategy) -> bool:
+    resolver = strategy.cluster_resolver
+    return resolver is not None and bool(resolver.task_type)
 
 
 def gather(tensor: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,8 @@ import tqdm
 
 from attngan_tf.data import views
 from attngan_tf.data.views import Records
+from attngan_tf.disk import new_array, writing
+from attngan_tf.files import replacing
 from attngan_tf.models.image_encoder import ImageEncoder
 
 BATCH = 32
@@ -44,6 +46,7 @@ class FeatureCache:
         self.views = views
         self.seed = seed
         self._identity = identity
+        self._state_file = os.path.join(folder, "state.json")
         self._arrays = self._open()
 
     @property
@@ -55,38 +58,42 @@ class FeatureCache:
         return os.path.join(self.folder, f"{name}.npy")
 
     def _open(self) -> dict[str, np.ndarray]:
-        os.makedirs(self.folder, exist_ok=True)
         rows = len(self.records) * self.views
-        state_file = os.path.join(self.folder, "state.json")
-        state = {"identity": self._identity, "rows_done": 0}
-        if os.path.exists(state_file):
-            with open(state_file, encoding="utf-8") as file:
-                found = json.load(file)
-            if found["identity"] == self._identity and all(
-                os.path.exists(self._path(name)) for name in NAMES
-            ):
-                state = found
-        mode = "r+" if state["rows_done"] else "w+"
         outputs = self.image_encoder.trunk.output
         _, h, w, C = outputs["regions"].shape
-        shapes = {"regions": (h * w, C), "pooled": outputs["pooled"].shape[1:]}
-        arrays = {
-            name: np.lib.format.open_memmap(
-                self._path(name),
-                mode=mode,
-                dtype=np.float16,
-                shape=(rows, *shape),
-            )
-            for name, shape in shapes.items()
+        shapes = {
+            "regions": (rows, h * w, C),
+            "pooled": (rows, *outputs["pooled"].shape[1:]),
         }
-        if state["rows_done"] < rows:
-            self._fill(arrays, state, state_file)
+        with writing("features of the training pictures", self.folder):
+            os.makedirs(self.folder, exist_ok=True)
+            done, arrays = self._found(shapes)
+            if not arrays:
+                arrays = {
+                    name: new_array(self._path(name), np.float16, shape)
+                    for name, shape in shapes.items()
+                }
+            if done < rows:
+                self._fill(arrays, done)
         return arrays
 
-    def _fill(self, arrays: dict, state: dict, state_file: str) -> None:
+    def _found(self, shapes: dict) -> tuple[int, dict[str, np.ndarray]]:
+        """Rows that are done, and the arrays; none of what does not fit."""
+        try:
+            with open(self._state_file, encoding="utf-8") as file:
+                state = json.load(file)
+            if state["identity"] == self._identity and state["rows_done"]:
+                arrays = {k: np.load(self._path(k), "r+") for k in shapes}
+                if {k: array.shape for k, array in arrays.items()} == shapes:
+                    return state["rows_done"], arrays
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # nothing there yet, or cut off: made anew
+        return 0, {}
+
+    def _fill(self, arrays: dict, done: int) -> None:
         """Computes the rows that are missing; goes on after a stop."""
         compute = tf.function(self.image_encoder.trunk_features)
-        first = state["rows_done"] // BATCH
+        first = done // BATCH
         batches = views.cached_views(
             self.records,
             self.image_encoder.size,
@@ -111,10 +118,10 @@ class FeatureCache:
             if number % 50 == 49 or start + len(batch) == rows:
                 for array in arrays.values():
                     array.flush()
-                state["rows_done"] = start + len(batch)
-                with open(state_file + ".new", "w", encoding="utf-8") as file:
+                done = start + len(batch)
+                state = {"identity": self._identity, "rows_done": done}
+                with replacing(self._state_file) as file:
                     json.dump(state, file)
-                os.replace(state_file + ".new", state_file)
 
     def attach(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """Adds regions and pooled features to batches of view numbers."""

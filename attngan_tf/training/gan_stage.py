@@ -18,6 +18,7 @@ from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.damsm import DamsmStep
 from attngan_tf.training.evaluation import GeneratedScores, take
 from attngan_tf.training.gan import GanStep
+from attngan_tf.training.interruption import Interruption
 from attngan_tf.training.log import Log
 from attngan_tf.training.loop import Loop
 
@@ -98,7 +99,11 @@ class GanStage:
     """GAN training, ready to run; arguments as of `DamsmStage`."""
 
     def __init__(
-        self, config: Config, strategy: tf.distribute.Strategy, data: Data
+        self,
+        config: Config,
+        strategy: tf.distribute.Strategy,
+        data: Data,
+        interruption: Interruption,
     ):
         self.config = config
         self.data = data
@@ -126,6 +131,7 @@ class GanStage:
         self.training_data = training_data(config, data)
         self.loop = Loop(
             strategy=strategy,
+            interruption=interruption,
             step=self.step,
             after_step=self.step.update_average,
             data=self.training_data,

@@ -11,6 +11,9 @@ from PIL import Image
 
 from attngan_tf import png
 from attngan_tf.config import METRICS_FILE
+from attngan_tf.disk import writing
+
+KEPT = "the checkpoints are kept"
 
 
 class Log:
@@ -24,10 +27,11 @@ class Log:
     def __init__(self, workdir: str, stage: str):
         self.workdir = workdir
         self.stage = stage
-        self._summaries = tf.summary.create_file_writer(
-            os.path.join(workdir, "tensorboard", stage)
-        )
-        os.makedirs(os.path.join(workdir, "samples"), exist_ok=True)
+        with writing("reports", workdir):
+            self._summaries = tf.summary.create_file_writer(
+                os.path.join(workdir, "tensorboard", stage)
+            )
+            os.makedirs(os.path.join(workdir, "samples"), exist_ok=True)
 
     def report(
         self,
@@ -46,14 +50,14 @@ class Log:
         texts = texts or {}
         line = {"stage": self.stage, "step": step, "time": time.time()}
         path = os.path.join(self.workdir, METRICS_FILE)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, **values, **texts}) + "\n")
-        with self._summaries.as_default():
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
-            for name, text in texts.items():
-                tf.summary.text(name, text, step=step)
-        self._summaries.flush()
+        with writing("reports", self.workdir, KEPT):
+            _append(path, json.dumps({**line, **values, **texts}) + "\n")
+            with self._summaries.as_default():
+                for name, value in values.items():
+                    tf.summary.scalar(name, value, step=step)
+                for name, text in texts.items():
+                    tf.summary.text(name, text, step=step)
+            self._summaries.flush()
 
     def picture(
         self, name: str, step: int, image: Image.Image, **texts
@@ -64,18 +68,28 @@ class Log:
         """
         file = f"{self.stage}_{name}_{step:07d}.png"
         path = os.path.join(self.workdir, "samples", file)
-        png.save(image, path, **texts, step=step)
-        with self._summaries.as_default():
-            tf.summary.image(name, np.asarray(image)[None], step=step)
-        self._summaries.flush()
+        with writing("sample pictures", self.workdir, KEPT):
+            png.save(image, path, **texts, step=step)
+            with self._summaries.as_default():
+                tf.summary.image(name, np.asarray(image)[None], step=step)
+            self._summaries.flush()
 
     def text(self, name: str, text: str) -> None:
         """Writes a text to TensorBoard."""
         with self._summaries.as_default():
             tf.summary.text(name, text, step=0)
 
-    def graph(self, step, batch) -> None:
+    def graph(self, graph: tf.Graph) -> None:
         """Writes the graph of a compiled step to TensorBoard."""
-        concrete = step.get_concrete_function(batch)
         with self._summaries.as_default():
-            tf.summary.graph(concrete.graph)
+            tf.summary.graph(graph)
+
+
+def _append(path: str, line: str) -> None:
+    """Adds a line, not to the half of one that a cut-off run left."""
+    with open(path, "ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.write(b"\n")
+        file.write(line.encode())

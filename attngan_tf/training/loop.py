@@ -1,7 +1,6 @@
 """The training loop: steps, intervals and checkpoints; knows no paper."""
 
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,9 @@ import tqdm
 
 from attngan_tf.config import UserError
 from attngan_tf.data.pipeline import Slice, TrainingData
+from attngan_tf.training import distribution
 from attngan_tf.training.checkpoint import Checkpoints
+from attngan_tf.training.interruption import InterruptedTraining, Interruption
 from attngan_tf.training.log import Log
 
 Step = Callable[[dict], Mapping[str, tf.Tensor]]
@@ -66,35 +67,12 @@ def distributed_batches(
     return strategy.distribute_datasets_from_function(part)
 
 
-class Interruption:
-    """Notes Ctrl-C and SIGTERM instead of dying of them."""
-
-    def __init__(self):
-        self.signal: int | None = None
-
-    def __enter__(self):
-        self._before = {
-            number: signal.signal(number, self._note)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        del frame
-        if self.signal is not None:  # asked twice: do not wait any more
-            sys.exit(128 + number)
-        self.signal = number
-
-
 class Loop:
     """Runs a step on the batches of a strategy's replicas.
 
     Args:
       strategy: where to run.
+      interruption: tells that somebody wants it to end.
       step: what one replica does with its part of a batch; returns terms
         whose sums over the replicas are reported.
       data: gives the batches.
@@ -114,6 +92,7 @@ class Loop:
         self,
         *,
         strategy: tf.distribute.Strategy,
+        interruption: Interruption,
         step: Step,
         data: TrainingData,
         checkpoints: Checkpoints,
@@ -127,6 +106,7 @@ class Loop:
         jit_compile: bool = False,
     ):
         self.strategy = strategy
+        self.interruption = interruption
         self.data = data
         self.checkpoints = checkpoints
         self.log = log
@@ -136,6 +116,7 @@ class Loop:
         self.prepare_batches = prepare_batches
         self.rates = rates
         self.train_step = compile_step(strategy, step, after_step, jit_compile)
+        self._step = 0  # the last one that was made
         self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self._since = 0.0  # when the steps in _pending began
 
@@ -151,11 +132,27 @@ class Loop:
         Raises:
           NonFiniteLossError: names the term and the step; the last
             checkpoint is kept.
-          SystemExit: on Ctrl-C or SIGTERM, when all is saved.
+          InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
         """
-        first = self.checkpoints.restore()
-        if first >= total_steps:
-            return
+        step = distribution.least(self.strategy, self.checkpoints.last_step())
+        self.checkpoints.restore(step)
+        self._step = step
+        try:
+            if not self.checkpoints.events_done:
+                self._events(step, total_steps)
+                self._save()
+            if step < total_steps:
+                self._train(step, total_steps)
+        except InterruptedTraining:
+            if self._step != self.checkpoints.saved:
+                self._report()
+                self._save(events_done=False)
+            raise InterruptedTraining(
+                f"saved step {self._step} of {total_steps}; run the same "
+                "command to go on"
+            ) from None
+
+    def _train(self, first: int, total_steps: int) -> None:
         bar = tqdm.tqdm(
             total=total_steps,
             initial=first,
@@ -163,39 +160,42 @@ class Loop:
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 60,
         )
-        batches = self.batches(first)  # may take minutes: not in `with`
-        self._since = time.perf_counter()
-        with bar, Interruption() as interruption:
-            for step, batch in enumerate(batches, first + 1):
-                self._pending.append((step, self.train_step(batch)))
-                if step == 1:
-                    self.log.graph(self.train_step, batch)
+        with bar:
+            batches = iter(self.batches(first))
+            for step in range(first + 1, total_steps + 1):
+                batch = next(batches)
+                if step == first + 1:  # may take minutes, which can be cut off
+                    graph = self.train_step.get_concrete_function(batch).graph
+                    if step == 1:
+                        self.log.graph(graph)
+                    self._since = time.perf_counter()
+                with self.interruption.held():
+                    self._pending.append((step, self.train_step(batch)))
+                    self._step = step
                 bar.update()
-                ended = step == total_steps or interruption.signal is not None
-                self._after(step, ended, total_steps)
-                if ended:
-                    break
-        if interruption.signal is not None:
-            print(
-                f"saved step {step} of {total_steps}; run the same command "
-                "to go on",
-                file=sys.stderr,
-            )
-            sys.exit(128 + interruption.signal)
+                self._after(step, total_steps)
 
-    def _after(self, step: int, ended: bool, total_steps: int) -> None:
+    def _after(self, step: int, total_steps: int) -> None:
         """Reports, does what is due, and saves."""
+        ended = step == total_steps
         if step % self.log_interval == 0 or ended:
             self._report()
+        self._events(step, total_steps)
+        if step % self.checkpoint_interval == 0 or ended:
+            self._report()
+            self._save()
+
+    def _events(self, step: int, total_steps: int) -> None:
         for interval, event in self.events:
             if step % interval == 0 or step == total_steps:
                 self._report()
                 event(step)
                 self._since = time.perf_counter()
-        if step % self.checkpoint_interval == 0 or ended:
-            self._report()
-            self.checkpoints.save(step)
-            self._since = time.perf_counter()
+
+    def _save(self, events_done: bool = True) -> None:
+        with self.interruption.held():
+            self.checkpoints.save(self._step, events_done)
+        self._since = time.perf_counter()
 
     def _report(self) -> None:
         """Logs the means of the steps since the last report."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from attngan_tf.config import UserError
 from attngan_tf.scoring.follow import follow, is_scored
-from attngan_tf.training import checkpoint
+from attngan_tf.training.workdir import DONE_FILE
 
 
 class Run:
@@ -25,7 +25,7 @@ class Run:
         self.manager.save(step)
 
     def done(self):
-        (self.folder / checkpoint.DONE_FILE).write_text("done")
+        (self.folder / DONE_FILE).write_text("done")
 
 
 @pytest.fixture

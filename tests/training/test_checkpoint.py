@@ -31,7 +31,9 @@ def test_a_state_that_is_not_finite_is_not_saved(network, tmp_path):
     assert checkpoints.last_step() == 7
     checkpoints.offer(8, 0.4)  # no better: nothing is written
     kernel, bias = network.layers[0].get_weights()
-    assert Checkpoints(str(tmp_path), {"network": network}, 3).restore() == 7
+    restored = Checkpoints(str(tmp_path), {"network": network}, 3)
+    assert restored.last_step() == 7
+    restored.restore(7)
     np.testing.assert_array_equal(network.layers[0].get_weights()[1], [0] * 3)
     np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
     assert not np.isfinite(bias).all()
@@ -48,18 +50,6 @@ def test_only_the_last_ones_are_kept(network, tmp_path):
     assert kept == {"ckpt-2.index", "ckpt-3.index"}
 
 
-def test_two_trainings_do_not_share_a_workdir(tmp_path):
-    workdir = str(tmp_path)
-    with (
-        checkpoint.alone(workdir),
-        pytest.raises(UserError, match="another process trains"),
-        checkpoint.alone(workdir),
-    ):
-        pass
-    with checkpoint.alone(workdir):
-        pass
-
-
 def test_a_start_may_lack_parts_and_a_later_step_may_not(network, tmp_path):
     """Converted models have no optimizers."""
     other = keras.optimizers.Adam()
@@ -70,9 +60,143 @@ def test_a_start_may_lack_parts_and_a_later_step_may_not(network, tmp_path):
     Checkpoints(str(tmp_path / "later"), {"network": network}, 3).save(1)
     network.layers[0].kernel.assign(kernel * 2)
     start = Checkpoints(str(tmp_path / "start"), everything, 3)
-    assert start.restore() == 0
+    assert start.last_step() == 0
+    start.restore(0)
     np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
     with pytest.raises(AssertionError):
-        Checkpoints(str(tmp_path / "later"), everything, 3).restore()
+        Checkpoints(str(tmp_path / "later"), everything, 3).restore(1)
     start.save(0)
-    assert Checkpoints(str(tmp_path / "start"), everything, 3).restore() == 0
+    Checkpoints(str(tmp_path / "start"), everything, 3).restore(0)
+
+
+def saved(network, folder, steps=(1, 2, 3)) -> Checkpoints:
+    """Checkpoints of some steps; the first weight is the step."""
+    checkpoints = Checkpoints(str(folder), {"network": network}, 5)
+    for step in steps:
+        network.layers[0].kernel.assign(np.full((2, 3), step))
+        checkpoints.save(step)
+    return checkpoints
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("harm", [truncate, zero, empty, flip, remove])
+@pytest.mark.parametrize("file", ["index", "data-00000-of-00001"])
+def test_the_one_before_a_damaged_one_is_used(
+    network, tmp_path, capsys, harm, file
+):
+    saved(network, tmp_path)
+    harm(tmp_path / f"ckpt-3.{file}")
+    checkpoints = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert checkpoints.last_step() == 2
+    warned = [x for x in capsys.readouterr().err.splitlines() if "warn" in x]
+    assert len(warned) == 1
+    assert f"{tmp_path}/ckpt-3 is damaged" in warned[0]
+    checkpoints.restore(2)
+    assert network.layers[0].kernel.numpy()[0, 0] == 2
+    # And training goes over it.
+    network.layers[0].kernel.assign(np.full((2, 3), 3))
+    checkpoints.save(3)
+    again = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert again.last_step() == 3
+
+
+@pytest.mark.parametrize("place", range(0, 1000, 37))
+def test_a_flipped_bit_anywhere_is_found_or_harmless(network, tmp_path, place):
+    """Padding between a table's blocks is all that no checksum covers."""
+    saved(network, tmp_path, [7])
+    for name in ("index", "data-00000-of-00001"):
+        path = tmp_path / f"ckpt-7.{name}"
+        content = bytearray(path.read_bytes())
+        content[place * len(content) // 1000] ^= 1 << place % 8
+        before = path.read_bytes()
+        path.write_bytes(bytes(content))
+        if not checkpoint.damage(str(tmp_path / "ckpt-7")):
+            Checkpoints(str(tmp_path), {"network": network}, 5).restore(7)
+            kernel, bias = network.layers[0].get_weights()
+            np.testing.assert_array_equal(kernel, np.full((2, 3), 7))
+            np.testing.assert_array_equal(bias, np.zeros(3))
+        path.write_bytes(before)
+
+
+def test_without_a_whole_one_nothing_begins_anew(network, tmp_path):
+    checkpoints = saved(network, tmp_path, [4])
+    flip(tmp_path / "ckpt-4.data-00000-of-00001")
+    with pytest.raises(UserError, match=r"steps 4, all damaged; put them"):
+        checkpoints.last_step()
+
+
+@pytest.mark.parametrize("harm", [truncate, zero, empty, remove])
+def test_a_damaged_list_is_made_of_the_files(network, tmp_path, harm):
+    saved(network, tmp_path)
+    harm(tmp_path / "checkpoint")
+    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
+    again = Checkpoints(str(tmp_path), {"network": network}, 2)
+    assert again.last_step() == 3
+    again.save(4)
+    kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
+    assert kept == {"ckpt-3.index", "ckpt-4.index"}
+
+
+def test_half_a_checkpoint_is_removed(network, tmp_path):
+    saved(network, tmp_path, [1])
+    (tmp_path / "ckpt-2_temp").mkdir()
+    (tmp_path / "ckpt-2_temp" / "part").write_text("x")
+    (tmp_path / "ckpt-2.data-00000-of-00001").write_text("x")
+    (tmp_path / "notes.txt").write_text("mine")
+    Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint",
+        "ckpt-1.data-00000-of-00001",
+        "ckpt-1.index",
+        "notes.txt",
+    ]
+
+
+def test_a_full_disk_keeps_the_last_good_one(network, small_disk, fill):
+    disk = small_disk(96)
+    checkpoints = saved(network, disk, [1])
+    rest = fill(disk)
+    with pytest.raises(UserError, match=r"step 2 .*; .*ckpt-1 is kept; make"):
+        checkpoints.save(2)
+    names = {p.name for p in disk.iterdir()} - {"rest", "best"}
+    assert names == {
+        "checkpoint",
+        "ckpt-1.index",
+        "ckpt-1.data-00000-of-00001",
+    }
+    assert checkpoints.last_step() == 1
+    rest.unlink()
+    checkpoints.save(2)
+    assert checkpoints.last_step() == 2
+
+
+def test_a_best_one_that_is_damaged_is_named(network, tmp_path):
+    folder = tmp_path / "gan"
+    saved(network, folder, [3]).offer(3, 0.5)
+    assert checkpoint.find(str(tmp_path), "gan", "best").endswith("best/ckpt-3")
+    flip(folder / "best" / "ckpt-3.data-00000-of-00001")
+    with pytest.raises(UserError, match=r"best/ckpt-3 is damaged .*steps 3"):
+        checkpoint.find(str(tmp_path), "gan", "best")
+    with pytest.raises(UserError, match="has no checkpoint '9'"):
+        checkpoint.find(str(tmp_path), "gan", "9")

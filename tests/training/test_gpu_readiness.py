@@ -24,6 +24,7 @@ from attngan_tf.training.damsm import DamsmStep
 from attngan_tf.training.damsm_stage import DamsmStage
 from attngan_tf.training.gan import GanStep
 from attngan_tf.training.gan_stage import GanStage
+from attngan_tf.training.interruption import Interruption
 
 STAGES = ["damsm", "gan"]
 RELEASED = {
@@ -201,7 +202,7 @@ def test_nothing_is_traced_twice(tiny_config, opened, half_trained, stage):
     )
     strategy = distribution.make_strategy(config)
     made = {"damsm": DamsmStage, "gan": GanStage}[stage]
-    running = made(config, strategy, opened)
+    running = made(config, strategy, opened, Interruption())
     running.run()
     assert running.checkpoints.last_step() == 11
     assert traces(running.loop.train_step) == 1

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM: what is begun is ended and saved, then the process."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class InterruptedTraining(BaseException):
+    """Somebody asked the process to end; its text says what was saved.
+
+    Like KeyboardInterrupt no Exception, so that nothing on the way takes it
+    for a failure.
+    """
+
+
+class Interruption:
+    """Raises `InterruptedTraining` on a signal, but not in what is held.
+
+    Asked twice, the process ends at once. Python gives signals to its main
+    thread alone: entered in another, it notes none.
+    """
+
+    def __init__(self):
+        self._asked = False
+        self._holding = False
+
+    def __enter__(self):
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        del frame
+        if self._asked:
+            sys.exit(128 + number)
+        self._asked = True
+        if not self._holding:
+            raise InterruptedTraining
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What changes a state, and must be whole: raises when it is done."""
+        asked, self._holding = self._asked, True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._asked and not asked:
+            raise InterruptedTraining

@@ -1,0 +1,100 @@
+"""python -m tests.kills: a demo-sized run, killed 40 times.
+
+It is trained once undisturbed and once with SIGKILLs: in its start, in the
+preparation of the data, in steps, in checkpoints, in summaries, and then in
+exports. The end must be bit-equal.
+"""
+
+import argparse
+import pathlib
+import random
+import sys
+import tempfile
+
+from tests.kills import moments, runs
+
+ROOT = pathlib.Path(__file__).parents[2]
+DEMO = [
+    f"--flagfile={ROOT / 'configs' / 'demo.flags'}",
+    *("--damsm_steps=500", "--gan_steps=150", "--log_interval=10"),
+    *("--sample_interval=50", "--checkpoint_interval=25"),
+    *("--evaluation_interval=50", "--evaluation_images=200"),
+]
+EXPORTS = 5  # of the kills
+INTERVALS = {"damsm": 125, "gan": 25}  # steps between two checkpoints
+
+
+def plan(kills: int, folder: pathlib.Path, draw: random.Random):
+    """The moments of the training's kills."""
+    workdir, prepared = folder / "run", folder / "prepared"
+    yield moments.after(2.0)
+    yield moments.in_the_preparation(prepared)
+    for number in range(kills - 2 - EXPORTS):
+        yield [
+            lambda: moments.after(draw.uniform(1.0, 30.0)),
+            lambda: moments.in_a_checkpoint(workdir, draw.randint(1, 2)),
+            lambda: moments.after(draw.uniform(10.0, 40.0)),
+            lambda: moments.in_a_summary(workdir, draw.randint(1, 8)),
+        ][number % 4]()
+
+
+def export_killed(folder: pathlib.Path, draw: random.Random):
+    """Kills exports; the last one is left alone."""
+    models, workdir = folder / "models", folder / "run"
+    flags = [f"--workdir={workdir}", f"--export_dir={models}"]
+    for number in range(EXPORTS):
+        moment = (
+            moments.in_an_export(models)
+            if number % 2
+            else moments.after(draw.uniform(5.0, 25.0))
+        )
+        log = folder / "log"
+        killed = runs.kill_at(moment, "export.saved_model", flags, workdir, log)
+        versions = sorted(p.name for p in models.glob("[0-9]*"))
+        for version in versions:
+            assert (models / version / "saved_model.pb").exists(), version
+        if killed is not None:
+            yield killed
+    runs.run("export.saved_model", flags, folder / "log")
+    left = [p.name for p in models.glob(".writing-*")]
+    assert not left, left
+
+
+def main() -> int:
+    """Prints a line a kill, and what differs at the end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=pathlib.Path)
+    given = parser.parse_args()
+    folder = given.folder or pathlib.Path(tempfile.mkdtemp(prefix="kills_"))
+    folder.mkdir(exist_ok=True)
+    draw = random.Random(given.seed)
+    alone = [f"--prepared_dir={folder / 'alone_prepared'}"]
+    flags = [*DEMO, f"--prepared_dir={folder / 'prepared'}"]
+    log = folder / "log"
+    runs.run(
+        "attngan_tf.train",
+        [*DEMO, *alone, f"--workdir={folder / 'alone'}"],
+        log,
+    )
+    flags.append(f"--workdir={folder / 'run'}")
+    count, worst = 0, 0
+    planned = plan(given.kills, folder, draw)
+    for killed in runs.train_killed(planned, flags, folder / "run", log):
+        count += 1
+        lost = runs.lost(killed)
+        assert all(lost[k] <= INTERVALS[k] for k in lost), killed
+        worst = max(worst, *lost.values())
+        print(f"{count:3d} {killed.moment}: saved {killed.saved}, lost {lost}")
+        sys.stdout.flush()
+    for killed in export_killed(folder, draw):
+        count += 1
+        print(f"{count:3d} {killed.moment} of an export", flush=True)
+    different = runs.differences(folder / "alone", folder / "run")
+    print(f"{count} kills, {worst} steps lost at most; differ: {different}")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Ctrl-C and SIGTERM: training saves, ends well, and goes on."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.train import train
+from attngan_tf.training import checkpoint
+from attngan_tf.training.evaluation import GeneratedScores
+from attngan_tf.training.interruption import InterruptedTraining
+from tests.kills.runs import differences
+
+
+def start(config) -> subprocess.Popen:
+    flags = [
+        f"--{name}={value}"
+        for name, value in vars(config).items()
+        if value is not None
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "attngan_tf.train", *flags],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process, found) -> None:
+    deadline = time.monotonic() + 120
+    while not found():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def end(process, number) -> str:
+    """Asks a process to end; what it says, if it ends in time and well."""
+    began = time.monotonic()
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert "trained:" not in stdout
+    return stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_steps_are_saved(tiny_config, tmp_path, number):
+    process = start(tiny_config(workdir=str(tmp_path), damsm_steps=100_000))
+    metrics = tmp_path / "metrics.jsonl"
+    wait_for(
+        process,
+        lambda: metrics.exists() and metrics.read_text().count("\n") > 5,
+    )
+    said = re.search(r"saved step (\d+) of 100000", end(process, number))
+    assert said
+    assert checkpoint.steps(str(tmp_path), "damsm")[-1] == int(said.group(1))
+
+
+@pytest.mark.slow
+def test_before_the_first_step_nothing_is_lost(tiny_config, tmp_path):
+    config = tiny_config(workdir=str(tmp_path))
+    process = start(config)
+    lock = tmp_path / ".lock"
+    wait_for(process, lambda: lock.exists() and lock.read_text())
+    said = end(process, signal.SIGTERM)
+    assert "run the same command" in said
+    assert lock.read_text() == ""
+
+
+def test_scores_that_are_cut_off_are_made_up_for(
+    tiny_config, tmp_path, monkeypatch
+):
+    """The end is that of a run which nobody interrupted, to the last bit."""
+    fields = {"damsm_steps": 2, "gan_steps": 4, "evaluation_interval": 3}
+    whole = tiny_config(workdir=str(tmp_path / "whole"), **fields)
+    halves = dataclasses.replace(whole, workdir=str(tmp_path / "halves"))
+    train(whole)
+    asked, score = [], GeneratedScores.__call__
+
+    def interrupted(self):
+        if not asked:
+            asked.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return score(self)
+
+    monkeypatch.setattr(GeneratedScores, "__call__", interrupted)
+    with pytest.raises(InterruptedTraining, match="saved step 3 of 4"):
+        train(halves)
+    assert checkpoint.steps(halves.workdir, "gan")[-1] == 3
+    assert not checkpoint.exists(os.path.join(halves.workdir, "gan"), "best")
+    train(halves)
+    assert differences(tmp_path / "whole", tmp_path / "halves") == []
+    best = tf.train.latest_checkpoint(tmp_path / "halves" / "gan" / "best")
+    weights = tf.train.load_checkpoint(best)
+    assert np.isfinite(
+        weights.get_tensor("best_score/.ATTRIBUTES/VARIABLE_VALUE")
+    )

@@ -1,0 +1,71 @@
+"""Signals and what is held."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from attngan_tf.training.interruption import InterruptedTraining, Interruption
+
+
+def ask(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_interrupts(number):
+    before = signal.getsignal(number)
+    with Interruption(), pytest.raises(InterruptedTraining):
+        ask(number)
+    assert signal.getsignal(number) is before
+
+
+def test_what_is_held_is_done_first():
+    done = []
+
+    def step(interruption):
+        with interruption.held():
+            ask()
+            done.append("held")
+
+    with Interruption() as interruption:
+        with pytest.raises(InterruptedTraining):
+            step(interruption)
+        with interruption.held():  # to save after it
+            done.append("saved")
+    assert done == ["held", "saved"]
+
+
+def test_an_error_in_what_is_held_is_told():
+    def fail(interruption):
+        with interruption.held():
+            ask()
+            raise ValueError
+
+    with Interruption() as interruption, pytest.raises(ValueError):  # noqa: PT011
+        fail(interruption)
+
+
+def test_asked_twice_it_ends_at_once():
+    def insist(interruption):
+        with interruption.held():
+            ask()
+            ask()
+
+    with Interruption() as interruption, pytest.raises(SystemExit) as ended:
+        insist(interruption)
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_other_threads_can_train():
+    found = []
+
+    def train():
+        with Interruption() as interruption, interruption.held():
+            found.append("trained")
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert found == ["trained"]
