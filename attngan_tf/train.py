@@ -27,7 +27,11 @@ def train(config: Config) -> None:
     strategy = distribution.make_strategy(config)
     config = distribution.own_workdir(config, strategy)
     workdir.open_workdir(config)
-    with workdir.alone(config.workdir), Interruption() as interruption:
+    with (
+        workdir.alone(config.workdir),
+        distribution.together(strategy),
+        Interruption() as interruption,
+    ):
         _train(config, strategy, interruption)
 
 

@@ -1,7 +1,9 @@
 """Devices, and what replicas must share."""
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -73,6 +75,37 @@ def _multi_worker() -> tf.distribute.Strategy:
             "TF_CONFIG must describe the cluster and this worker's task; "
             f"received {os.environ['TF_CONFIG']!r}: {error}"
         ) from None
+
+
+# What TensorFlow raises where a peer is gone, sooner or later.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """What all workers do; one of them that is gone ends it in one line.
+
+    Raises:
+      UserError: another worker ended, or cannot be reached.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if not _has_workers(strategy):
+            raise
+        raise UserError(
+            "every worker must stay until the end; another worker ended or "
+            f"cannot be reached ({error.message.splitlines()[0]}); start all "
+            "of them again with the same commands, to go on from the last "
+            "checkpoint that all have"
+        ) from error
 
 
 def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:

@@ -60,8 +60,9 @@ class Faults:
 
         def faulty(*args, **kwargs):
             terms = compute(*args, **kwargs)
-            new = {f: getattr(terms, f) + self.added[f] for f in fields}
-            total = terms.total + sum(self.added[f] for f in fields)
+            given = [f for f in fields if getattr(terms, f) is not None]
+            new = {f: getattr(terms, f) + self.added[f] for f in given}
+            total = terms.total + sum(self.added[f] for f in given)
             return terms._replace(**new, total=total)
 
         return faulty
@@ -143,21 +144,19 @@ def test_each_term_of_the_gan(tiny_config, tmp_path, faults):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factor", [math.nan, math.inf, 1e38])
-def test_an_exploding_gradient_is_not_saved(
-    tiny_config, tmp_path, faults, factor
-):
+def test_an_exploding_gradient_is_not_saved(tiny_config, tmp_path, faults):
     """The loss is finite in the step whose gradient breaks the weights."""
     config = tiny_config(workdir=str(tmp_path), gan_steps=1)
     train(dataclasses.replace(config, stage="damsm"))
     stage = stage_of(GanStage, config)
     stage.run()
-    faults.exploding.assign(factor)
-    with pytest.raises(UserError, match="must be finite") as raised:
-        stage.loop.run(2)
-    assert "generator" in str(raised.value)
-    assert checkpoint.steps(str(tmp_path), "gan") == [1]
-    assert whole(checkpoint.find(str(tmp_path), "gan"))
+    for factor in (math.nan, math.inf, 1e38):
+        faults.exploding.assign(factor)
+        with pytest.raises(UserError, match="must be finite") as raised:
+            stage.loop.run(2)
+        assert "generator" in str(raised.value)
+        assert checkpoint.steps(str(tmp_path), "gan") == [1]
+        assert whole(checkpoint.find(str(tmp_path), "gan"))
 
 
 def test_a_batch_of_one_class_has_no_mismatches():

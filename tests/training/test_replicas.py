@@ -1,11 +1,13 @@
-"""One replica and two give the same numbers."""
+"""Replicas and workers give the numbers of one, and go on from its steps."""
 
 import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,22 +17,27 @@ RELEASED = {
     "discriminator_augmentation": True,
 }
 JOINT_EMBEDDING = {"text_training": "joint_embedding", "damsm_lambda": 0.0}
+STEPS = 20
 TUNED = {"damsm_stages": "all", "finetune_damsm": True}
 
 
 def start(tiny_config, folder, environment=None, **fields):
     """Starts a run in a process of its own."""
     config = tiny_config(
-        workdir=str(folder),
-        damsm_steps=5,
-        gan_steps=5,
-        sample_interval=100,
-        checkpoint_interval=100,
-        evaluation_interval=100,
-        # At 2e-3, two dozen pictures do not train: losses jump up and down,
-        # and make 1e-2 of a difference of 3e-7 in four steps (BUILD_NOTES.md).
-        damsm_learning_rate=2e-4,
-        **fields,
+        **{
+            "workdir": str(folder),
+            "damsm_steps": STEPS,
+            "gan_steps": STEPS,
+            "sample_interval": 100,
+            "checkpoint_interval": STEPS // 2,
+            "evaluation_interval": 100,
+            # At 2e-3, two dozen pictures do not train: losses jump up and
+            # down, and make much of a difference of 3e-7 (BUILD_NOTES.md).
+            "damsm_learning_rate": 2e-5,
+            "gan_learning_rate": 2e-5,
+            "discriminator_learning_rate": 2e-5,
+        }
+        | fields
     )
     flags = [
         f"--{name}={value}"
@@ -46,46 +53,105 @@ def start(tiny_config, folder, environment=None, **fields):
     )
 
 
-def reports(process, folder) -> list[dict[str, float]]:
-    """Every report of the losses of a run that has ended well."""
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output[-4000:]
+def losses_of(folder) -> dict[tuple[str, int], dict[str, float]]:
+    """The losses of each stage's steps."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
-    return [row for row in found if "images_per_second" in row]
+    rows = [json.loads(line) for line in lines]
+    return {
+        (row["stage"], row["step"]): {
+            name: value
+            for name, value in row.items()
+            if name not in ("stage", "time", "images_per_second")
+        }
+        for row in rows
+        if "images_per_second" in row
+    }
 
 
-def losses(tiny_config, folder, **fields) -> list[dict[str, float]]:
-    return reports(start(tiny_config, folder, **fields), folder)
+def run(process) -> str:
+    """What a run printed that has ended well."""
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
+def losses(tiny_config, folder, **fields):
+    run(start(tiny_config, folder, **fields))
+    return losses_of(folder)
 
 
 def assert_equal(one, two):
-    assert len(one) == len(two) == 10
-    for row, other in zip(one, two, strict=True):
-        assert row.keys() == other.keys()
+    assert one.keys() == two.keys()
+    for step, row in one.items():
+        assert row.keys() == two[step].keys()
         for name, value in row.items():
-            if name not in ("stage", "time", "images_per_second"):
-                assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-4)
+            expected = pytest.approx(value, rel=1e-4, abs=1e-4)
+            assert two[step][name] == expected, (step, name)
+
+
+@pytest.fixture(scope="module")
+def one_device(tiny_config, tmp_path_factory):
+    """The folder of a run on one device, and its losses."""
+    folder = tmp_path_factory.mktemp("one")
+    found = losses(tiny_config, folder)
+    assert len(found) == 2 * STEPS
+    return folder, found
+
+
+def mirrored(devices: int) -> dict:
+    return {"distribution": "mirrored", "virtual_devices": devices}
+
+
+def assert_mirrored(tiny_config, tmp_path, whole, one, **fields):
+    """Compares both stages, the GAN on the same encoders.
+
+    Adam's first steps make much of rounding, and those of the encoders come
+    before the first of the GAN.
+    """
+    two = losses(tiny_config, tmp_path / "damsm", stage="damsm", **fields)
+    two |= losses(tiny_config, tmp_path / "gan", encoders=str(whole), **fields)
+    assert_equal(one, two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
+def test_replicas_compute_what_one_does(
+    tiny_config, tmp_path, one_device, devices
+):
+    whole, one = one_device
+    assert_mirrored(tiny_config, tmp_path, whole, one, **mirrored(devices))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
-    [{}, RELEASED, JOINT_EMBEDDING, TUNED],
-    ids=["paper", "released", "joint embedding", "tuned"],
+    [RELEASED, JOINT_EMBEDDING, TUNED],
+    ids=["released", "joint embedding", "tuned"],
 )
-def test_two_replicas_compute_what_one_does(tiny_config, tmp_path, given):
-    fields = dict(given)
+def test_two_replicas_of_other_settings(tiny_config, tmp_path, given):
+    fields = given | {"damsm_steps": 5, "gan_steps": 5}
     whole = tmp_path / "one"
     one = losses(tiny_config, whole, **fields)
-    fields |= {"distribution": "mirrored", "virtual_devices": 2}
-    # The GAN on the same encoders: Adam's first steps make much of rounding,
-    # and five of the encoders' come before the first of the GAN.
-    two = [
-        *losses(tiny_config, tmp_path / "damsm", stage="damsm", **fields),
-        *losses(tiny_config, tmp_path / "gan", encoders=str(whole), **fields),
-    ]
-    assert_equal(one, two)
+    assert_mirrored(tiny_config, tmp_path, whole, one, **(fields | mirrored(2)))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_fits_any_number_of_replicas(
+    tiny_config, tmp_path, one_device
+):
+    """Two go on from the middle of one's run, and one from their end."""
+    whole, one = one_device
+    folder = tmp_path / "gan"
+    fields = {"stage": "gan", "encoders": str(whole)}
+    half = fields | {"gan_steps": STEPS // 2}
+    losses(tiny_config, folder, **half)
+    losses(tiny_config, folder, **fields, **mirrored(2))
+    found = losses(tiny_config, folder, **fields | {"gan_steps": STEPS + 2})
+    assert len(found) == STEPS + 2
+    for step in (1, 2):
+        row = found.pop(("gan", STEPS + step))
+        assert all(math.isfinite(value) for value in row.values())
+    assert_equal({k: v for k, v in one.items() if k[0] == "gan"}, found)
 
 
 # Adam hides a gradient of the wrong size; plain descent does not.
@@ -128,28 +194,75 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-@pytest.mark.slow
-def test_two_workers_compute_what_one_does(tiny_config, tmp_path):
-    alone = losses(tiny_config, tmp_path / "alone")
-    workers = [f"localhost:{port}" for port in free_ports(2)]
-    folder = tmp_path / "workers"
-    processes = [
+def start_workers(tiny_config, folder, **fields) -> list:
+    """Two workers of one job, on this machine."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    return [
         start(
             tiny_config,
             folder,
             {
                 "TF_CONFIG": json.dumps(
                     {
-                        "cluster": {"worker": workers},
+                        "cluster": cluster,
                         "task": {"type": "worker", "index": index},
                     }
                 )
             },
             distribution="multi_worker",
+            **fields,
         )
         for index in range(2)
     ]
-    second = reports(processes[1], folder / "worker_1")
-    first = reports(processes[0], folder)
+
+
+@pytest.mark.slow
+def test_two_workers_compute_what_one_does(tiny_config, tmp_path, one_device):
+    """And one device goes on from the first one's folder."""
+    _, alone = one_device
+    folder = tmp_path / "workers"
+    for process in start_workers(tiny_config, folder):
+        run(process)
+    first = losses_of(folder)
     assert_equal(alone, first)
-    assert_equal(first, second)
+    assert_equal(first, losses_of(folder / "worker_1"))
+    more = losses(tiny_config, folder, gan_steps=STEPS + 1)
+    assert ("gan", STEPS + 1) in more
+
+
+def wait_for_steps(process, folder, stage: str, step: int) -> None:
+    deadline = time.monotonic() + 200
+    path = folder / "metrics.jsonl"
+    while not path.exists() or (stage, step) not in losses_of(folder):
+        assert process.poll() is None, process.stdout.read()[-4000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_after_a_worker_was_killed(
+    tiny_config, tmp_path, one_device
+):
+    """The other one stops with a line, and both go on to the same end."""
+    _, alone = one_device
+    folder = tmp_path / "workers"
+    fields = {"checkpoint_interval": STEPS // 4}
+    first, second = start_workers(tiny_config, folder, **fields)
+    wait_for_steps(second, folder / "worker_1", "gan", STEPS // 2 + 2)
+    second.kill()
+    second.communicate()
+    began = time.monotonic()
+    output, _ = first.communicate(timeout=120)
+    assert time.monotonic() - began < 60
+    assert first.returncode == 1, output[-4000:]
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "another worker" in last
+    assert "Traceback" not in output
+    # As if the second was cut off before its last checkpoint.
+    for path in (folder / "worker_1" / "gan").glob(f"ckpt-{STEPS // 2}.*"):
+        path.write_bytes(b"")
+    for process in start_workers(tiny_config, folder, **fields):
+        run(process)
+    assert_equal(alone, losses_of(folder))
+    assert_equal(alone, losses_of(folder / "worker_1"))
