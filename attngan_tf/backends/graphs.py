@@ -49,12 +49,17 @@ def saved_model(path: str) -> Backend:
             f"{path} gives {', '.join(names)}; export it with these names"
         )
 
+    def network(images):
+        # Of the model: a signature alone does not keep its variables alive.
+        look = model.signatures[SIGNATURE]
+        return look(**{argument: resized(images, size)})
+
     folder = os.path.basename(os.path.abspath(path))
     return Backend(
         name=f"SavedModel {folder}",
         sha256=digest(path),
         size=size,
-        network=lambda images: signature(**{argument: resized(images, size)}),
+        network=network,
     )
 
 

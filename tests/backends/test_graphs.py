@@ -11,6 +11,7 @@ from attngan_tf.backends.backend import digest, resized
 from attngan_tf.backends.graphs import frozen_graph, saved_model
 from attngan_tf.config import UserError
 
+STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
 C, K = 6, 4  # pooled features and classes
 
 
@@ -44,12 +45,14 @@ class Colours(tf.Module):
         tf.saved_model.save(self, path, {"serving_default": function})
 
 
+@pytest.mark.parametrize("scope", [tf.init_scope, STRATEGY.scope])
 @pytest.mark.parametrize("side", [16, None])
-def test_a_saved_model_gives_both(side, tmp_path):
+def test_a_saved_model_gives_both(side, scope, tmp_path):
     path = str(tmp_path / "birds")
     model = Colours()
     model.save(path, (None, side, side, 3))
-    found = saved_model(path)
+    with scope():  # outside of it, the network is traced again
+        found = saved_model(path)
     gc.collect()  # takes variables that nobody holds
     assert found.name == "SavedModel birds"
     assert found.sha256 == digest(path)
