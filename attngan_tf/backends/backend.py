@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.config import UserError
+from attngan_tf.metrics.inception_score import SUM_TOLERANCE
 
 SIZE = 299  # side of Inception-v3's pictures, and where nothing else is said
 PICTURES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
 OUTPUTS = ("pooled", "probabilities")
-_TOLERANCE = 0.01  # of a sum of probabilities, which bfloat16 may have rounded
 
 Network = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 
@@ -91,7 +91,7 @@ def _check_output(name: str, key: str, value: np.ndarray) -> None:
     if key == "probabilities":
         sums = value.sum(axis=1)
         worst = sums[np.abs(sums - 1.0).argmax()]
-        if value.min() < 0 or abs(worst - 1.0) > _TOLERANCE:
+        if value.min() < 0 or abs(worst - 1.0) > SUM_TOLERANCE:
             raise UserError(
                 f"{name} must give probabilities of classes, which are 0 or "
                 f"more and sum to 1; those of a picture sum to {worst:.4g}, "

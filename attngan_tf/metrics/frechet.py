@@ -1,12 +1,8 @@
 """The Frechet distance between two sets of features (FID when Inception's)."""
 
-import os
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
-
-from attngan_tf.files import replacing
 
 ROWS = 1024  # features added at once: 17 MB of float64 at D = 2048
 PUBLISHED_N = 30_000  # pictures behind a published distance
@@ -20,45 +16,6 @@ class Statistics(NamedTuple):
     covariance: np.ndarray  # float64 [D, D], unbiased (divided by n - 1)
     n: int
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes an .npz file; nobody ever finds half of one."""
-        with replacing(os.fspath(path), "wb") as file:
-            np.savez(file, **self._asdict())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Statistics":
-        """Reads what `save` wrote.
-
-        Raises:
-          FileNotFoundError: there is no such file.
-          ValueError: it holds no statistics.
-        """
-        try:
-            with open(path, "rb") as file, np.load(file) as found:
-                read = cls(found["mean"], found["covariance"], int(found["n"]))
-            valid = read._valid()
-        except (
-            AttributeError,  # a single array: no archive, in Python 3.10
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            zipfile.BadZipFile,
-        ):
-            valid = False
-        if not valid:
-            raise ValueError(f"{os.fspath(path)} holds no saved statistics")
-        return read
-
-    def _valid(self) -> bool:
-        return (
-            self.mean.ndim == 1
-            and self.covariance.shape == 2 * self.mean.shape
-            and self.n > 1
-            and bool(np.isfinite(self.mean).all())
-            and bool(np.isfinite(self.covariance).all())
-        )
-
 
 class RunningMoments:
     """Mean and covariance of features that come a few at a time, in float64.
@@ -66,7 +23,7 @@ class RunningMoments:
     Sums of squares about the mean so far are kept, and moved when the mean
     moves (Chan, Golub and LeVeque 1979): spreads that are small beside the
     mean survive, which E[x^2] - E[x]^2 would lose. In which parts features
-    come, and in which order parts are merged, changes rounding only.
+    come changes rounding only.
 
     Args:
       D: size of a feature. Memory is about 3 D^2 numbers, 117 MB at D = 2048.
@@ -111,37 +68,17 @@ class RunningMoments:
                 self._add_waiting()
             features = features[len(rows) :]
 
-    def merge(self, other: "RunningMoments") -> None:
-        """Adds what another saw, of other replicas say; it stays as it is.
-
-        Raises:
-          ValueError: the other's features have another size.
-        """
-        if other.mean.shape != self.mean.shape:
-            raise ValueError(
-                "moments must have the same D to be merged. "
-                f"Received: {len(self.mean)} and {len(other.mean)}"
-            )
-        other._add_waiting()
-        self._add(other.added, other.mean, other.scatter)
-
     def _add_waiting(self) -> None:
-        rows = self.waiting[: self.number_waiting]
-        if len(rows):
-            mean = rows.mean(axis=0)
-            rows -= mean
-            self._add(len(rows), mean, rows.T @ rows)
-        self.number_waiting = 0
-
-    def _add(self, n: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        rows, n = self.waiting[: self.number_waiting], self.number_waiting
         if not n:
             return
-        total = self.added + n
-        shift = mean - self.mean
-        self.scatter += scatter
+        mean = rows.mean(axis=0)
+        rows -= mean
+        total, shift = self.added + n, mean - self.mean
+        self.scatter += rows.T @ rows
         self.scatter += np.outer(shift * (self.added * n / total), shift)
         self.mean += shift * (n / total)
-        self.added = total
+        self.added, self.number_waiting = total, 0
 
     def statistics(self) -> Statistics:
         """The Gaussian of all features so far.
