@@ -6,10 +6,13 @@ import numpy as np
 
 
 class KernelDistance(NamedTuple):
-    """Squared MMD: 0 for equal distributions, and by chance a bit below."""
+    """Squared MMD: 0 for equal distributions, and by chance a bit below.
+
+    One block has no spread: its std is None.
+    """
 
     mean: float  # over the blocks
-    std: float  # of the blocks' distances, divided by their number
+    std: float | None  # of the blocks' distances, divided by their number
     n: int
 
 
@@ -107,9 +110,10 @@ class RunningKernelDistance:
                 f"there must be N = {self.edges[-1]} features in all. "
                 f"Received: {self.n}"
             )
+        spread = float(np.std(self.distances))
         return KernelDistance(
             float(np.mean(self.distances)),
-            float(np.std(self.distances)),
+            spread if len(self.distances) > 1 else None,
             self.n,
         )
 

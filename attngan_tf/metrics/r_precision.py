@@ -61,14 +61,7 @@ def r_precision(
     groups, pool_groups = np.asarray(groups), np.asarray(pool_groups)
     _check(image_features, sentence_features, groups)
     _check(pool_features, pool_features, pool_groups)
-    if pool_features.shape[1] != image_features.shape[1]:
-        raise ValueError(
-            "pool_features must have the D of the pictures, "
-            f"{image_features.shape[1]}. Received: {pool_features.shape}"
-        )
-    N = len(groups)
-    if not 1 <= folds <= N:
-        raise ValueError(f"folds must be 1 to N = {N}. Received: {folds}")
+    _check_sizes(image_features, pool_features, folds)
     rng = np.random.default_rng(seed)
     drawn = _draw(groups, pool_groups, candidates - 1, rng)  # [N, K]
     hits = _hits(
@@ -77,9 +70,10 @@ def r_precision(
         unit(pool_features),
         drawn,
     )
-    parts = np.array_split(hits[rng.permutation(N)], folds)
+    parts = np.array_split(rng.permutation(hits), folds)
     scores = [100 * part.mean() for part in parts]
-    return RPrecision(float(100 * hits.mean()), float(np.std(scores)), N)
+    mean, std = float(100 * hits.mean()), float(np.std(scores))
+    return RPrecision(mean, std, len(hits))
 
 
 def _hits(images, sentences, pool, drawn) -> np.ndarray:
@@ -135,3 +129,14 @@ def _check(features, others, groups) -> None:
         )
     if not (np.isfinite(features).all() and np.isfinite(others).all()):
         raise ValueError("features must be finite. Received: NaN or infinity")
+
+
+def _check_sizes(features, pool_features, folds) -> None:
+    N, D = features.shape
+    if pool_features.shape[1] != D:
+        raise ValueError(
+            f"pool_features must have the D of the pictures, {D}. "
+            f"Received: {pool_features.shape}"
+        )
+    if not 1 <= folds <= N:
+        raise ValueError(f"folds must be 1 to N = {N}. Received: {folds}")
