@@ -136,8 +136,8 @@ def grid(
     """Writes the pictures of a sentence's variants, and Fig. 5 of them.
 
     Each row of the sheet is a variant, the words that were changed underlined;
-    column k has the noise of `seed + k`. Without a seed, the first sentence's
-    own counts.
+    column k has the noise of `seed + k`. Of one sample, variants stand side by
+    side. Without a seed, the first sentence's own counts.
 
     Returns:
       The files written, the sheet last.
@@ -244,10 +244,8 @@ def contact_sheet(
 ) -> Image.Image:
     """All pictures on one sheet: a row a caption if it has several.
 
-    With the places of changed words, a row a caption in any case.
+    The places of changed words, of each caption, are underlined.
     """
     scale = figures.sheet_scale(images.shape[1])
-    columns = samples
-    if samples == 1 and changed is None:
-        columns = SHEET_COLUMNS
+    columns = samples if samples > 1 else SHEET_COLUMNS
     return figures.grid(images, columns, captions, scale, changed)
