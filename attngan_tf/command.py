@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -62,6 +62,52 @@ def define_model_flags(values: flags.FlagValues) -> None:
         "checkpoint of the GAN: last, best, or the number of a step",
         **common,
     )
+    flags.DEFINE_alias("step", "checkpoint", **common)
+
+
+def define_seed_flag(
+    values: flags.FlagValues, default: int | None, help_text: str
+) -> None:
+    """Defines --seed, of noise: others are counted up from it."""
+    flags.DEFINE_integer(
+        "seed",
+        default,
+        help_text,
+        lower_bound=0,
+        upper_bound=2**53,
+        flag_values=values,
+    )
+
+
+def check_alone(
+    values: flags.FlagValues, alone: Mapping[str, Sequence[str]]
+) -> None:
+    """Raises UserError where flags stand together that must not.
+
+    Args:
+      values: parsed.
+      alone: flags, and those that mean nothing beside each.
+    """
+    given = {
+        name
+        for name in values
+        if values[name].present and values[name].value not in (None, False)
+    }
+    for name, others in alone.items():
+        for other in others:
+            if {name, other} <= given:
+                raise UserError(
+                    f"--{name} must stand without --{other}; received both; "
+                    "leave one out"
+                )
+
+
+def check_workdir(values: flags.FlagValues) -> None:
+    """Raises UserError if no --workdir was named."""
+    if not values.workdir:
+        raise UserError(
+            "--workdir must name the folder of a training run; received none"
+        )
 
 
 def config_from_flags(values: flags.FlagValues) -> Config:

@@ -1,12 +1,15 @@
 """python -m attngan_tf.evaluate: how good generated pictures are."""
 
+import contextlib
 import dataclasses
 import functools
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
+import tensorflow as tf
 import tqdm
 from absl import flags
 
@@ -20,73 +23,26 @@ from attngan_tf.metrics.scores import table
 from attngan_tf.model import Encoders, load, load_encoders
 from attngan_tf.report import write_report
 from attngan_tf.runs import read_runs
+from attngan_tf.scoring.choice import choose_metrics
 from attngan_tf.scoring.evaluation import METRICS, Evaluation
 from attngan_tf.scoring.follow import follow, is_scored
 from attngan_tf.training import assembly, distribution
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.log import Log
 
-COLOUR_LEAST_SIZE = 16  # side of a picture in which a bird can be found
+# Flags, and those that mean nothing beside them.
+ALONE = {
+    "report": ("workdir", "checkpoint", "metrics", "backend", "follow"),
+    "follow": ("checkpoint",),
+}
 WAIT_SECONDS = 30  # between two looks for a new checkpoint
 SCORES_FILE = "scores.png"
-
-
-def choose_metrics(
-    asked: Sequence[str] | None, config: Config, backend: Backend | None
-) -> list[str]:
-    """The metrics to compute: those asked for, or all that apply.
-
-    Args:
-      asked: names; None: all.
-      config: the model's.
-      backend: see `Evaluation`.
-
-    Raises:
-      UserError: there is no such metric, or it does not apply.
-    """
-    lacking = _lacking(config, backend)
-    if asked is None:
-        return [name for name in METRICS if name not in lacking]
-    for name in asked or [""]:
-        if name not in METRICS:
-            raise UserError(
-                f"--metrics must be some of {', '.join(METRICS)}, with commas "
-                f"between them; received {name!r}"
-            )
-        if name in lacking:
-            raise UserError(f"--metrics={name} {lacking[name]}")
-    return list(asked)
-
-
-def _lacking(config: Config, backend: Backend | None) -> dict[str, str]:
-    """Why metrics do not apply, by their names."""
-    lacking, size = {}, config.image_sizes[-1]
-    if backend is None or backend.classes is None:
-        name = backend.name if backend else "the run's own image encoder"
-        lacking["is"] = (
-            f"needs a backend that gives probabilities of classes; {name} "
-            "gives none; name one by --backend, such as inception_v3"
-        )
-    if backend and backend.pooled_size is None:
-        for name in ("fid", "kid"):
-            lacking[name] = (
-                f"needs a backend that gives pooled features; {backend.name} "
-                "gives none; name another --backend"
-            )
-    if config.dataset != "demo" or size < COLOUR_LEAST_SIZE:
-        lacking["colour"] = (
-            "looks for the birds of --dataset=demo in pictures of "
-            f"{COLOUR_LEAST_SIZE} pixels or more; this model was trained on "
-            f"{config.dataset}, {size} pixels; leave it out"
-        )
-    return lacking
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
     common = {"flag_values": values}
     command.define_model_flags(values)
-    flags.DEFINE_alias("step", "checkpoint", **common)
     flags.DEFINE_list(
         "metrics",
         None,
@@ -105,13 +61,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "splits", 10, "parts of the Inception score", lower_bound=1, **common
     )
-    flags.DEFINE_integer(
-        "seed",
-        0,
-        "seed of the first picture's noise; the next has the next",
-        lower_bound=0,
-        upper_bound=2**53,
-        **common,
+    command.define_seed_flag(
+        values, 0, "seed of the first picture's noise; the next has the next"
     )
     flags.DEFINE_enum(
         "split",
@@ -142,8 +93,8 @@ def _define_networks(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "encoders",
         None,
-        "workdir whose encoders R-precision is measured by; without it, the "
-        "run's own",
+        "workdir whose encoders R-precision is measured by, and fid and kid "
+        "without --backend; without it, the run's own",
         **common,
     )
     flags.DEFINE_enum(
@@ -211,10 +162,26 @@ def open_data(
     return assembly.open_data(builder, config)
 
 
-def open_evaluation(
-    values: flags.FlagValues, which: str
-) -> tuple[Evaluation, list[str]]:
-    """The evaluation that flags ask for, of a checkpoint, and its metrics.
+@contextlib.contextmanager
+def _named(name: str, values: flags.FlagValues) -> Iterator[None]:
+    """Mistakes in the block are told as those of a flag."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"--{name}={values[name].value}: {error}") from None
+
+
+class Task(NamedTuple):
+    """What is to be scored, checked before a checkpoint is there."""
+
+    config: Config
+    strategy: tf.distribute.Strategy
+    backend: Backend | None
+    metrics: list[str]
+
+
+def open_task(values: flags.FlagValues) -> Task:
+    """The task that flags ask for.
 
     Raises:
       UserError: a flag does not fit, or something is missing.
@@ -224,29 +191,41 @@ def open_evaluation(
         distribution=values.distribution,
         virtual_devices=values.virtual_devices,
     )
-    strategy = distribution.devices(config)
-    with strategy.scope():
-        backend = values.backend and open_backend(
-            values.backend, values.backend_weights
-        )
-        names = choose_metrics(values.metrics, config, backend or None)
+    strategy, backend = distribution.devices(config), None
+    if values.backend:
+        with strategy.scope(), _named("backend", values):
+            backend = open_backend(values.backend, values.backend_weights)
+    metrics = choose_metrics(values.metrics, config, backend)
+    return Task(config, strategy, backend, metrics)
+
+
+def open_evaluation(
+    values: flags.FlagValues, task: Task, which: str
+) -> Evaluation:
+    """The evaluation of a checkpoint.
+
+    Raises:
+      UserError: a flag does not fit, or something is missing.
+    """
+    with task.strategy.scope():
         model = load(values.workdir, which)
         judge = Encoders(model.config, model.sampler, model.image_encoder)
         if values.encoders:
-            judge = load_encoders(values.encoders)
-    found = Evaluation(
+            with _named("encoders", values):
+                judge = load_encoders(values.encoders)
+    return Evaluation(
         model=model,
         judge=judge,
-        backend=backend or None,
+        backend=task.backend,
         data=open_data(model.config, values.data_dir, values.prepared_dir),
         split=values.split,
+        metrics=task.metrics,
         num_images=values.num_images,
         seed=values.seed,
         splits=values.splits,
-        strategy=strategy,
-        progress=_bar(f"drawing {values.num_images} pictures"),
+        strategy=task.strategy,
+        progress=_bar("drawing pictures"),
     )
-    return found, names
 
 
 def _bar(title: str) -> functools.partial:
@@ -258,59 +237,80 @@ def _bar(title: str) -> functools.partial:
     )
 
 
-def score(found: Evaluation, names: Sequence[str], log: Log) -> None:
+def score(found: Evaluation, log: Log) -> None:
     """Scores the model as it is; tells, logs, and draws nothing twice."""
     start = time.monotonic()
-    rows = found.score(names)
+    rows = found.score()
     seconds = time.monotonic() - start
     numbers = {k: v for row in rows for k, v in row.numbers().items()}
     numbers |= {"epoch": found.epoch, "seconds": seconds}
-    log.report(found.model.step, numbers, found.texts())
+    texts = {"metrics": ",".join(found.metrics)}
+    for name, value in found.conditions().items():
+        (texts if isinstance(value, str) else numbers)[name] = value
+    log.report(found.model.step, numbers, texts)
     print("\n" + table(rows) + "\n")
-    for name, text in found.texts().items():
+    for name, text in texts.items():
         print(f"{name}: {text}")
     print(f"seconds: {seconds:.0f}")
-    for warning in found.warnings(names):
+    for warning in found.warnings():
         print(f"note: {warning}")
 
 
 def score_each(values: flags.FlagValues) -> None:
     """Scores the checkpoints of a run as they come."""
-    config = Config.load(values.workdir)
+    task = open_task(values)
     log = Log(values.workdir, "evaluate")
     opened = []
+    print(f"scoring each checkpoint of {values.workdir} until it is done")
 
     def score_step(step: int) -> None:
         # Encoders that are trained, too, give other features at each step.
-        if not opened or config.finetune_damsm:
-            opened[:] = open_evaluation(values, str(step))
-        found, names = opened
+        if not opened or task.config.finetune_damsm:
+            opened[:] = [open_evaluation(values, task, str(step))]
+        (found,) = opened
         found.model.restore(str(step))
-        if not is_scored(values.workdir, step, found.texts()):
-            score(found, names, log)
-            picture = os.path.join(values.workdir, SCORES_FILE)
-            plot_curves(picture, read_runs([values.workdir]))
+        asked = task.metrics, found.conditions()
+        if is_scored(values.workdir, step, *asked):
+            print(f"step {step}: scored before")
+            return
+        score(found, log)
+        picture = os.path.join(values.workdir, SCORES_FILE)
+        plot_curves(picture, read_runs([values.workdir]))
 
     follow(values.workdir, score_step, WAIT_SECONDS)
 
 
-def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
-    if values.report:
-        for path in write_report(values.report, arguments):
-            print(path)
+def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
+    """Raises UserError where flags do not agree."""
+    command.check_alone(values, ALONE)
+    if values.report is not None:
         return
     if arguments:
         raise command.flags_only("evaluate", arguments)
-    if not values.workdir:
+    command.check_workdir(values)
+    if values.splits > values.num_images:
         raise UserError(
-            "--workdir must name the folder of a training run; received none"
+            "--splits must be at most --num_images; received "
+            f"{values.splits} and {values.num_images}"
         )
-    if values.follow:
+    if values.backend_weights != "imagenet" and not values.backend:
+        raise UserError(
+            "--backend_weights must stand with --backend=inception_v3; "
+            f"received {values.backend_weights!r} and no --backend"
+        )
+
+
+def main(values: flags.FlagValues, arguments: list[str]) -> None:
+    """The command."""
+    check_flags(values, arguments)
+    if values.report is not None:
+        for path in write_report(values.report, arguments):
+            print(path)
+    elif values.follow:
         score_each(values)
-        return
-    found, names = open_evaluation(values, values.checkpoint)
-    score(found, names, Log(values.workdir, "evaluate"))
+    else:
+        found = open_evaluation(values, open_task(values), values.checkpoint)
+        score(found, Log(values.workdir, "evaluate"))
 
 
 if __name__ == "__main__":

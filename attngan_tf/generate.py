@@ -29,13 +29,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output", "pictures", "folder the pictures are written to", **common
     )
-    flags.DEFINE_integer(
-        "seed",
-        None,
-        "seed of the noise; without it, each caption's own",
-        lower_bound=0,
-        upper_bound=2**53,
-        **common,
+    command.define_seed_flag(
+        values, None, "seed of the noise; without it, each caption's own"
     )
     flags.DEFINE_integer(
         "samples", 1, "pictures for each caption", lower_bound=1, **common
@@ -87,28 +82,14 @@ def define_comparison_flags(values: flags.FlagValues) -> None:
 
 def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
     """Raises UserError where flags, or flags and captions, do not agree."""
-    if not values.workdir:
-        raise UserError(
-            "--workdir must name the folder of a training run; received none"
-        )
+    command.check_workdir(values)
     if 0 < values.best_of < values.samples:
         raise UserError(
             "--best_of must be at least --samples, which it chooses from; "
             f"received {values.best_of} and {values.samples}"
         )
-    given = {
-        name
-        for name in values
-        if values[name].present and values[name].value not in (None, False)
-    }
-    for name, others in ALONE.items():
-        for other in others:
-            if {name, other} <= given:
-                raise UserError(
-                    f"--{name} must stand without --{other}; received both; "
-                    "leave one out"
-                )
-    if "steps_between" in given and values.interpolate is None:
+    command.check_alone(values, ALONE)
+    if values["steps_between"].present and values.interpolate is None:
         raise UserError(
             "--steps_between must stand with --interpolate; received it alone"
         )

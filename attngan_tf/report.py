@@ -32,13 +32,19 @@ MODEL = {  # columns, and the fields of the configuration that they show
     "attention": "attention",
     "text training": "text_training",
 }
-ASPECTS = {"backend": "backend", "n": "N", "reference": "reference"}
+# How a score was measured, as a reader calls it.
+ASPECTS = {
+    "backend": "backend",
+    "n": "N",
+    "splits": "number of splits",
+    "reference": "reference",
+}
 NOT_WRITTEN = "not written"
 COMPARABLE = (
     "Two numbers can be compared only where the backend (the networks that "
-    "look at the pictures), N (how many pictures) and the reference (the real "
-    "pictures) are the same: FID falls and the Inception score rises with N "
-    "alone."
+    "look at the pictures), N (how many pictures), the splits of an Inception "
+    "score and the reference (the real pictures) are the same: FID falls and "
+    "the Inception score rises with N alone."
 )
 
 
@@ -95,7 +101,7 @@ def _lines(runs: Sequence[Run], drawn: bool) -> Iterator[str]:
         yield from (f"![Scores over training]({CURVES_FILE})", "")
         yield (
             "Of each run and score, a curve shows the steps that were scored "
-            "in one way (backend, N, reference): the way with the most steps."
+            "in one way (as above): the way with the most steps."
         )
         yield ""
         yield from _warnings("in the curves", _curve_ends(runs))
@@ -171,13 +177,23 @@ def _run_row(run: Run, points: Mapping[str, Point]) -> dict[str, object]:
         row[_label(name)] = _score_cell(point.generated)
         if point.real is not None:
             row[_real_label(name)] = _score_cell(point.real)
-    for name in BEST:
-        over = [p for p in series(run, name) if math.isfinite(p.generated.mean)]
-        if over:
-            best = max(over, key=lambda point: point.generated.mean)
-            cell = _score_cell(best.generated)
-            row[_best_label(name)] = f"{cell} at step {best.step:,}"
+    row |= {_best_label(name): _best_cell(run, name) for name in BEST}
     return row
+
+
+def _best_cell(run: Run, name: str) -> str:
+    """A run's best score, and where; the paper has R-precision there, too."""
+    over = [p for p in series(run, name) if math.isfinite(p.generated.mean)]
+    if not over:
+        return ""
+    best = max(over, key=lambda point: point.generated.mean)
+    text = f"{_score_cell(best.generated)} at step {best.step:,}"
+    if name == "inception_score":
+        for point in series(run, "r_precision"):
+            if point.step == best.step:
+                beside = _score_cell(point.generated)
+                text += f", {_label('r_precision')} {beside}"
+    return text
 
 
 def _model_cells(config: Config) -> dict[str, object]:
@@ -208,8 +224,7 @@ def _published_row(entry: Published) -> dict[str, object]:
 
 def _score_cell(value: Value) -> str:
     """Such as 42.90 +- 5.17 (N 1,000)."""
-    text = value.text(2 if abs(value.mean) >= 1 else 4)
-    return f"{text} (N {value.n:,})" if value.n else text
+    return value.text() + (f" (N {value.n:,})" if value.n else "")
 
 
 def _curve_ends(runs: Sequence[Run]) -> dict[str, dict[str, Point]]:
@@ -289,9 +304,14 @@ def _sources(
     """How the runs were scored, and where published scores are from."""
     ways = collections.defaultdict(dict)
     for run, points in last.items():
-        for _, _, backend, reference in (p.how for p in points.values()):
-            text = f"backend: {backend or NOT_WRITTEN}; reference: "
-            ways[text + (reference or NOT_WRITTEN)][run] = None
+        found = collections.defaultdict(list)
+        for name, point in points.items():
+            how = point.how
+            text = f"backend: {how.backend or NOT_WRITTEN}; reference: "
+            text += how.reference or NOT_WRITTEN
+            found[text].append(_label(name))
+        for text, names in found.items():
+            ways[f"{', '.join(names)}: {text}"][run] = None
     yield from _list("How the runs were scored", ways)
     sources = collections.defaultdict(dict)
     for _, entry in beside:

@@ -36,8 +36,9 @@ class How(NamedTuple):
 
     stage: str  # "gan": while training; "evaluate"
     n: int
-    backend: str
+    backend: str  # of R-precision: the encoders
     reference: str
+    splits: int  # of the Inception score; others have 0
 
 
 class Point(NamedTuple):
@@ -119,6 +120,11 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _count(value) -> int:
+    """A line's number of something; 0 if it does not say."""
+    return int(value) if _is_number(value) and math.isfinite(value) else 0
+
+
 def _value(line: dict, name: str) -> Value | None:
     """A score in a line, with its N and spread where the line has them."""
     if not _is_number(line.get(name)):
@@ -128,15 +134,13 @@ def _value(line: dict, name: str) -> Value | None:
     n, std = line.get(f"{name}_n", common), line.get(f"{name}_std")
     return Value(
         line[name],
-        int(n) if _is_number(n) and math.isfinite(n) else 0,
+        _count(n),
         std if _is_number(std) else None,
     )
 
 
 def _points(line: dict) -> Iterator[tuple[str, Point]]:
     epoch = line["epoch"] if _is_number(line.get("epoch")) else None
-    texts = (str(line.get(name, "")) for name in ("backend", "reference"))
-    backend, reference = texts
     for name in line:
         if name.startswith("real_"):
             continue
@@ -144,9 +148,22 @@ def _points(line: dict) -> Iterator[tuple[str, Point]]:
             continue
         value = _value(line, name)
         if value is not None:
-            how = How(line["stage"], value.n, backend, reference)
             real = _value(line, f"real_{name}")
+            how = _how(line, name, value.n)
             yield name, Point(line["step"], epoch, value, real, how)
+
+
+def _how(line: dict, name: str, n: int) -> How:
+    backend = line.get("backend", "")
+    if name == "r_precision":
+        backend = line.get("encoders", backend)
+    return How(
+        line["stage"],
+        n,
+        str(backend),
+        str(line.get("reference", "")),
+        _count(line.get("splits")) if name == "inception_score" else 0,
+    )
 
 
 def last_scores(run: Run) -> dict[str, Point]:

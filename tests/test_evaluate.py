@@ -1,5 +1,6 @@
 """Tests of attngan_tf.evaluate, on a tiny model that was really trained."""
 
+import functools
 import hashlib
 import json
 import os
@@ -11,7 +12,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import (
@@ -19,9 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 )
 
 from attngan_tf import evaluate
-from attngan_tf.backends.backend import Backend
 from attngan_tf.config import Config, UserError
-from attngan_tf.evaluate import choose_metrics
 from attngan_tf.model import load
 
 TRAIN, TEST = 24, 110  # pictures of birds_folder
@@ -38,18 +36,19 @@ def workdir(tiny_workdir, tmp_path_factory):
     return folder
 
 
+def parse(*arguments):
+    """Parses the command's flags."""
+    values = flags.FlagValues()
+    evaluate.define_flags(values)
+    values(["evaluate", *arguments])
+    return values
+
+
 @pytest.fixture
 def parsed(workdir, birds_folder):
-    """Parses the command's flags, those of where things lie before others."""
-
-    def parse(*more):
-        values = flags.FlagValues()
-        evaluate.define_flags(values)
-        places = (f"--workdir={workdir}", f"--data_dir={birds_folder}")
-        values(["evaluate", *places, *more])
-        return values
-
-    return parse
+    """Parses flags behind those of where things lie."""
+    places = (f"--workdir={workdir}", f"--data_dir={birds_folder}")
+    return functools.partial(parse, *places)
 
 
 def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
@@ -72,9 +71,13 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
     assert line["real_r_precision_n"] == 100
     assert line["r_precision_std"] >= 0
     assert line["diversity_one_caption_smallest"] > 0
+    assert line["candidates"] == 100
+    assert line["metrics"] == "fid,kid,r_precision,retrieval,diversity"
     assert "small_cnn" in line["backend"]
     assert "seen at 32" in line["backend"]
-    assert re.search("sha256 [0-9a-f]{64}$", line["backend"])
+    for name in ("backend", "encoders"):
+        assert "encoders of step" in line[name]
+        assert re.search("sha256 [0-9a-f]{64}$", line[name])
     assert "100 pictures of 16 x 16, seeds from 0" in line["drawn"]
     assert "GAN step 2" in line["drawn"]
     assert 0 <= line["real_text_to_image_r1"] <= 100
@@ -114,7 +117,7 @@ def scored(workdir) -> list[dict]:
     return [line for line in lines if line["stage"] == "evaluate"]
 
 
-def test_a_run_is_followed_once(workdir, parsed):
+def test_a_run_is_followed_once(workdir, parsed, capsys):
     few = ("--num_images=100", "--metrics=fid", "--follow", "--seed=5")
     before = len(scored(workdir))
     evaluate.main(parsed(*few), [])
@@ -124,6 +127,10 @@ def test_a_run_is_followed_once(workdir, parsed):
         assert picture.size > (100, 100)
     evaluate.main(parsed(*few), [])
     assert len(scored(workdir)) == before + 2
+    assert "step 2: scored before" in capsys.readouterr().out
+    # The same but for the metrics.
+    evaluate.main(parsed(*few, "--metrics=kid"), [])
+    assert len(scored(workdir)) == before + 4
 
 
 def test_replicas_draw_the_same(workdir, parsed, birds_folder):
@@ -155,11 +162,12 @@ def test_a_classifier_gives_an_inception_score(workdir, parsed, tmp_path, save):
     line = scored(workdir)[-1]
     assert 1 <= line["inception_score"] <= 6
     assert line["inception_score_n"] == 100
+    assert line["splits"] == 5
     assert hashlib.sha256(path.read_bytes()).hexdigest() in line["backend"]
 
 
-def test_runs_are_reported(workdir, parsed, tmp_path, capsys):
-    evaluate.main(parsed(f"--report={tmp_path / 'report'}"), [str(workdir)])
+def test_runs_are_reported(workdir, tmp_path, capsys):
+    evaluate.main(parse(f"--report={tmp_path / 'report'}"), [str(workdir)])
     files = capsys.readouterr().out.split()
     assert [os.path.basename(file) for file in files] == [
         "report.md",
@@ -174,65 +182,41 @@ def test_a_step_that_is_not_there(parsed):
         evaluate.main(parsed("--step=3"), [])
 
 
-def test_metrics_that_apply(tiny_config):
-    named = ["fid", "kid", "r_precision", "retrieval", "diversity"]
-    folder = tiny_config()
-    assert choose_metrics(None, folder, None) == named
-    drawn = tiny_config(dataset="demo")
-    assert choose_metrics(None, drawn, None) == [*named, "colour"]
-    tiny = tiny_config(dataset="demo", num_stages=1)
-    assert choose_metrics(None, tiny, None) == named
-    assert choose_metrics(["r_precision"], folder, None) == ["r_precision"]
-    for config in (folder, tiny):
-        with pytest.raises(UserError, match="--metrics=colour"):
-            choose_metrics(["fid", "colour"], config, None)
-
-
-def only(name):
-    """A backend that gives nothing else."""
-    outputs = {
-        "pooled": lambda images: tf.reduce_mean(images, [1, 2]),
-        "probabilities": lambda images: tf.nn.softmax(images[:, 0, 0]),
-    }
-    return Backend(
-        name=f"only {name}",
-        sha256="",
-        size=4,
-        network=lambda images: {name: outputs[name](images)},
-    )
-
-
-def test_metrics_that_a_backend_lacks(tiny_config):
-    config = tiny_config()
-    classes, features = only("probabilities"), only("pooled")
-    assert choose_metrics(None, config, classes)[:2] == ["is", "r_precision"]
-    assert choose_metrics(None, config, features)[:2] == ["fid", "kid"]
-    for name, backend, rule in (
-        ("kid", classes, "pooled features; only probabilities gives none"),
-        ("is", features, "of classes; only pooled gives none"),
-        ("is", None, "own image encoder gives none; name one by --backend"),
-    ):
-        with pytest.raises(UserError, match=rule):
-            choose_metrics([name], config, backend)
-
-
 @pytest.mark.parametrize(
     ("argument", "rule"),
     [
         ("--metrics=is", "own image encoder gives none"),
         ("--metrics=", "received ''"),
         ("--metrics=isc", "some of is, fid.*received 'isc'"),
-        ("--backend=/nowhere", "found nothing at '/nowhere'"),
-        ("--encoders=/nowhere", "config.json; found none in '/nowhere'"),
+        ("--backend=/nowhere", "--backend=/nowhere: .* found nothing at"),
+        (
+            "--encoders=/nowhere",
+            "--encoders=/nowhere: .* config.json; found none",
+        ),
         ("--checkpoint=7", "steps found: 2, 4"),
         ("--workdir=", "received none"),
         ("--data_dir=/nowhere", "--data_dir .* nothing at '/nowhere'"),
+        ("--splits=101 --num_images=100", "received 101 and 100"),
+        ("--backend_weights=x.h5", "received 'x.h5' and no --backend"),
+        ("--follow --step=2", "--follow must stand without --checkpoint"),
+        ("--report=x", "--report must stand without --workdir"),
     ],
 )
 def test_mistakes_end_in_one_line(parsed, argument, rule):
     with pytest.raises(UserError, match=rule) as error:
-        evaluate.main(parsed(argument), [])
+        evaluate.main(parsed(*argument.split()), [])
     assert "\n" not in str(error.value)
+
+
+def test_a_mistake_is_told_before_the_first_checkpoint(
+    workdir, parsed, tmp_path
+):
+    run = tmp_path / "early"
+    run.mkdir()
+    shutil.copy(workdir / "config.json", run)
+    values = parsed("--follow", "--metrics=isc", f"--workdir={run}")
+    with pytest.raises(UserError, match="received 'isc'"):
+        evaluate.main(values, [])
 
 
 def test_data_that_moved_is_asked_for(

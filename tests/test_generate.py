@@ -184,6 +184,18 @@ def test_a_grid_has_a_row_a_sentence_and_a_column_a_noise(
             np.testing.assert_allclose(tile, expected[column], atol=1)
 
 
+def test_variants_of_one_sample_stand_side_by_side(tiny_workdir, tmp_path):
+    run(f"--workdir={tiny_workdir}", f"--output={tmp_path}", "--seed=7", GRID)
+    sheet = picture(tmp_path / "grid.png")
+    model = attngan_tf.load(str(tiny_workdir))
+    expected = model.generate(VARIANTS, [7] * 6)
+    width, size = (sheet.shape[1] + 4) // 4, 16 * 8
+    left = (width - 4 - size) // 2
+    for column in range(4):
+        tile = sheet[:size:8, column * width + left :][:, :size:8]
+        np.testing.assert_allclose(tile, expected[column], atol=1)
+
+
 def test_a_grid_without_a_seed_has_the_first_sentences_own(
     tiny_workdir, tmp_path
 ):
@@ -258,6 +270,7 @@ def test_a_row_without_a_seed_begins_with_the_captions_own(
         (["--workdir={tiny}"], "needs a caption"),
         (["--workdir={tiny}", "--captions_file=none.txt"], "none.txt"),
         (["--workdir={tiny}", "--checkpoint=99", "a bird"], "2, 4"),
+        (["--workdir={tiny}", "--step=99", "a bird"], "2, 4"),
         (
             [
                 "--workdir={tiny}",

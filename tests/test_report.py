@@ -142,10 +142,12 @@ def test_published_numbers_stand_once_and_beside_equals_only(
     again = run_folder("again", [line], seed=1, **fields)
     other = run_folder("other", [line], num_stages=2, damsm_lambda=2.0)
     plain = run_folder("plain", [line], attention="none", **fields)
-    text, rows = report(first, again, other, plain)
+    # The paper's row without DAMSM has another text encoder.
+    ours = run_folder("ours", [line], num_stages=2, damsm_lambda=0.0)
+    text, rows = report(first, again, other, plain, ours)
     names = [row["run"] for row in rows]
     published = "*AttnGAN1, lambda 5, published*"
-    assert names == ["first", "again", published, "other", "plain"]
+    assert names == ["first", "again", published, "other", "plain", "ours"]
     assert warnings(text) == [
         f"**Warning:** the published N is 30,000, {name}'s 500"
         for name in ("first", "again")
@@ -176,6 +178,58 @@ def test_what_cannot_be_compared_is_said(run_folder, report, change, said):
     ]
 
 
+def test_other_splits_and_other_encoders_cannot_be_compared(run_folder, report):
+    line = scored(5, inception_score=4.0, r_precision=50.0, frechet=20.0)
+    one, two = (
+        run_folder(name, [line | more], dataset="demo")
+        for name, more in (
+            ("one", {"splits": 10.0, "encoders": "a"}),
+            ("two", {"splits": 5.0, "encoders": "b"}),
+        )
+    )
+    text, _ = report(one, two)
+    told = [x for x in warnings(text) if "in the table" in x]
+    assert told == [
+        "**Warning:** not the same backend in the table: one / two; "
+        "R-precision (%)",
+        "**Warning:** not the same number of splits in the table: 10 (one) / "
+        "5 (two); Inception score",
+    ]
+
+
+def test_scores_of_a_run_that_were_measured_in_two_ways(run_folder, report):
+    other = {**HOW, "backend": "other"}
+    lines = [scored(5, frechet=7.0), scored(5, kid=1.0, how=other)]
+    text, _ = report(run_folder("run", lines, dataset="demo"))
+    for score, backend in (
+        ("Frechet distance (FID)", "inception of x"),
+        ("kernel distance (KID)", "other"),
+    ):
+        assert f"- run: {score}: backend: {backend}; reference: 500" in text
+
+
+def test_the_best_inception_score_has_the_r_precision_of_its_step(
+    run_folder, report
+):
+    """As in the paper's Table 2."""
+    lines = [
+        scored(5, inception_score=4.0, r_precision=60.0),
+        scored(6, inception_score=4.5, r_precision=50.0),
+        scored(7, inception_score=4.2, r_precision=55.0),
+    ]
+    _, (row,) = report(run_folder("run", lines, dataset="demo"))
+    assert row["best by Inception score"] == (
+        "4.50 (N 500) at step 6, R-precision (%) 50.00 (N 500)"
+    )
+    assert row["best by R-precision (%)"] == "60.00 (N 500) at step 5"
+
+
+def test_small_scores_keep_their_digits(run_folder, report):
+    line = scored(5, kid=0.00012345, kid_std=0.0000321)
+    _, (row,) = report(run_folder("run", [line], dataset="demo"))
+    assert row["kernel distance (KID)"] == "0.000123 +- 0.000032 (N 500)"
+
+
 def test_other_data_sets_cannot_be_compared(run_folder, report):
     lines = [trained(5, frechet=7.0)]
     names = ("demo", "folder")
@@ -203,8 +257,8 @@ def test_runs_that_were_scored_alike_share_a_line(run_folder, report):
     line = scored(5, frechet=7.0, kid=1.0)
     text, _ = report(*(run_folder(x, [line], dataset="demo") for x in "ab"))
     assert (
-        "- a; b: backend: inception of x; reference: 500 of cub's test\n"
-        in text
+        "- a; b: Frechet distance (FID), kernel distance (KID): backend: "
+        "inception of x; reference: 500 of cub's test\n" in text
     )
 
 

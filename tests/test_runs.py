@@ -54,7 +54,7 @@ def test_a_score_has_its_n_spread_real_score_and_way(read):
     assert (step, epoch) == (7, 2.5)
     assert (generated.mean, generated.n, generated.std) == (42.5, 500, 5.0)
     assert (real.mean, real.n, real.std) == (16.0, 400, 4.0)
-    assert how == ("evaluate", 500, "inception", "test")
+    assert how == ("evaluate", 500, "inception", "test", 0)
 
 
 def test_a_line_of_training_may_say_less(read):
@@ -71,7 +71,20 @@ def test_a_line_of_training_may_say_less(read):
     assert distance.generated.n == 0  # of less than `images`
     assert (first.generated.n, second.generated.n) == (1000, 0)
     assert first.epoch is first.real is first.generated.std is None
-    assert second.how == ("gan", 0, "", "")
+    assert second.how == ("gan", 0, "", "", 0)
+
+
+def test_each_score_is_measured_by_what_it_depends_on(read):
+    line = scored(1, backend="inception", encoders="damsm", splits=10.0)
+    names = ("inception_score", "frechet", "r_precision")
+    run = read(line | {k: 3.0 for name in names for k in (name, f"{name}_n")})
+    ways = {name: run.scores[name][0].how for name in names}
+    assert {name: how.backend for name, how in ways.items()} == {
+        "inception_score": "inception",
+        "frechet": "inception",
+        "r_precision": "damsm",
+    }
+    assert [how.splits for how in ways.values()] == [10, 0, 0]
 
 
 def test_names_of_scores_to_come_are_found_by_their_n(read):

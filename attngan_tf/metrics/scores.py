@@ -1,5 +1,6 @@
 """Scores beside one another: of generated pictures, and of real ones."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,9 @@ class Value(NamedTuple):
     n: int
     std: float | None = None
 
-    def text(self, decimals: int) -> str:
-        """Such as 35.20 +- 1.31."""
+    def text(self) -> str:
+        """Such as 35.20 +- 1.31; below 1, with three digits that tell."""
+        decimals = _decimals(max(abs(self.mean), self.std or 0.0))
         text = f"{self.mean:.{decimals}f}"
         if self.std is not None:
             text += f" +- {self.std:.{decimals}f}"
@@ -33,12 +35,18 @@ class Row(NamedTuple):
     label: str
     generated: Value | None
     real: Value
-    decimals: int = 2
 
     def numbers(self) -> dict[str, float]:
         """The parts of both; the real one's names begin with real_."""
         found = self.generated.numbers(self.name) if self.generated else {}
         return found | self.real.numbers(f"real_{self.name}")
+
+
+def _decimals(size: float) -> int:
+    """How many are shown: kernel distances are often below 0.001."""
+    if not 0 < size < 1:  # NaN as well
+        return 2
+    return max(4, 2 - math.floor(math.log10(size)))
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -47,11 +55,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         cells.append([row.label])
         for value in (row.generated, row.real):
-            cells[-1] += (
-                [f"{value.n:,}", value.text(row.decimals)]
-                if value
-                else ["", ""]
-            )
+            cells[-1] += [f"{value.n:,}", value.text()] if value else ["", ""]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for label, *values in cells:

@@ -39,7 +39,12 @@ class Published(NamedTuple):
         return 64 * 2 ** (self.num_stages - 1)
 
     def belongs_to(self, config: Config) -> bool:
-        """Whether a run is of the same data set, lambda and stages."""
+        """Whether a run is of the same data set, lambda and stages.
+
+        Without DAMSM, the paper's text encoder is trained by another loss.
+        """
+        if self.damsm_lambda == 0 and config.text_training == "damsm":
+            return False
         return (
             config.generator == "attngan"
             and config.attention == "words"

@@ -1,4 +1,4 @@
-"""The DAMSM's image encoder as a backend of scores."""
+"""The DAMSM's encoders in scores: which they are, and one as a backend."""
 
 import hashlib
 import os
@@ -8,37 +8,62 @@ import tensorflow as tf
 
 from attngan_tf.backends.backend import Backend
 from attngan_tf.config import Config
-from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.model import Encoders
 from attngan_tf.training import checkpoint
 
 
-def weights_digest(network: keras.Model) -> str:
-    """The SHA-256 of a network's weights, in their order."""
+def weights_digest(*networks: keras.Model) -> str:
+    """The SHA-256 of networks' weights, in their order."""
     total = hashlib.sha256()
-    for weight in network.weights:
-        total.update(weight.numpy().tobytes())
+    for network in networks:
+        for weight in network.weights:
+            total.update(weight.numpy().tobytes())
     return total.hexdigest()
 
 
-def encoder_backend(
-    config: Config, image_encoder: ImageEncoder, picture_size: int
-) -> Backend:
-    """The last average pool of a run's image encoder: pooled [B, C] alone.
+def encoders_text(judge: Encoders) -> str:
+    """Which encoders they are, whatever folder they lie in: one line."""
+    networks = judge.caption_encoder.text_encoder, judge.image_encoder
+    digest = weights_digest(*networks)
+    return f"text and image {_trained(judge.config)}; sha256 {digest}"
 
-    Args:
-      config: the run's.
-      image_encoder: the run's.
-      picture_size: side of the pictures it is given, which it resizes.
-    """
+
+def _step(config: Config) -> int:
+    """The step of a workdir's encoders; 0 if they were converted."""
     path = checkpoint.find(config.workdir, "damsm", "best")
-    step = path.rsplit("-", 1)[1]
+    return checkpoint.step_of(path)
+
+
+def _trained(config: Config) -> str:
+    """How a workdir's encoders were trained, as far as names tell."""
+    tuned = ", tuned with the GAN" * config.finetune_damsm
+    return (
+        f"encoders of step {_step(config)} ({config.text_training}{tuned}); "
+        f"{config.precision}"
+    )
+
+
+def _network(config: Config) -> str:
+    """The image encoder's network, and how it sees pictures."""
     kind = config.image_encoder
     if kind == "small_cnn":
         kind += ", trained with the text encoder"
-    elif step == "0":
-        kind += " of the converted file"
     else:
-        kind += f" of weights {os.path.basename(config.inception_weights)}"
+        weights = f"weights {os.path.basename(config.inception_weights)}"
+        weights = "the converted file" if _step(config) == 0 else weights
+        kind += f" of {weights}, padding as in {config.inception_padding}"
+    seen = f"seen at {config.image_encoder_size}"
+    return f"{kind}, last average pool, {seen} ({config.image_encoder_resize})"
+
+
+def encoder_backend(judge: Encoders, picture_size: int) -> Backend:
+    """The last average pool of a run's image encoder: pooled [B, C] alone.
+
+    Args:
+      judge: the run's encoders.
+      picture_size: side of the pictures it is given, which it resizes.
+    """
+    image_encoder = judge.image_encoder
 
     def network(images):
         shape = [None, picture_size, picture_size, 3]
@@ -46,10 +71,7 @@ def encoder_backend(
         return {"pooled": features["pooled"]}
 
     return Backend(
-        name=f"{kind}, last average pool, seen at {config.image_encoder_size}; "
-        f"encoders of step {step} ({config.text_training}"
-        f"{', tuned with the GAN' * config.finetune_damsm}); "
-        f"{config.precision}",
+        name=f"{_network(judge.config)}; {_trained(judge.config)}",
         sha256=weights_digest(image_encoder.trunk),
         size=picture_size,
         network=network,

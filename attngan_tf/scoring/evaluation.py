@@ -2,13 +2,11 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from attngan_tf.backends.backend import Backend
-from attngan_tf.metrics.diversity import pairwise_distance
 from attngan_tf.metrics.frechet import (
     RunningMoments,
     Statistics,
@@ -24,27 +22,19 @@ from attngan_tf.metrics.scores import Row, Value
 from attngan_tf.model import Encoders, Model
 from attngan_tf.sampling import to_uint8
 from attngan_tf.scoring.birds import asked_colours
-from attngan_tf.scoring.encoders import encoder_backend
+from attngan_tf.scoring.differences import diversity_rows
+from attngan_tf.scoring.encoders import encoder_backend, encoders_text
+from attngan_tf.scoring.kept import Kept
 from attngan_tf.scoring.reference import real_features
 from attngan_tf.training import evaluation
 from attngan_tf.training.assembly import Data
-from attngan_tf.training.drawn import BATCH, Drawing
+from attngan_tf.training.drawn import Drawing, Look
 from attngan_tf.training.evaluation import HeldOut
 
-SAMPLES = 16  # pictures of one caption that are compared
-ONE_CAPTIONS = 10  # captions that have so many drawn
-OWN_PICTURES = {"retrieval", "colour"}  # metrics that need none of `Drawn`
-
-
-class Drawn(NamedTuple):
-    """What is kept of N drawn pictures; of `rows`, captions of the split."""
-
-    rows: np.ndarray  # int [N]
-    images: np.ndarray  # uint8, the first DIVERSITY_PICTURES
-    image_features: np.ndarray  # float32 [N, D], by the judge
-    moments: RunningMoments | None
-    kernel: RunningKernelDistance | None
-    inception: RunningInceptionScore | None
+# Metrics by what looks at the drawn pictures for them.
+BY_BACKEND = {"is", "fid", "kid"}
+BY_ENCODERS = {"r_precision"}
+OWN_PICTURES = {"retrieval", "colour"}  # draw their own, or none
 
 
 class Evaluation:
@@ -59,6 +49,7 @@ class Evaluation:
         features.
       data: the prepared data set.
       split: which of its splits gives captions and reference pictures.
+      metrics: names in METRICS, in the order of the rows.
       num_images: pictures to draw; at most so many real ones are used.
       seed: of the first picture's noise; the n-th has `seed + n`.
       splits: parts of the Inception score.
@@ -74,6 +65,7 @@ class Evaluation:
         backend: Backend | None,
         data: Data,
         split: str,
+        metrics: Sequence[str],
         num_images: int,
         seed: int = 0,
         splits: int = 10,
@@ -84,21 +76,26 @@ class Evaluation:
         self.judge = judge
         self.data = data
         self.split = split
+        self.metrics = metrics
         self.num_images = num_images
         self.seed = seed
         self.splits = splits
         self.strategy = strategy or tf.distribute.get_strategy()
         self.progress = progress
         self.size = model.config.image_sizes[-1]
-        self.backend = backend or encoder_backend(
-            judge.config, judge.image_encoder, self.size
-        )
+        self.backend = backend or encoder_backend(judge, self.size)
         self.held_out = self._hold_out(split)
-        look = evaluation.features_of(judge.image_encoder)
-        if backend:
-            self._look = lambda images: look(images) | backend.features(images)
-        else:
-            self._look = look
+        self._looks = self._choose_looks(backend)
+
+    def _choose_looks(self, backend: Backend | None) -> list[Look]:
+        """What looks at the drawn pictures; the last one's features count."""
+        by_encoders = BY_ENCODERS if backend else BY_ENCODERS | BY_BACKEND
+        looks = []
+        if by_encoders.intersection(self.metrics):
+            looks.append(evaluation.features_of(self.judge.image_encoder))
+        if backend and BY_BACKEND.intersection(self.metrics):
+            looks.append(backend.features)
+        return looks
 
     def _hold_out(self, split: str) -> HeldOut:
         return HeldOut(
@@ -122,60 +119,56 @@ class Evaluation:
             / len(self.data.train)
         )
 
-    def score(self, names: Sequence[str]) -> list[Row]:
-        """Scores, by their names in METRICS, of the model as it is now."""
-        drawn = self._draw(names) if set(names) - OWN_PICTURES else None
-        return [row for name in names for row in METRICS[name](self, drawn)]
+    def score(self) -> list[Row]:
+        """Scores of the model as it is now."""
+        drawn = None if OWN_PICTURES.issuperset(self.metrics) else self._draw()
+        return [
+            row for name in self.metrics for row in METRICS[name](self, drawn)
+        ]
 
-    def warnings(self, names: Sequence[str]) -> list[str]:
+    def warnings(self) -> list[str]:
         """What a reader of these scores should know."""
-        if "fid" not in names:
+        if "fid" not in self.metrics:
             return []
         smaller = min(self.num_images, len(self.held_out.places))
         warning = small_sample_warning(smaller, self.backend.pooled_size)
         return [warning] if warning else []
 
-    def _draw(self, names: Sequence[str]) -> Drawn:
-        """One pass over all pictures; memory does not grow but by `Drawn`."""
-        N, rows = self.num_images, self.held_out.caption_rows(self.num_images)
-        drawn = Drawn(
-            rows=rows,
-            images=None,
-            image_features=None,
-            moments=_if(
-                "fid" in names, RunningMoments, self.backend.pooled_size
-            ),
-            kernel=_if("kid" in names, self._kernel, N),
-            inception=_if("is" in names, self._inception, N),
+    def _draw(self) -> Kept:
+        """One pass over all pictures, or over as many as are looked at."""
+        names, pictures = self.metrics, 0
+        N = self.num_images if self._looks else 0
+        if "diversity" in names:
+            pictures = min(self.num_images, evaluation.DIVERSITY_PICTURES)
+        rows = self.held_out.caption_rows(max(N, pictures))
+        kept = Kept(
+            rows,
+            pictures=pictures,
+            moments=RunningMoments(self.backend.pooled_size)
+            if "fid" in names
+            else None,
+            kernel=self._kernel(N) if "kid" in names else None,
+            inception=self._inception(N) if "is" in names else None,
         )
-        features, kept = [], []
         for batch in self.drawing.batches(
             [self.held_out.lines[row] for row in rows],
-            range(self.seed, self.seed + N),
+            range(self.seed, self.seed + len(rows)),
             self.progress,
         ):
-            first = BATCH * len(features)
-            features.append(batch["image_features"])
-            if first < evaluation.DIVERSITY_PICTURES:
-                kept.append(to_uint8(batch["images"]).numpy())
-            if drawn.moments:
-                drawn.moments.update(batch["pooled"])
-            if drawn.kernel:
-                drawn.kernel.update(batch["pooled"])
-            if drawn.inception:
-                drawn.inception.update(first, batch["probabilities"])
-        return drawn._replace(
-            images=np.concatenate(kept)[: evaluation.DIVERSITY_PICTURES],
-            image_features=np.concatenate(features),
-        )
+            kept.update(batch)
+        return kept
 
     @functools.cached_property
     def drawing(self) -> Drawing:
         """Draws and looks, traced once for all steps of a run."""
-        return Drawing(self.model.sampler, self._look, self.strategy)
+
+        def look(images):
+            return {k: v for one in self._looks for k, v in one(images).items()}
+
+        return Drawing(self.model.sampler, look, self.strategy)
 
     def _inception(self, N: int) -> RunningInceptionScore:
-        splits = min(self.splits, N)
+        splits = min(self.splits, N)  # of few real pictures
         return RunningInceptionScore(N, self.backend.classes, splits)
 
     def _kernel(self, N: int) -> RunningKernelDistance:
@@ -200,7 +193,7 @@ class Evaluation:
     def _statistics(self) -> Statistics:
         return statistics(self._reference["pooled"])
 
-    def inception_score(self, drawn: Drawn) -> list[Row]:
+    def inception_score(self, drawn: Kept) -> list[Row]:
         """Inception score; beside it, that of the split's real pictures."""
         probabilities = self._reference["probabilities"]
         real = self._inception(len(probabilities))
@@ -212,7 +205,7 @@ class Evaluation:
         label = f"Inception score, {self.splits} splits"
         return [Row("inception_score", label, *values)]
 
-    def frechet(self, drawn: Drawn) -> list[Row]:
+    def frechet(self, drawn: Kept) -> list[Row]:
         """Frechet distance; beside it, that of the other split's pictures."""
         values = [
             Value(frechet_distance(x, self._statistics), x.n)
@@ -223,19 +216,18 @@ class Evaluation:
         ]
         return [Row("frechet", "Frechet distance", *values)]
 
-    def kid(self, drawn: Drawn) -> list[Row]:
+    def kid(self, drawn: Kept) -> list[Row]:
         """Kernel distance; beside it, that of the other split's pictures."""
         pooled = self._other["pooled"]
         real = self._kernel(len(pooled))
-        # In an order of chance: they lie sorted by class.
-        real.update(pooled[np.random.default_rng(1).permutation(len(pooled))])
+        real.update(pooled)
         values = [
             Value(x.mean, x.n, x.std)
             for x in (drawn.kernel.score(), real.score())
         ]
-        return [Row("kid", "kernel distance (KID)", *values, 5)]
+        return [Row("kid", "kernel distance (KID)", *values)]
 
-    def r_precision(self, drawn: Drawn) -> list[Row]:
+    def r_precision(self, drawn: Kept) -> list[Row]:
         """R-precision; beside it, that of the real pictures described.
 
         Both choose among the same captions.
@@ -260,7 +252,7 @@ class Evaluation:
         pooled = self.held_out.trunk_features(encoder, self.size)
         return encoder.image_projection(pooled).numpy()
 
-    def retrieval(self, drawn: Drawn) -> list[Row]:
+    def retrieval(self, drawn: Kept) -> list[Row]:
         """R@1, 5 and 10 of the real pictures and all their captions."""
         del drawn
         found = retrieval(
@@ -276,74 +268,55 @@ class Evaluation:
             for k, share in getattr(found, name).items()
         ]
 
-    def diversity(self, drawn: Drawn) -> list[Row]:
+    def diversity(self, drawn: Kept) -> list[Row]:
         """Pixel distances; beside each, that of different real pictures."""
-        captions = self.held_out.first_captions()
-        chosen = evaluation.take(captions, ONE_CAPTIONS)
-        same = evaluation.one_caption_distances(
-            self.model.sampler, [captions[i] for i in chosen], SAMPLES
+        return diversity_rows(
+            self.model.sampler,
+            self.held_out.first_captions(),
+            drawn.images,
+            self._real_images(),
         )
-        means = [distance.mean for distance in same]
-        count = sum(distance.n for distance in same)
-        smallest = min(distance.smallest for distance in same)
-        different = pairwise_distance(drawn.images)
-        real = pairwise_distance(self._real_images())
-        mean, least = Value(real.mean, real.n), Value(real.smallest, real.n)
-        label = f"pixel distance, {SAMPLES} of one caption"
-        spread = Value(float(np.mean(means)), count, float(np.std(means)))
-        return [
-            Row("diversity_one_caption", label, spread, mean, 4),
-            Row(
-                "diversity_one_caption_smallest",
-                "the smallest of these",
-                Value(smallest, count),
-                least,
-                4,
-            ),
-            Row(
-                "diversity_captions",
-                "pixel distance, different captions",
-                Value(different.mean, different.n),
-                mean,
-                4,
-            ),
-        ]
 
     def _real_images(self) -> np.ndarray:
-        """The first held-out pictures, as many as `Drawn.images` at most."""
+        """The first held-out pictures, as many as `Kept.images` at most."""
         batches = self.held_out.images(self.size)
         first = batches.unbatch().take(evaluation.DIVERSITY_PICTURES)
         return to_uint8(tf.stack(list(first))).numpy()
 
-    def colour(self, drawn: Drawn) -> list[Row]:
+    def colour(self, drawn: Kept) -> list[Row]:
         """Share of birds in the one colour asked for; `demo` only."""
         del drawn
         records = getattr(self.data, self.split)
         sampler = self.model.sampler
         return [asked_colours(sampler, records, self.size, self.num_images)]
 
-    def texts(self) -> dict[str, str]:
+    def conditions(self) -> dict[str, str | int]:
         """What the scores depend on beside their N."""
         records = getattr(self.data, self.split)
         size = f"{self.size} x {self.size}"
-        judge = self.judge.config.workdir
-        return {
+        found = {
             "backend": f"{self.backend.name}; sha256 {self.backend.sha256}",
+            "encoders": self._encoders,
             "reference": f"{len(self.held_out.places)} of the {len(records)} "
             f"pictures of {self.model.config.dataset}'s {self.split} split, "
             f"reduced to {size}; the real distances are those of "
             f"{self.other_split} pictures from them",
             "drawn": f"{self.num_images} pictures of {size}, seeds from "
             f"{self.seed}, averaged (EMA) weights of GAN step "
-            f"{self.model.step}; R-precision by the encoders of {judge}",
+            f"{self.model.step}",
         }
+        if "is" in self.metrics:
+            found["splits"] = self.splits
+        if "r_precision" in self.metrics:
+            found["candidates"] = self.held_out.candidates
+        return found
+
+    @functools.cached_property
+    def _encoders(self) -> str:
+        return encoders_text(self.judge)
 
 
-def _if(wanted: bool, make: Callable, *arguments):
-    return make(*arguments) if wanted else None
-
-
-METRICS: dict[str, Callable[[Evaluation, Drawn], list[Row]]] = {
+METRICS: dict[str, Callable[[Evaluation, Kept | None], list[Row]]] = {
     "is": Evaluation.inception_score,
     "fid": Evaluation.frechet,
     "kid": Evaluation.kid,

@@ -2,21 +2,26 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from attngan_tf.config import UserError
+from attngan_tf.config import METRICS_FILE, UserError
 from attngan_tf.runs import read_reports
 from attngan_tf.training import checkpoint
-from attngan_tf.training.log import METRICS_FILE
 from attngan_tf.training.workdir import DONE_FILE
 
 
-def is_scored(workdir: str, step: int, texts: Mapping[str, str]) -> bool:
-    """Whether metrics.jsonl has scores of a step on the same conditions."""
+def is_scored(
+    workdir: str,
+    step: int,
+    metrics: Collection[str],
+    conditions: Mapping[str, str | int],
+) -> bool:
+    """Whether metrics.jsonl has these scores of a step, so measured."""
     return any(
         report["stage"] == "evaluate"
         and report["step"] == step
-        and all(report.get(name) == text for name, text in texts.items())
+        and set(metrics) <= set(str(report.get("metrics")).split(","))
+        and all(report.get(name) == x for name, x in conditions.items())
         for report in read_reports(os.path.join(workdir, METRICS_FILE), [])
     )
 

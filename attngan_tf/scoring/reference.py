@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -29,8 +30,8 @@ def real_features(
     """A backend's features of held-out pictures, reduced to a size.
 
     They lie in `folder` under the hash of all that they depend on: the
-    backend's weights, the pictures' records, and the size. What lies there
-    under that hash is read.
+    backend's weights and its name, which says how it sees pictures, the
+    pictures' records, and the size. What lies there under that hash is read.
 
     Args:
       backend: looks at them.
@@ -47,22 +48,27 @@ def real_features(
     widths = {"pooled": backend.pooled_size, "probabilities": backend.classes}
     widths = {name: widths[name] for name in OUTPUTS if widths[name]}
     records = held_out.records.digest(held_out.places)
-    state = f"{backend.sha256} {backend.size} {size} {records}"
-    key = hashlib.sha256(state.encode()).hexdigest()
+    state = backend.name, backend.sha256, backend.size, size, records
+    key = hashlib.sha256(repr(state).encode()).hexdigest()
     home = _writable(os.path.join(folder, FOLDER))
     paths = {k: os.path.join(home, f"{key}_{k}.npy") for k in widths}
     if not all(map(os.path.exists, paths.values())):
-        look = tf.function(
-            lambda rows: backend.features(as_stored(rows["images"])),
-            reduce_retracing=True,
-        )
-        batches = (
-            per_replica(strategy, look, {"images": images})
-            for images in held_out.images(size)
-        )
+        found = _look(backend, held_out.images(size), strategy)
         with writing("features of real pictures", home):
-            _write(batches, paths, widths, len(held_out.places))
+            _write(found, paths, widths, len(held_out.places))
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
+
+
+def _look(
+    backend: Backend, batches: tf.data.Dataset, strategy: tf.distribute.Strategy
+) -> Iterator[dict[str, np.ndarray]]:
+    """The backend's features of batches of pictures."""
+    look = tf.function(
+        lambda rows: backend.features(as_stored(rows["images"])),
+        reduce_retracing=True,
+    )
+    for images in batches:
+        yield per_replica(strategy, look, {"images": images})
 
 
 def _write(batches, paths, widths, count: int) -> None:

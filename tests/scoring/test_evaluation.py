@@ -49,15 +49,16 @@ class Classifier(Backend):
 
 @pytest.fixture
 def evaluation_of(model, data):
-    """Makes an evaluation; arguments override."""
+    """Makes an evaluation of metrics; arguments override."""
 
-    def make(**changes):
+    def make(*metrics, **changes):
         arguments = {
             "model": model,
             "judge": Encoders(model.config, model.sampler, model.image_encoder),
             "backend": None,
             "data": data,
             "split": "test",
+            "metrics": metrics,
             "num_images": TEST,
         }
         return Evaluation(**{**arguments, **changes})
@@ -94,11 +95,11 @@ def real_images(records, places=None):
 def test_copies_of_real_pictures_score_as_they_do(
     evaluation_of, model, data, monkeypatch
 ):
-    found = evaluation_of(backend=Classifier())
+    names = ["is", "fid", "kid", "r_precision"]
+    found = evaluation_of(*names, backend=Classifier())
     copier = Copier(real_images(data.test, found.held_out.places))
     monkeypatch.setattr(model, "sampler", copier)
-    names = ["is", "fid", "kid", "r_precision"]
-    score, frechet, kernel, precision = found.score(names)
+    score, frechet, kernel, precision = found.score()
     assert score.generated == pytest.approx(score.real)
     assert precision.generated == pytest.approx(precision.real)
     assert frechet.generated.mean < 1e-6 < frechet.real.mean
@@ -107,8 +108,10 @@ def test_copies_of_real_pictures_score_as_they_do(
 
 
 def test_scores_are_of_what_the_backend_says(evaluation_of, model, data):
-    found = evaluation_of(backend=Classifier(), num_images=100, splits=4)
-    score, frechet = found.score(["is", "fid"])
+    found = evaluation_of(
+        "is", "fid", backend=Classifier(), num_images=100, splits=4
+    )
+    score, frechet = found.score()
     captions = [
         found.held_out.lines[i] for i in found.held_out.caption_rows(100)
     ]
@@ -125,16 +128,17 @@ def test_scores_are_of_what_the_backend_says(evaluation_of, model, data):
     real = to_uint8(real_images(data.test, places)).numpy() / 127.5 - 1
     expected = frechet_distance(*map(statistics, (colours, real.mean((1, 2)))))
     assert frechet.generated.mean == pytest.approx(expected, rel=1e-3)
-    assert "c01042" in found.texts()["backend"]
+    assert "c01042" in found.conditions()["backend"]
+    assert found.conditions()["splits"] == 4
 
 
 def test_real_distance_is_that_of_the_other_split(
     evaluation_of, model, data, monkeypatch
 ):
-    found = evaluation_of(split="train")
+    found = evaluation_of("fid", split="train")
     copier = Copier(real_images(data.test))
     monkeypatch.setattr(model, "sampler", copier)
-    (frechet,) = found.score(["fid"])
+    (frechet,) = found.score()
     assert frechet.generated.n == frechet.real.n == TEST
     assert frechet.generated.mean == pytest.approx(frechet.real.mean, rel=1e-4)
     # Four captions of each train picture, and the fifth of some.
@@ -146,8 +150,8 @@ def test_real_distance_is_that_of_the_other_split(
 
 
 def test_r_precision_pairs_each_picture_with_its_caption(evaluation_of, model):
-    found = evaluation_of()
-    (row,) = found.score(["r_precision"])
+    found = evaluation_of("r_precision")
+    (row,) = found.score()
     held_out = found.held_out
     rows = held_out.caption_rows(TEST)
     pictures = model.sampler.pictures(
@@ -172,22 +176,39 @@ def test_another_runs_encoders_judge(evaluation_of, model, tiny_workdir):
     judge = load_encoders(str(tiny_workdir))
     for weight in judge.image_encoder.image_projection.weights:
         weight.assign(tf.zeros_like(weight))  # nothing finds its caption
-    own = evaluation_of(backend=Classifier())
-    other = evaluation_of(backend=Classifier(), judge=judge)
-    (theirs,) = other.score(["r_precision"])
-    (ours,) = own.score(["r_precision"])
+    own = evaluation_of("r_precision", backend=Classifier())
+    other = evaluation_of("r_precision", backend=Classifier(), judge=judge)
+    (theirs,), (ours,) = other.score(), own.score()
     assert theirs.generated.mean == theirs.real.mean == 0
     assert ours.generated.mean + ours.real.mean > 0
+    told = [found.conditions()["encoders"] for found in (own, other)]
+    assert told[0].split("sha256")[0] == told[1].split("sha256")[0]
+    assert told[0] != told[1]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        (["is", "fid", "kid", "diversity"], {"pooled", "probabilities"}),
+        (["r_precision"], {"image_features", "pooled"}),
+        (["kid", "r_precision"], {"image_features", "pooled", "probabilities"}),
+        (["diversity"], set()),
+    ],
+)
+def test_no_network_looks_at_pictures_for_nothing(evaluation_of, metrics, said):
+    found = evaluation_of(*metrics, backend=Classifier())
+    (batch,) = found.drawing.batches(["a bird"], [0])
+    assert set(batch) == {"images"} | said
 
 
 def test_retrieval_is_of_real_pictures(evaluation_of, monkeypatch):
-    found = evaluation_of()
+    found = evaluation_of("retrieval")
     monkeypatch.setattr(
         found, "_sentences", np.eye(TEST)[found.held_out.owners]
     )
     monkeypatch.setattr(found, "_real_image_features", np.eye(TEST))
     monkeypatch.setattr(found, "drawing", None)  # nothing is drawn for it
-    rows = found.score(["retrieval"])
+    rows = found.score()
     assert [row.real.mean for row in rows] == 6 * [100]
     assert {row.generated for row in rows} == {None}
 
@@ -196,9 +217,11 @@ def test_diversity_of_a_generator_that_draws_one_picture(
     evaluation_of, model, data, monkeypatch
 ):
     grey = np.zeros((TEST, SIZE, SIZE, 3), np.float32)
-    found = evaluation_of()
-    monkeypatch.setattr(model, "sampler", Copier(grey))
-    rows = found.score(["diversity"])
+    found = evaluation_of("diversity")
+    copier = Copier(grey)
+    monkeypatch.setattr(model, "sampler", copier)
+    rows = found.score()
+    assert len(copier.captions) == 100 + 160  # and not TEST + 160
     assert [row.generated.mean for row in rows] == [0, 0, 0]
     assert [row.generated.n for row in rows] == [160, 160, 100]
     real = to_uint8(real_images(data.test)[:100]).numpy() / 255
@@ -237,7 +260,7 @@ def draw(colours):
 
 
 def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
-    found = evaluation_of(data=demo_data)
+    found = evaluation_of("colour", data=demo_data)
     captions, colours = zip(
         *demo.single_colour_captions(110, seed=0), strict=True
     )
@@ -245,7 +268,7 @@ def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
     for images, low, high in ((birds, 90, 100), (birds[::-1], 0, 10)):
         copier = Copier(images)
         monkeypatch.setattr(model, "sampler", copier)
-        (row,) = found.colour(None)
+        (row,) = found.score()
         assert low <= row.generated.mean <= high
         assert tuple(copier.captions) == captions
     single = [

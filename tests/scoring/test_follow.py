@@ -89,17 +89,31 @@ def test_other_mistakes_end_it(run):
         follow(str(run.folder), score, 0.01)
 
 
-def test_scores_are_of_a_step_on_the_same_conditions(tmp_path):
-    texts = {"backend": "b", "reference": "r"}
-    lines = [
-        {"stage": "gan", "step": 3, **texts},
-        {"stage": "evaluate", "step": 5, **texts},
-        {"stage": "evaluate", "step": 7, "backend": "b", "reference": "other"},
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    assert not is_scored(str(tmp_path), 5, texts)  # no file yet
-    (tmp_path / "metrics.jsonl").write_text(text + '[1]\n{"stage": "eval')
-    found = [
-        step for step in (3, 5, 7) if is_scored(str(tmp_path), step, texts)
-    ]
-    assert found == [5]
+SCORED = {
+    "stage": "evaluate",
+    "step": 5,
+    "metrics": "fid,is",
+    "backend": "b",
+    "splits": 10.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, True),
+        ({"metrics": "fid,kid,is"}, True),  # more than is asked for
+        ({"metrics": "fid"}, False),
+        ({"metrics": None}, False),
+        ({"stage": "gan"}, False),
+        ({"step": 7}, False),
+        ({"backend": "other"}, False),
+        ({"splits": 5.0}, False),
+    ],
+)
+def test_scores_are_of_a_step_on_the_same_conditions(tmp_path, change, found):
+    asked = ["is", "fid"], {"backend": "b", "splits": 10}
+    assert not is_scored(str(tmp_path), 5, *asked)  # no file yet
+    lines = f'[1]\n{json.dumps(SCORED | change)}\n{{"stage": "eval'
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    assert is_scored(str(tmp_path), 5, *asked) == found

@@ -27,7 +27,7 @@ def data(tiny_config, tmp_path):
 class Colours(Backend):
     """The mean colour of pictures; counts what it is asked."""
 
-    def __init__(self, sha256="abc"):
+    def __init__(self, sha256="abc", name="colours"):
         self.seen = 0
 
         def count(images):
@@ -39,9 +39,7 @@ class Colours(Backend):
             images.set_shape([None, None, None, 3])
             return {"pooled": tf.reduce_mean(images, [1, 2])}
 
-        super().__init__(
-            name="colours", sha256=sha256, size=SIZE, network=network
-        )
+        super().__init__(name=name, sha256=sha256, size=SIZE, network=network)
         self.seen = 0
 
 
@@ -83,12 +81,14 @@ def test_they_are_computed_once(data, tmp_path):
         {"count": 99},
         {"size": 2 * SIZE},
         {"sha256": "other"},
+        {"name": "colours, seen at 75"},
     ],
     ids=str,
 )
-def test_other_pictures_or_weights_are_others(data, tmp_path, changes):
+def test_other_pictures_or_networks_are_others(data, tmp_path, changes):
     features(Colours(), data, tmp_path)
-    backend = Colours(changes.pop("sha256", "abc"))
+    network = {"sha256", "name"} & set(changes)
+    backend = Colours(**{name: changes.pop(name) for name in network})
     features(backend, data, tmp_path, **changes)
     assert backend.seen > 0
 
