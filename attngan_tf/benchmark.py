@@ -19,6 +19,7 @@ from absl import flags
 from attngan_tf import command, flops, machine, process, programs
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
+from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.programs import Program
 from attngan_tf.training import assembly, distribution
 
@@ -209,7 +210,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
                 "--profile must be a folder that can be written; received "
                 f"{values.profile}: {error.strerror}"
             ) from None
-    found = benchmark(config, values.mode, values.steps, profile)
+    with changes_as_mistakes():
+        found = benchmark(config, values.mode, values.steps, profile)
     rounded = {
         name: float(f"{value:.{DIGITS}g}")
         if isinstance(value, float)

@@ -13,7 +13,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from attngan_tf.config import Config, UserError
-from attngan_tf.options import plain_type
+from attngan_tf.options import plain_type, printable
 
 # What int() and float() say of other text, and the rule that it breaks.
 NUMBERS = {
@@ -192,5 +192,6 @@ def flags_only(name: str, arguments: list[str]) -> UserError:
 
 
 def _fail(error: Exception | str) -> typing.NoReturn:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    line = printable(" ".join(str(error).split()))
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(1)

@@ -19,6 +19,7 @@ from attngan_tf.backends.opening import KINDS, open_backend
 from attngan_tf.config import Config, UserError
 from attngan_tf.curves import plot_curves
 from attngan_tf.data import catalog
+from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.metrics.scores import table
 from attngan_tf.model import Encoders, load, load_encoders
 from attngan_tf.report import write_report
@@ -306,9 +307,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if values.report is not None:
         for path in write_report(values.report, arguments):
             print(path)
-    elif values.follow:
-        score_each(values)
-    else:
+        return
+    with changes_as_mistakes():
+        if values.follow:
+            score_each(values)
+            return
         found = open_evaluation(values, open_task(values), values.checkpoint)
         score(found, Log(values.workdir, "evaluate"))
 

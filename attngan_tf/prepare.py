@@ -4,6 +4,7 @@ from absl import flags
 
 from attngan_tf import command
 from attngan_tf.data import catalog
+from attngan_tf.options import printable
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -12,8 +13,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         raise command.flags_only("prepare", arguments)
     config = command.config_from_flags(values)
     builder = catalog.open_configured(config)
-    report = catalog.prepare(builder)
-    print(f"prepared: {builder.data_dir}")
+    report = catalog.prepare(builder, repair=True)
+    print(f"prepared: {printable(builder.data_dir)}")
     for line in report.lines():
         print(line)
 

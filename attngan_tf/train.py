@@ -11,6 +11,7 @@ from absl import flags
 from attngan_tf import command
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
+from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.training import assembly, checkpoint, distribution, workdir
 from attngan_tf.training.damsm_stage import DamsmStage
 from attngan_tf.training.gan_stage import GanStage
@@ -31,6 +32,7 @@ def train(config: Config) -> None:
         workdir.alone(config.workdir),
         distribution.together(strategy),
         Interruption() as interruption,
+        changes_as_mistakes(),
     ):
         _train(config, strategy, interruption)
 

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import os
+import re
 import sys
+import tempfile
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from attngan_tf.config import Config, UserError
+from attngan_tf.data import checksums
 from attngan_tf.data.coco import Coco
 from attngan_tf.data.cub import Cub
 from attngan_tf.data.demo import Demo
@@ -16,6 +19,8 @@ from attngan_tf.data.folder import Folder
 from attngan_tf.data.raw import FaultsError, RawConfig, config_name
 from attngan_tf.data.records import CaptionedPictures, Report
 
+# What array_record says of a record file that it cannot write.
+_NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
 _READ = {"folder": Folder, "cub": Cub, "coco": Coco}
 
 
@@ -53,7 +58,7 @@ def open_builder(
                 f"{captions_per_image} for --dataset=demo, whose captions are "
                 "made; leave it out"
             )
-        return Demo(data_dir=prepared_dir)
+        return _open(Demo, prepared_dir, None)
     builder_class = _READ[dataset]
     source = os.path.abspath(os.path.expanduser(data_dir))
     if not data_dir or not os.path.exists(source):
@@ -68,8 +73,19 @@ def open_builder(
         source=source,
         captions_per_image=least,
     )
-    with _quiet():
-        return builder_class(data_dir=prepared_dir, config=config)
+    return _open(builder_class, prepared_dir, config)
+
+
+def _open(
+    builder_class: type[CaptionedPictures],
+    prepared_dir: str,
+    config: RawConfig | None,
+) -> CaptionedPictures:
+    try:
+        with _quiet():
+            return builder_class(data_dir=prepared_dir, config=config)
+    except OSError as error:  # not even to be looked into
+        raise _not_writable(prepared_dir, error) from None
 
 
 def open_configured(config: Config) -> CaptionedPictures:
@@ -82,27 +98,89 @@ def open_configured(config: Config) -> CaptionedPictures:
     )
 
 
-def prepare(builder: CaptionedPictures) -> Report:
+def prepare(builder: CaptionedPictures, repair: bool = False) -> Report:
     """Writes the prepared data, if it is not there, and says what it holds.
 
-    Every fault of the raw data is printed to stderr, in a line of its own.
+    What is there is verified, by the checksums of all files. Every fault of
+    the raw data is printed to stderr, in a line of its own.
+
+    Args:
+      builder: the data set.
+      repair: prepare data that is damaged again, and say so. Otherwise that
+        is an error: a file that changed may be a disk that fails, and others
+        may be reading it, so nothing is replaced unasked.
 
     Raises:
-      UserError: the raw data has faults, or nothing can be written; nothing
-        half-prepared is left.
+      UserError: the prepared data is damaged, the raw data has faults, or
+        nothing can be written; nothing half-prepared is left, and what was
+        there before stays.
     """
+    folder = builder.data_dir
     try:
-        _write(builder)
+        damage = _damage(builder) if os.path.lexists(folder) else []
+        if damage and not repair:
+            more = f" and {len(damage) - 1} more" * (len(damage) > 1)
+            raise UserError(
+                f"prepared data must stay as it was written; {folder} is "
+                f"damaged: {damage[0]}{more}; to repair it, run python -m "
+                "attngan_tf.prepare with the same flags"
+            )
+        _repair(builder, damage) if damage else _write(builder)
     except FaultsError as error:
         for fault in error.faults:
             print(f"fault: {fault}", file=sys.stderr)
         raise
     except OSError as error:
-        raise UserError(
-            "--prepared_dir must be a folder with room to write to; received "
-            f"{builder.data_dir_root}: {error.strerror or error}"
-        ) from None
-    return Report.load(builder.data_dir)
+        raise _not_writable(builder.data_dir_root, error) from None
+    return Report.load(folder)
+
+
+def _damage(builder: CaptionedPictures) -> list[str]:
+    found = checksums.damage(builder.data_dir)
+    if not found and not builder.info.initialized:
+        found = ["dataset_info.json: this version of TFDS cannot read it"]
+    return found
+
+
+def _not_writable(folder: str, error: OSError) -> UserError:
+    return UserError(
+        "--prepared_dir must be a folder with room to write to; received "
+        f"{folder}: {error.strerror or error}"
+    )
+
+
+def _repair(builder: CaptionedPictures, damage: list[str]) -> None:
+    """Prepares the data anew beside what is damaged, then replaces that."""
+    folder = builder.data_dir
+    for line in damage:
+        print(f"damaged: {os.path.join(folder, line)}", file=sys.stderr)
+    print("preparing it again from the raw data", file=sys.stderr)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=".repair-", dir=os.path.dirname(folder)
+        ) as home:
+            with _quiet():
+                fresh = builder.elsewhere(home)
+            _write(fresh)
+            _replace(folder, fresh.data_dir, os.path.join(home, "damaged"))
+    except BaseException:
+        print(f"the damaged data stays: {folder}", file=sys.stderr)
+        raise
+    builder.info.read_from_directory(folder)
+
+
+def _replace(folder: str, fresh: str, aside: str) -> None:
+    """Puts `fresh` in the place of a folder, which is moved `aside`."""
+    os.rename(folder, aside)
+    try:
+        os.rename(fresh, folder)
+    except OSError:
+        os.rename(aside, folder)
+        raise
+    if os.path.isdir(aside):
+        # What others keep there, such as features of the real pictures.
+        for name in set(os.listdir(aside)) - set(os.listdir(folder)):
+            os.rename(os.path.join(aside, name), os.path.join(folder, name))
 
 
 def _write(builder: CaptionedPictures) -> None:
@@ -115,9 +193,17 @@ def _write(builder: CaptionedPictures) -> None:
         if not os.path.isdir(builder.data_dir):
             raise
         builder.info.read_from_directory(builder.data_dir)
+    except RuntimeError as error:
+        failed = _NOT_WRITTEN.search(str(error))
+        if failed is None:
+            raise
+        raise OSError(failed[1]) from None
     finally:
-        with contextlib.suppress(OSError):  # only if nothing is in it
-            os.rmdir(os.path.dirname(builder.data_dir))
+        downloads = os.path.join(builder.data_dir_root, "downloads")
+        unpacked = os.path.join(downloads, "extracted")
+        for folder in (os.path.dirname(builder.data_dir), unpacked, downloads):
+            with contextlib.suppress(OSError):  # only if nothing is in it
+                os.rmdir(folder)
 
 
 @contextlib.contextmanager

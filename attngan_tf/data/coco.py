@@ -1,28 +1,36 @@
 """COCO 2014 captions: an unpacked folder, or TFDS's coco_captions."""
 
 import collections
+import functools
 import glob
 import itertools
 import json
 import os
-import pathlib
 from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from attngan_tf.config import UserError
+from attngan_tf.data.files import listing, read_file
 from attngan_tf.data.raw import (
     Entry,
     Findings,
     RawPictures,
     check_splits,
     keep_captions,
-    listing,
 )
 from attngan_tf.data.records import Report
 
+_FORMS = {
+    "images": {"id": int, "file_name": str},
+    "annotations": {"id": int, "image_id": int, "caption": str},
+}
 _YEARS = {"train": "train2014", "test": "val2014"}
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, RecursionError)
+# Of TFDS's features.json, in its forms since 2021; keys of a proto in JSON
+# may be written both ways.
+_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 _TFDS_SPLITS = {"train": ("train",), "test": ("val", "test", "restval")}
 # Beside the folder itself, where a version of coco_captions may lie below it.
 _TFDS_VERSIONS = ("", "*", "2014/*", "coco_captions/2014/*")
@@ -79,7 +87,9 @@ class Coco(RawPictures):
                 entry = Entry(
                     name=os.path.splitext(file)[0],
                     where=path,
-                    read=pathlib.Path(source, path).read_bytes,
+                    read=functools.partial(
+                        read_file, os.path.join(source, path)
+                    ),
                     captions=keep_captions(places, path, least, findings),
                     class_id=next(ids),
                 )
@@ -110,36 +120,64 @@ def _read_annotations(
     """For each picture: file name, and (place, caption) of its captions."""
     where = _annotations(year)
     files, captions = {}, collections.defaultdict(list)
+    content = _read_json(source, where, findings)
+    for image in _entries(content, "images", where, findings):
+        if image["id"] in files:
+            findings.fault(where, f"image {image['id']} must stand once")
+        files[image["id"]] = os.path.basename(image["file_name"])
+    for annotation in _entries(content, "annotations", where, findings):
+        place = f"{where} annotation {annotation['id']}"
+        number = annotation["image_id"]
+        if number not in files:
+            findings.fault(
+                place, f"must be of a listed image; found image_id {number}"
+            )
+        caption = " ".join(annotation["caption"].split())
+        captions[number].append((place, caption))
+    return [(name, captions[number]) for number, name in files.items()]
+
+
+def _read_json(source: str, where: str, findings: Findings) -> object:
+    """What a file holds; None where it is not JSON, which is a fault."""
     try:
-        with open(os.path.join(source, where), encoding="utf-8") as file:
-            content = json.load(file)
-        for image in content["images"]:
-            if image["id"] in files:
-                findings.fault(where, f"image {image['id']} must stand once")
-            files[image["id"]] = os.path.basename(image["file_name"])
-        for annotation in content["annotations"]:
-            place = f"{where} annotation {annotation['id']}"
-            caption = " ".join(annotation["caption"].split())
-            if annotation["image_id"] not in files:
-                findings.fault(
-                    place,
-                    "must be of a listed image; found image_id "
-                    f"{annotation['image_id']}",
-                )
-            captions[annotation["image_id"]].append((place, caption))
+        return json.loads(read_file(os.path.join(source, where)).decode())
     except OSError as error:
         findings.fault(where, f"must be a file to read; {error.strerror}")
     except UnicodeDecodeError as error:
         findings.fault(where, f"must be UTF-8; {error}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         findings.fault(where, f"must be JSON; {error}")
-    except (KeyError, TypeError, AttributeError) as error:
+    return None
+
+
+def _entries(
+    content: object, part: str, where: str, findings: Findings
+) -> Iterator[dict]:
+    """The images or annotations of a file; those of a wrong form are faults."""
+    if content is None:
+        return
+    listed = content.get(part) if isinstance(content, dict) else None
+    if not isinstance(listed, list):
         findings.fault(
             where,
-            "must hold images with id and file_name, and annotations with "
-            f"id, image_id and caption; found another form ({error!r})",
+            f"must hold lists of images and annotations; found another form of "
+            f"{part}",
         )
-    return [(name, captions[number]) for number, name in files.items()]
+        return
+    for number, entry in enumerate(listed):
+        wrong = [
+            name
+            for name, kind in _FORMS[part].items()
+            if not isinstance(entry, dict) or type(entry.get(name)) is not kind
+        ]
+        if wrong:
+            findings.fault(
+                f"{where} {part}[{number}]",
+                "must have id and image_id as whole numbers, file_name and "
+                f"caption as texts; found another form of {', '.join(wrong)}",
+            )
+        else:
+            yield entry
 
 
 def _find_prepared(source: str) -> str | None:
@@ -149,17 +187,58 @@ def _find_prepared(source: str) -> str | None:
             glob.escape(source), version, "dataset_info.json"
         )
         for path in sorted(glob.glob(pattern), reverse=True):
+            folder = os.path.dirname(path)
             try:
-                with open(path, encoding="utf-8") as file:
-                    name = json.load(file)["name"]
-            except (OSError, ValueError, TypeError, KeyError) as error:
-                raise UserError(
-                    f"{path} must be a description that TFDS wrote; it cannot "
-                    f"be read ({error}); prepare coco_captions again"
-                ) from None
+                name = json.loads(read_file(path).decode())["name"]
+            except _UNREADABLE as error:
+                raise _not_tfds(path, error) from None
             if name == "coco_captions":
-                return os.path.dirname(path)
+                return folder
     return None
+
+
+def _not_tfds(path: str, error: Exception) -> UserError:
+    return UserError(
+        f"{path} must be a description that TFDS wrote; it cannot be read "
+        f"({error}); prepare coco_captions again"
+    )
+
+
+def _open_prepared(folder: str) -> tfds.core.DatasetBuilder:
+    """Opens TFDS's data; its features must be TFDS's own.
+
+    TFDS imports the module of whatever class features.json names.
+    """
+    path = os.path.join(folder, "features.json")
+    try:
+        features = json.loads(read_file(path).decode())
+        others = sorted(_classes(features))
+    except _UNREADABLE as error:
+        raise _not_tfds(path, error) from None
+    if others:
+        raise UserError(
+            f"{path} must name features of tensorflow_datasets; received "
+            f"{', '.join(others)}; prepare coco_captions again"
+        )
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # TFDS's errors have no common base
+        raise _not_tfds(folder, error) from None
+
+
+def _classes(value: object) -> Iterator[str]:
+    """Names of classes that are not TFDS's, anywhere in features.json."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _classes(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            named = key in _CLASS_KEYS and isinstance(item, str)
+            if named and not item.startswith("tensorflow_datasets.core."):
+                yield item
+            if key == "json" and isinstance(item, str):
+                item = json.loads(item)
+            yield from _classes(item)
 
 
 class _PreparedEntries:
@@ -213,7 +292,7 @@ class _PreparedEntries:
 def _prepared_entries(
     folder: str, least: int, findings: Findings
 ) -> dict[str, Iterable[Entry]]:
-    builder = tfds.builder_from_directory(folder)
+    builder = _open_prepared(folder)
     entries, first_id = {}, 0
     for split, parts in _TFDS_SPLITS.items():
         missing = sorted(set(parts) - set(builder.info.splits))

@@ -1,5 +1,6 @@
 """The files of CUB-200-2011 and of the captions and splits made for it."""
 
+import errno
 import itertools
 import math
 import os
@@ -11,7 +12,14 @@ from typing import NamedTuple
 
 from attngan_tf.config import UserError
 from attngan_tf.data import pickles
-from attngan_tf.data.raw import Box, Findings, check_splits, read_lines
+from attngan_tf.data.files import check_file
+from attngan_tf.data.raw import (
+    Box,
+    Findings,
+    check_name,
+    check_splits,
+    read_lines,
+)
 
 _FOLDER = "CUB_200_2011"
 _ARCHIVES = (f"{_FOLDER}.tgz", f"{_FOLDER}.tar.gz")
@@ -26,6 +34,9 @@ _CLASS_IDS = {
 }
 _CLASS_LISTS = {"train": "trainvalclasses.txt", "test": "testclasses.txt"}
 _PARTS = ("images.txt", "bounding_boxes.txt", "images")
+_WANTED = [[part] for part in _PARTS]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_MOST_DIGITS = 9  # of a class's number; records hold 64 bits
 
 
 class Places(NamedTuple):
@@ -123,22 +134,27 @@ def extract(archive: str, folder: str) -> str:
 
     Raises:
       UserError: the archive is damaged.
+      OSError: there is no room in the folder.
     """
     try:
+        check_file(archive)
         with tarfile.open(archive, "r|*") as members:
             for member in members:
                 path = os.path.normpath(member.name)
                 parts = path.split(os.sep)
-                if not member.isfile() or parts[0] != _FOLDER:
-                    continue
-                if parts[1] in _PARTS:
+                wanted = parts[0] == _FOLDER and parts[1:2] in _WANTED
+                if member.isfile() and wanted:
                     target = os.path.join(folder, path)
                     os.makedirs(os.path.dirname(target), exist_ok=True)
                     with open(target, "wb") as file:
                         shutil.copyfileobj(members.extractfile(member), file)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    # ValueError: a name with a zero byte.
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as e:
+        if getattr(e, "errno", None) in _NO_ROOM:
+            raise
+        reason = getattr(e, "strerror", None) or e
         raise UserError(
-            f"{archive} must be a whole archive; reading it gave: {error}; "
+            f"{archive} must be a whole archive; reading it gave: {reason}; "
             "download it again"
         ) from None
     return os.path.join(folder, _FOLDER)
@@ -149,6 +165,8 @@ def read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
     names, listed = {}, set()
     for place, number, (path,) in _rows(birds, "images.txt", 1, findings):
         name = os.path.splitext(path)[0]
+        if not check_name(name, place, findings):
+            continue
         if number in names or name in listed:
             findings.fault(place, f"a picture must stand once; found {path}")
         names.setdefault(number, name)
@@ -257,7 +275,8 @@ def _read_classes(
 def _leading_number(name: str) -> int | None:
     """2 for 002.Laysan_Albatross/Laysan_Albatross_0002_1027."""
     number = name.split(".")[0]
-    return int(number) if number.isdecimal() else None
+    valid = number.isdecimal() and len(number) <= _MOST_DIGITS
+    return int(number) if valid else None
 
 
 def _check_classes(

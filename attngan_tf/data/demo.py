@@ -306,7 +306,8 @@ def single_colour_captions(count: int, seed: int) -> list[tuple[str, str]]:
 class Demo(CaptionedPictures):
     """Birds drawn from a seed; needs no files."""
 
-    VERSION = tfds.core.Version("1.1.0")  # 1.0.0: smaller beaks
+    # 1.0.0: smaller beaks; 1.1.0: without checksums
+    VERSION = tfds.core.Version("1.2.0")
     DESCRIPTION = "Drawn birds of many colours, with captions."
     PICTURES: Mapping[str, int] = {"train": 6000, "test": 500}
 

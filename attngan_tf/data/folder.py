@@ -1,16 +1,17 @@
 """Anybody's own data: pictures, text files of captions, and two lists."""
 
 import collections
+import functools
 import os
-import pathlib
 
 from attngan_tf.config import UserError
+from attngan_tf.data.files import listing, read_file
 from attngan_tf.data.raw import (
     Entry,
     Findings,
     RawPictures,
+    check_name,
     check_splits,
-    listing,
     read_captions,
     read_lines,
 )
@@ -64,7 +65,9 @@ class Folder(RawPictures):
                 captions = self._captions_of(name, findings)
                 path = _picture_of(name, pictures, findings)
                 if path is not None:
-                    read = pathlib.Path(source, path).read_bytes
+                    read = functools.partial(
+                        read_file, os.path.join(source, path)
+                    )
                     entry = Entry(name, path, read, captions, class_ids[name])
                     found[split].append(entry)
         _note_fewer_captions(found, findings)
@@ -97,9 +100,12 @@ def read_names(source: str, file: str, findings: Findings) -> list[str]:
     faults = len(findings.faults)
     first = {}
     for number, name in read_lines(os.path.join(source, file), file, findings):
+        place = f"{file} line {number}"
+        if not check_name(name, place, findings):
+            continue
         if name in first:
             findings.fault(
-                f"{file} line {number}",
+                place,
                 f"a name must stand once; {name} stands in line "
                 f"{first[name]}, too",
             )

@@ -4,11 +4,17 @@ import io
 import math
 import pickle
 import re
+import reprlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from attngan_tf.data.files import read_file
+
 _INTEGER = re.compile(r"[<>|=]?[iu][1248]")
+_MOST_CLASS_ID = 2**63 - 1
+_KEYS = (str, bytes, int, float, bool, type(None))  # of dicts
 
 
 class PickleError(ValueError):
@@ -25,8 +31,7 @@ def load(path: str) -> object:
         is not a whole pickle, or no file to read.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_file(path)
     except OSError as error:
         raise PickleError(f"must be a file to read: {error.strerror}") from None
     try:
@@ -63,6 +68,8 @@ def load_class_ids(path: str, count: int) -> list[int]:
         raise PickleError(
             f"must be a list of whole numbers; received {_form(ids)}"
         )
+    if any(abs(number) > _MOST_CLASS_ID for number in ids):
+        raise PickleError("must be whole numbers of at most 64 bits")
     if len(ids) != count:
         raise PickleError(
             f"must hold a number for each of the {count} names; received "
@@ -114,8 +121,39 @@ def _load(data: bytes) -> object:
     return _Unpickler(io.BytesIO(data), encoding="latin1").load()
 
 
-class _Unpickler(pickle.Unpickler):
-    """Gives out stand-ins for the few names that integer arrays need."""
+class _Unpickler(pickle._Unpickler):
+    """Gives out stand-ins for the few names that integer arrays need.
+
+    Of Python's two it is the one in Python: C's takes 34 GB for ten bytes
+    that name a far place of the memo. No pickle of ours has a tuple as a key
+    or in a set; to hash one that holds itself twice, fifty times over, has no
+    end.
+    """
+
+    def load_setitem(self):
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self):
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self):
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    def load_refused(self):
+        raise PickleError("refused: it holds a set, or room for bytes to come")
+
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.EMPTY_SET[0]: load_refused,
+        pickle.FROZENSET[0]: load_refused,
+        pickle.BYTEARRAY8[0]: load_refused,
+    }
 
     def find_class(self, module, name):
         numpy_core = re.fullmatch(
@@ -132,6 +170,11 @@ class _Unpickler(pickle.Unpickler):
                 "texts, numbers and integer arrays are read"
             )
         return _Callable(stand_in)
+
+
+def _check_keys(keys: Sequence) -> None:
+    if not all(isinstance(key, _KEYS) for key in keys):
+        raise PickleError("refused: keys of a dict must be texts or numbers")
 
 
 class _Callable:
@@ -155,7 +198,8 @@ class _DType:
     def __init__(self, code, *unused):
         if not isinstance(code, str) or not _INTEGER.fullmatch(code):
             raise PickleError(
-                f"refused: arrays must hold integers; received dtype {code!r}"
+                "refused: arrays must hold integers; received dtype "
+                f"{reprlib.repr(code)}"
             )
         self.dtype = np.dtype(code)
 
@@ -179,7 +223,8 @@ def _from_bytes(raw, dtype: _DType, shape, *unused) -> list[int]:
     numbers = np.frombuffer(raw, dtype.dtype).tolist()
     if len(shape) != 1 or math.prod(shape) != len(numbers):
         raise PickleError(
-            f"arrays must have one dimension; received shape {shape}"
+            "arrays must have one dimension; received shape "
+            f"{reprlib.repr(shape)}"
         )
     return numbers
 
@@ -191,7 +236,7 @@ def _scalar(dtype: _DType, raw) -> int:
 
 def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise PickleError(f"refused: bytes encoded by {encoding!r}")
+        raise PickleError(f"refused: bytes encoded by {reprlib.repr(encoding)}")
     return text.encode("latin1")
 
 

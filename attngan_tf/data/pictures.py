@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 # What a picture file may be; Pillow reads more, some by running programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -19,6 +19,21 @@ _MODES = {
     "RGBA": "alpha",
 }
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Decoded, 300 MB; a file of some kB can ask for as much.
+MOST_PIXELS = 10**8
+# Training scales the shorter side to 304 pixels (CUB); the longer one is then
+# of 15,200, and the picture of 55 MB.
+MOST_STRETCH = 50
+_TOO_LARGE = f"a picture may have {MOST_PIXELS} pixels; it has more"
 
 
 class PictureError(ValueError):
@@ -44,8 +59,19 @@ def inspect(data: bytes) -> Picture:
     with _open(data) as image:
         # A JPEG with further pictures behind it (MPO, gain maps) is a JPEG.
         kind = "JPEG" if image.format == "MPO" else image.format
-        conversion = _conversion(image, kind, data)
         width, height = image.size
+        if max(width, height) > MOST_STRETCH * min(width, height):
+            raise PictureError(
+                f"the longer side may be {MOST_STRETCH} times the shorter; "
+                f"found {width} x {height} pixels"
+            )
+        try:
+            image.load()
+            conversion = _conversion(image, kind, data)
+            if conversion:  # is there a way from its mode to RGB?
+                _to_rgb(image.crop((0, 0, 1, 1)))
+        except Exception as error:  # decoders' errors have no common base
+            raise PictureError(f"truncated or damaged: {error}") from None
         if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         if kind == "PNG" or not conversion:
@@ -56,27 +82,31 @@ def inspect(data: bytes) -> Picture:
 def to_png(data: bytes) -> bytes:
     """The first frame, upright, as 8-bit RGB PNG; transparency on white."""
     with _open(data) as image:
-        turned = _orientation(image) != 1
-        upright = ImageOps.exif_transpose(image) if turned else image
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        # Not by ImageOps.exif_transpose: it writes the EXIF block anew, which
+        # not every block that can be read survives.
+        upright = image if turn is None else image.transpose(turn)
         png = io.BytesIO()
         _to_rgb(upright).save(png, "PNG")
     return png.getvalue()
 
 
 def _open(data: bytes) -> Image.Image:
+    """A picture whose pixels are not decoded yet."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
         raise PictureError(
             "not a picture of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)"
         ) from None
-    except Exception as error:  # decoders' errors have no common base
-        raise PictureError(f"damaged: {error}") from None
-    try:
-        image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PictureError(_TOO_LARGE) from None
     except Exception as error:
+        raise PictureError(f"damaged: {error}") from None
+    if image.width * image.height > MOST_PIXELS:
         image.close()
-        raise PictureError(f"truncated or damaged: {error}") from None
+        raise PictureError(_TOO_LARGE)
     return image
 
 
@@ -85,7 +115,7 @@ def _decode_as_training_does(kind: str, data: bytes) -> None:
     decode = tf.io.decode_png if kind == "PNG" else tf.io.decode_jpeg
     try:
         decode(data, channels=3)
-    except tf.errors.InvalidArgumentError:
+    except tf.errors.OpError:
         raise PictureError("truncated or damaged") from None
 
 

@@ -14,16 +14,26 @@ from tqdm import tqdm
 
 from attngan_tf.config import UserError
 from attngan_tf.data import pictures
+from attngan_tf.data.files import read_file
 from attngan_tf.data.records import (
     WHOLE_PICTURE,
     CaptionedPictures,
     Example,
     Report,
-    printable,
 )
+from attngan_tf.options import printable
 
 _WORD = re.compile(r"[a-z0-9_]")  # what a word of the tokenizer is made of
 _NAMED_FAULTS = 3
+_NAMED_LINES = 20  # of a file that is not UTF-8
+_MOST_CHARACTERS = 300  # of a place, and of what is wrong there
+_MOST_CAPTION = 2**16  # bytes; a file without line ends is no caption
+# Byte order marks; UTF-32's little end begins as UTF-16's does.
+_OTHER_TEXT = {
+    b"\xff\xfe": "UTF-16 or UTF-32",
+    b"\xfe\xff": "UTF-16",
+    b"\0\0\xfe\xff": "UTF-32",
+}
 Box = tuple[float, float, float, float]
 
 
@@ -56,7 +66,7 @@ class Findings:
 
     def fault(self, where: str, what: str) -> None:
         """Adds a fault: where it is, and what is wrong, in one line."""
-        line = " ".join(printable(f"{where}: {what}").split())
+        line = f"{_shortened(where)}: {_shortened(what)}"
         if line not in self._known:  # a picture may be listed twice
             self._known.add(line)
             self.faults.append(line)
@@ -65,6 +75,14 @@ class Findings:
         """Raises FaultsError if there is a fault."""
         if self.faults:
             raise FaultsError(source, self.faults)
+
+
+def _shortened(text: str) -> str:
+    """Its printable form, the middle left out where it is long."""
+    text, half = printable(text), _MOST_CHARACTERS // 2
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    return f"{text[:half]}[...]{text[-half:]}"
 
 
 @dataclasses.dataclass(eq=False)
@@ -207,6 +225,16 @@ def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
             yield item, future.result()
 
 
+def check_name(name: str, place: str, findings: Findings) -> bool:
+    """Whether a name stays below its folder; a fault if it does not."""
+    inside = not {"", ".", ".."} & set(name.split("/"))
+    if not inside:
+        findings.fault(
+            place, f"a name must be a path below its folder; found {name}"
+        )
+    return inside
+
+
 def check_splits(
     names: Mapping[str, Iterable[str]],
     files: Mapping[str, str],
@@ -230,10 +258,16 @@ def read_lines(
     is not UTF-8 is a fault, and so is a file that cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_file(path)
     except OSError as error:
         findings.fault(where, f"must be a text file: {error.strerror}")
+        return []
+    other = [
+        name for mark, name in _OTHER_TEXT.items() if data.startswith(mark)
+    ]
+    if other or b"\0" in data:
+        found = other[0] if other else f"a zero byte at {data.index(0)}"
+        findings.fault(where, f"must be a text file in UTF-8; found {found}")
         return []
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
@@ -241,18 +275,21 @@ def read_lines(
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         findings.note("carriage returns removed", where)
-    lines = []
+    lines, others = [], []
     for number, raw in enumerate(data.split(b"\n"), start=1):
         try:
             line = raw.decode("utf-8").strip()
         except UnicodeDecodeError as error:
-            findings.fault(
-                f"{where} line {number}",
-                f"must be UTF-8; found byte 0x{raw[error.start]:02x}",
-            )
+            others.append((number, raw[error.start]))
             continue
         if line:
             lines.append((number, line))
+    for number, byte in others[:_NAMED_LINES]:
+        findings.fault(
+            f"{where} line {number}", f"must be UTF-8; found byte 0x{byte:02x}"
+        )
+    if more := others[_NAMED_LINES:]:
+        findings.fault(where, f"must be UTF-8; {len(more)} more lines are not")
     return lines
 
 
@@ -290,12 +327,18 @@ def keep_captions(
             findings.note("captions without a word left out", place)
             continue
         try:
-            caption.encode("utf-8")
+            size = len(caption.encode("utf-8"))
         except UnicodeEncodeError as error:
             findings.fault(
                 place,
                 "must be text in UTF-8; found half a surrogate pair, "
                 f"U+{ord(caption[error.start]):04X}",
+            )
+            continue
+        if size > _MOST_CAPTION:
+            findings.fault(
+                place,
+                f"a caption may have {_MOST_CAPTION} bytes; found {size}",
             )
             continue
         if "\ufffd" in caption:
@@ -308,48 +351,6 @@ def keep_captions(
             f"{len(kept) or 'none'}",
         )
     return kept
-
-
-def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """Files at or under paths of `root`: {path: (bytes, mtime in ns)}.
-
-    Links are followed; what does not exist is left out.
-    """
-    found, seen, queue = {}, set(), list(paths)
-    while queue:
-        path = queue.pop()
-        full = os.path.join(root, path)
-        if not os.path.isdir(full):
-            if os.path.exists(full):
-                status = os.stat(full)
-                found[path] = (status.st_size, status.st_mtime_ns)
-            continue
-        real = os.path.realpath(full)
-        if real in seen:  # a link to a folder above it
-            continue
-        seen.add(real)
-        for item in _items(full):
-            name = os.path.join(path, item.name)
-            try:
-                if item.is_dir():
-                    queue.append(name)
-                else:
-                    status = item.stat()
-                    found[name] = (status.st_size, status.st_mtime_ns)
-            except OSError:  # a link to nothing
-                continue
-    return found
-
-
-def _items(folder: str) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as items:
-            return list(items)
-    except OSError as error:
-        raise UserError(
-            f"folders of raw data must be readable; {folder} is not: "
-            f"{error.strerror}"
-        ) from None
 
 
 def config_name(

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from attngan_tf.data import checksums
 from attngan_tf.data.text import Vocabulary
+from attngan_tf.options import printable
 
 REPORT_FILE = "report.json"
 WHOLE_PICTURE = (0, 0, 0, 0)
@@ -34,11 +36,6 @@ def features() -> tfds.features.FeaturesDict:
             "name": tfds.features.Text(),
         }
     )
-
-
-def printable(text: str) -> str:
-    """The text with what cannot be UTF-8, as of old file names, escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Example(NamedTuple):
@@ -96,18 +93,43 @@ class Report:
             return cls(**json.load(file))
 
 
+class Info(tfds.core.DatasetInfo):
+    """TFDS's description of a prepared data set, and how it is kept."""
+
+    def initialize_from_bucket(self) -> None:
+        """Nothing: TFDS would ask the network for a data set of this name.
+
+        Each time it leaves a temporary folder behind, too.
+        """
+
+    def read_from_directory(self, dataset_info_dir: str) -> None:
+        """Takes what is there; a damaged description is left for `check`."""
+        try:
+            super().read_from_directory(dataset_info_dir)
+        except Exception:  # TFDS's errors have no common base
+            self.set_splits(tfds.core.splits.SplitDict([]))
+
+    def write_to_directory(
+        self, dataset_info_dir: str, all_metadata: bool = True
+    ) -> None:
+        """Writes the description, and the checksums of all files: the last."""
+        super().write_to_directory(dataset_info_dir, all_metadata)
+        checksums.write(dataset_info_dir)
+
+
 class CaptionedPictures(
     tfds.core.GeneratorBasedBuilder, skip_registration=True
 ):
     """Base of the data sets: a subclass only says which examples there are.
 
-    A prepared folder also holds vocab.txt, the words of all captions, and
-    report.json. TFDS writes to a temporary folder and renames it, so that a
-    prepared folder is always whole. Records are in array_record format, for
-    random access: the order is TFDS's, shuffled once by a hash of the names.
+    A prepared folder also holds vocab.txt, the words of all captions,
+    report.json, and the checksums of all files. TFDS writes to a temporary
+    folder and renames it, so that a prepared folder is always whole. Records
+    are in array_record format, for random access: the order is TFDS's,
+    shuffled once by a hash of the names.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")  # 1.0.0: without checksums
     DESCRIPTION = "Pictures with captions."
 
     def __init__(self, *, file_format="array_record", **kwargs):
@@ -121,8 +143,12 @@ class CaptionedPictures(
         """
         raise NotImplementedError
 
+    def elsewhere(self, data_dir: str) -> "CaptionedPictures":
+        """The same data set, prepared below another folder."""
+        return type(self)(data_dir=data_dir, config=self.builder_config)
+
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
+        return Info(
             builder=self, description=self.DESCRIPTION, features=features()
         )
 

@@ -1,31 +1,76 @@
 """Records to pictures: decoding, scaling, crops and the sizes of stages."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+
+from attngan_tf.config import UserError
 
 # Released code: pictures are scaled so that the shorter side has this share
 # more pixels than the crop.
 CROP_MARGIN = 76 / 64
 
 
+_CHANGED = "prepared data must stay as it is while it is read"
+
+
+@contextlib.contextmanager
+def changes_as_mistakes() -> Iterator[None]:
+    """Turns what tf.data makes of `Records`' UserError into one again."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(f"{_CHANGED}.*", error.message)
+        if found is None:
+            raise
+        raise UserError(found[0]) from None
+
+
 class Records:
-    """Random access to one split of a prepared data set."""
+    """Random access to one split of a prepared data set.
+
+    What reads records raises UserError where a file has changed since the
+    data set was opened, and was verified.
+    """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        self._folder = builder.data_dir
+        self._features = builder.info.features
         self._source = builder.as_data_source(
-            split=split, decoders={"image": tfds.decode.SkipDecoding()}
+            split=split,
+            deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
         )
 
     def __len__(self) -> int:
         return len(self._source)
 
+    def _stored(self, read: Callable, places: int | Sequence[int]):
+        """What `read` gives for places: records as they are stored."""
+        try:
+            found = read(places)
+        except (RuntimeError, ValueError, OSError) as error:  # array_record's
+            reason = (str(error) or "an error").splitlines()[0]
+        else:
+            # Of a file that was cut off behind its back it reads nothing.
+            if all(found):
+                return found
+            reason = "an empty record"
+        raise UserError(
+            f"{_CHANGED}; reading {self._folder} gave: {reason}; to verify it, "
+            "run python -m attngan_tf.prepare with the same flags"
+        )
+
     def row(self, index: int) -> dict:
         """One record as numpy values; the image is still encoded bytes."""
-        return self._source[int(index)]
+        (stored,) = self._stored(lambda i: [self._source[i]], int(index))
+        return self._features.deserialize_example_np(
+            stored, decoders={"image": tfds.decode.SkipDecoding()}
+        )
 
     def labels(
         self, rows: int = 256
@@ -39,20 +84,20 @@ class Records:
             "captions": tf.io.RaggedFeature(tf.string),
             "class_id": tf.io.FixedLenFeature([], tf.int64),
         }
-        # Row by row TFDS takes twenty times as long. Its inner source and
-        # the tf.train.Examples it stores are those of 4.9.9 and 4.9.10:
-        # setup.py asks for a version below 4.10.
-        stored = self._source.data_source
+        # Row by row TFDS takes twenty times as long. The tf.train.Examples it
+        # stores are those of 4.9.9 and 4.9.10: setup.py asks for a version
+        # below 4.10.
         for first in range(0, len(self), rows):
             places = range(first, min(first + rows, len(self)))
-            found = tf.io.parse_example(stored.__getitems__(places), wanted)
+            stored = self._stored(self._source.__getitems__, places)
+            found = tf.io.parse_example(stored, wanted)
             yield found["captions"], found["class_id"]
 
     def digest(self, places: Sequence[int]) -> str:
         """The SHA-256 of the records at some places, as they are stored."""
         total = hashlib.sha256()
         for place in places:
-            (stored,) = self._source.data_source.__getitems__([int(place)])
+            (stored,) = self._stored(self._source.__getitems__, [int(place)])
             total.update(hashlib.sha256(stored).digest())
         return total.hexdigest()
 

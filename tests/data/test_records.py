@@ -55,7 +55,7 @@ def test_report_and_vocabulary_are_of_all_splits(tiny, tmp_path):
     report = catalog.prepare(tiny)
     assert report.pictures == {"train": 3, "test": 2}
     assert report.captions == {"train": 5, "test": 3}
-    folder = tmp_path / "tiny" / "1.0.0"
+    folder = tmp_path / "tiny" / "1.1.0"
     words = (folder / "vocab.txt").read_text().splitlines()
     # The tokenizer drops what is not ASCII: "Žluna" is "luna".
     assert words[:2] == ["<end>", "bird"]

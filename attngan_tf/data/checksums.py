@@ -1,0 +1,73 @@
+"""Checksums of a prepared data set's files: what is damaged is found."""
+
+import concurrent.futures
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+
+from tqdm import tqdm
+
+from attngan_tf.data.files import check_file, read_file
+
+FILE = "SHA256SUMS"  # in the folder, `sha256sum -c SHA256SUMS` reads it, too
+_BLOCK = 2**20
+_CHANGED = "not as it was written"
+
+
+def write(folder: str) -> None:
+    """Writes the checksums of a folder's files, and in the end their own."""
+    names = sorted(os.listdir(folder))
+    digests = _each(lambda name: _digest(os.path.join(folder, name)), names)
+    lines = "".join(
+        f"{digest}  {name}\n"
+        for name, digest in zip(names, digests, strict=True)
+    )
+    path = os.path.join(folder, FILE)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(lines + _own_line(lines))
+
+
+def damage(folder: str) -> list[str]:
+    """A line for each file that is not as it was; all are read.
+
+    Files that came later are no matter.
+    """
+    try:
+        lines = read_file(os.path.join(folder, FILE)).decode()
+    except OSError as error:
+        return [f"{FILE}: {error.strerror}"]
+    except UnicodeDecodeError:
+        return [f"{FILE}: {_CHANGED}"]
+    *listed, last = lines.splitlines(keepends=True) or [""]
+    if last != _own_line("".join(listed)):
+        return [f"{FILE}: {_CHANGED}"]
+    digests = dict(line.rstrip("\n").split("  ", 1)[::-1] for line in listed)
+
+    def difference(name: str) -> str:
+        try:
+            same = _digest(os.path.join(folder, name)) == digests[name]
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+        return "" if same else f"{name}: {_CHANGED}"
+
+    return [line for line in _each(difference, list(digests)) if line]
+
+
+def _own_line(lines: str) -> str:
+    return f"# {hashlib.sha256(lines.encode()).hexdigest()}\n"
+
+
+def _digest(path: str) -> str:
+    check_file(path)
+    total = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(_BLOCK), b""):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _each(function: Callable[[str], str], names: Sequence[str]) -> list[str]:
+    """The function's results; a bar is shown where it takes long."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(function, names)
+        return list(tqdm(found, "Verifying", len(names), delay=5))
