@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -199,21 +200,25 @@ def _write(builder: CaptionedPictures) -> None:
             raise
         raise OSError(failed[1]) from None
     finally:
-        downloads = os.path.join(builder.data_dir_root, "downloads")
-        unpacked = os.path.join(downloads, "extracted")
-        for folder in (os.path.dirname(builder.data_dir), unpacked, downloads):
-            with contextlib.suppress(OSError):  # only if nothing is in it
-                os.rmdir(folder)
+        with contextlib.suppress(OSError):  # only if nothing is in it
+            os.rmdir(os.path.dirname(builder.data_dir))
 
 
 @contextlib.contextmanager
 def _quiet():
-    """Without TFDS's talk of downloads and of unlisted configurations."""
+    """Without TFDS's talk of downloads and of unlisted configurations.
+
+    And without Pillow's of pictures: those of no use are faults.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", module="PIL")
             yield
     finally:
         logging.set_verbosity(verbosity)

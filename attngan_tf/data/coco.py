@@ -137,34 +137,39 @@ def _read_annotations(
     return [(name, captions[number]) for number, name in files.items()]
 
 
-def _read_json(source: str, where: str, findings: Findings) -> object:
-    """What a file holds; None where it is not JSON, which is a fault."""
+def _read_json(source: str, where: str, findings: Findings) -> dict:
+    """The lists of images and of annotations; empty where it is no JSON."""
     try:
-        return json.loads(read_file(os.path.join(source, where)).decode())
+        content = json.loads(read_file(os.path.join(source, where)).decode())
     except OSError as error:
         findings.fault(where, f"must be a file to read; {error.strerror}")
     except UnicodeDecodeError as error:
         findings.fault(where, f"must be UTF-8; {error}")
     except (ValueError, RecursionError) as error:
         findings.fault(where, f"must be JSON; {error}")
-    return None
+    else:
+        return _lists(content, where, findings)
+    return dict.fromkeys(_FORMS, ())
+
+
+def _lists(content: object, where: str, findings: Findings) -> dict:
+    """What a file must hold; what is no list is a fault."""
+    found = content if isinstance(content, dict) else {}
+    wrong = [part for part in _FORMS if not isinstance(found.get(part), list)]
+    if wrong:
+        findings.fault(
+            where,
+            "must hold lists of images and annotations; found another form of "
+            f"{' and '.join(wrong)}",
+        )
+    return {part: () if part in wrong else found[part] for part in _FORMS}
 
 
 def _entries(
-    content: object, part: str, where: str, findings: Findings
+    content: dict, part: str, where: str, findings: Findings
 ) -> Iterator[dict]:
     """The images or annotations of a file; those of a wrong form are faults."""
-    if content is None:
-        return
-    listed = content.get(part) if isinstance(content, dict) else None
-    if not isinstance(listed, list):
-        findings.fault(
-            where,
-            f"must hold lists of images and annotations; found another form of "
-            f"{part}",
-        )
-        return
-    for number, entry in enumerate(listed):
+    for number, entry in enumerate(content[part]):
         wrong = [
             name
             for name, kind in _FORMS[part].items()
