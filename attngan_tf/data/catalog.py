@@ -1,6 +1,7 @@
 """Data sets by name: where they are read from, and prepared to."""
 
 import contextlib
+import glob
 import io
 import os
 import re
@@ -17,7 +18,12 @@ from attngan_tf.data.coco import Coco
 from attngan_tf.data.cub import Cub
 from attngan_tf.data.demo import Demo
 from attngan_tf.data.folder import Folder
-from attngan_tf.data.raw import FaultsError, RawConfig, config_name
+from attngan_tf.data.raw import (
+    FaultsError,
+    RawConfig,
+    RawPictures,
+    config_name,
+)
 from attngan_tf.data.records import CaptionedPictures, Report
 
 # What array_record says of a record file that it cannot write.
@@ -63,9 +69,10 @@ def open_builder(
     builder_class = _READ[dataset]
     source = os.path.abspath(os.path.expanduser(data_dir))
     if not data_dir or not os.path.exists(source):
+        stays = _prepared_before(builder_class, source, prepared_dir)
         raise UserError(
             f"--data_dir must name the raw data of --dataset={dataset}; "
-            f"there is nothing at {data_dir!r}"
+            f"there is nothing at {data_dir!r}{stays}"
         )
     least = captions_per_image or builder_class.CAPTIONS_PER_IMAGE
     files = builder_class.files(source)
@@ -87,6 +94,18 @@ def _open(
             return builder_class(data_dir=prepared_dir, config=config)
     except OSError as error:  # not even to be looked into
         raise _not_writable(prepared_dir, error) from None
+
+
+def _prepared_before(
+    builder_class: type[RawPictures], source: str, prepared_dir: str
+) -> str:
+    """Words about what was prepared of raw data that is gone."""
+    # Names are a folder's and a fingerprint.
+    label = glob.escape(config_name(source, {}, 0)[:-8]) + "?" * 8
+    found = glob.glob(
+        os.path.join(glob.escape(prepared_dir), builder_class.name, label)
+    )
+    return f"; what was prepared of it stays: {', '.join(found)}" * bool(found)
 
 
 def open_configured(config: Config) -> CaptionedPictures:

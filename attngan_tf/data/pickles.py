@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 import reprlib
+import struct
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -143,7 +144,11 @@ class _Unpickler(pickle._Unpickler):
         super().load_dict()
 
     def load_refused(self):
-        raise PickleError("refused: it holds a set, or room for bytes to come")
+        raise PickleError("refused: it holds a set")
+
+    def load_bytearray8(self):
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))  # Python's own takes it first
 
     dispatch: ClassVar = {
         **pickle._Unpickler.dispatch,
@@ -152,7 +157,7 @@ class _Unpickler(pickle._Unpickler):
         pickle.DICT[0]: load_dict,
         pickle.EMPTY_SET[0]: load_refused,
         pickle.FROZENSET[0]: load_refused,
-        pickle.BYTEARRAY8[0]: load_refused,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
     }
 
     def find_class(self, module, name):

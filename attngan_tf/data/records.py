@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from attngan_tf.data import checksums
+from attngan_tf.data.files import check_file
 from attngan_tf.data.text import Vocabulary
 from attngan_tf.options import printable
 
@@ -105,6 +106,7 @@ class Info(tfds.core.DatasetInfo):
     def read_from_directory(self, dataset_info_dir: str) -> None:
         """Takes what is there; a damaged description is left for `check`."""
         try:
+            check_file(os.path.join(dataset_info_dir, "dataset_info.json"))
             super().read_from_directory(dataset_info_dir)
         except Exception:  # TFDS's errors have no common base
             self.set_splits(tfds.core.splits.SplitDict([]))
