@@ -72,8 +72,8 @@ class Vocabulary:
         """The words of all captions, most frequent first, after `<end>`."""
         counts = collections.Counter()
         lines = tf.data.Dataset.from_tensor_slices(list(captions))
-        for tokens in lines.batch(4096).map(lambda c: tokenize(c).flat_values):
-            counts.update(tokens.numpy().tolist())
+        for batch in lines.batch(4096):
+            counts.update(tokenize(batch).flat_values.numpy().tolist())
         words = sorted(counts, key=lambda word: (-counts[word], word))
         return cls([END, *(word.decode() for word in words)])
 

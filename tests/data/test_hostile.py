@@ -24,10 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 60
 # What may stand on stderr: the command's own lines, and bars of progress.
 LINE = re.compile(r"(fault|error): \S|(Checking|Writing) (train|test): |$")
-# Written as TensorFlow, Keras and Matplotlib are imported, whatever is read.
-LIBRARIES = re.compile(
-    r"tmp/__autograph_generated_file|home/\.(keras|cache|config)\b"
-)
+# Written as Keras and Matplotlib are imported, whatever is read.
+LIBRARIES = re.compile(r"home/\.(keras|cache|config)\b")
 
 
 def tree(folder: pathlib.Path) -> dict[str, tuple]:
