@@ -1,6 +1,7 @@
 """The command `prepare`, run as a user runs it."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from attngan_tf import command, config, prepare
+from attngan_tf.data import catalog
 
 
 @pytest.fixture
@@ -68,6 +70,27 @@ def test_faults_end_in_one_line(data):
         f"error: the raw data in {data} must be whole; found"
     )
     assert "2 faults" in last
+
+
+def test_damage_is_repaired_and_told(data):
+    prepared = str(data.parent / "prepared")
+    builder = catalog.open_builder("folder", str(data), prepared)
+    catalog.prepare(builder)
+    words = pathlib.Path(builder.data_dir, "vocab.txt")
+    whole = words.read_bytes()
+    words.write_bytes(b"")
+    result = run_prepare(data)
+    assert result.returncode == 0
+    assert f"damaged: {words}: not as it was written" in result.stderr
+    assert result.stdout.splitlines()[0] == f"prepared: {builder.data_dir}"
+    assert words.read_bytes() == whole
+
+
+def test_what_cannot_be_printed_is_escaped(capsys):
+    odd = "r\x1b[31m\u202ew\n"
+    with pytest.raises(SystemExit):
+        command._fail(config.UserError(f"nothing at {odd}"))
+    assert capsys.readouterr().err == ("error: nothing at r\\x1b[31m\\u202ew\n")
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,38 @@ def test_a_damaged_tfds_description_is_named(tfds_folder, tmp_path, content):
         prepare(folder, tmp_path)
 
 
+@pytest.mark.parametrize("form", ["pythonClassName", "type", "json"])
+def test_features_of_strangers_are_not_imported(
+    tfds_folder, tmp_path, monkeypatch, form
+):
+    """TFDS imports the module of any class that features.json names."""
+    folder = tfds_folder(
+        {"train": [9], "val": [42], "test": [73], "restval": [74]}
+    )
+    marker = tmp_path / "marker"
+    module = f"open({str(marker)!r}, 'w').close()\n"
+    (tmp_path / f"strange_{form}.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    (path,) = folder.rglob("features.json")
+    content = json.loads(path.read_text())
+    strange = {"type": f"strange_{form}.Feature", "content": {}}
+    if form == "pythonClassName":
+        content[form] = strange["type"]
+    elif form == "type":
+        content = strange
+    else:
+        place = content["featuresDict"]["features"]["captions"]
+        place["json"] = {"json": json.dumps({"feature": strange})}
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as raised:
+        prepare(folder, tmp_path)
+    assert str(raised.value).startswith(
+        f"{path} must name features of tensorflow_datasets; received "
+        f"strange_{form}.Feature"
+    )
+    assert not marker.exists()
+
+
 def test_damaged_tfds_records_are_a_fault(tfds_folder, tmp_path):
     folder = tfds_folder(
         {"train": [9], "val": [42], "test": [73], "restval": [74]}

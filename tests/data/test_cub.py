@@ -1,5 +1,6 @@
 """CUB: every released layout, its boxes, and its faults."""
 
+import os
 import pickle
 import shutil
 import tarfile
@@ -219,6 +220,32 @@ def test_damaged_archive(cub_folder, tmp_path):
         prepare(cub_folder.root, tmp_path)
     left = (tmp_path / "prepared").rglob("*")
     assert not [path for path in left if path.is_file()]
+
+
+def _pipe(archive):
+    os.mkfifo(archive)
+
+
+def _file_for_folder(archive):
+    with tarfile.open(archive, "w:gz") as file:
+        for name in ("CUB_200_2011", "CUB_200_2011/images"):
+            file.addfile(tarfile.TarInfo(name))
+        file.addfile(tarfile.TarInfo("CUB_200_2011/images/a.jpg"))
+
+
+def _zero_byte(archive):
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as file:
+        member = tarfile.TarInfo("x")
+        member.pax_headers = {"path": "CUB_200_2011/images/a\0.jpg"}
+        file.addfile(member)
+
+
+@pytest.mark.parametrize("make", [_pipe, _file_for_folder, _zero_byte])
+def test_archives_that_are_none(cub_folder, tmp_path, make):
+    shutil.rmtree(cub_folder.root / "CUB_200_2011")
+    make(cub_folder.root / "CUB_200_2011.tgz")
+    with pytest.raises(UserError, match=r"\.tgz must be a whole archive; read"):
+        prepare(cub_folder.root, tmp_path)
 
 
 class _Harm:

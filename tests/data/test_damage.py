@@ -9,10 +9,13 @@ import subprocess
 import pytest
 import tensorflow as tf
 
+from attngan_tf import evaluate
 from attngan_tf.config import UserError
 from attngan_tf.data import catalog, checksums
 from attngan_tf.data.raw import FaultsError
 from attngan_tf.data.views import Records, changes_as_mistakes
+from attngan_tf.train import train
+from attngan_tf.training import assembly
 
 REPAIR = "to repair it, run python -m attngan_tf.prepare with the same flags"
 SHARD = "attngan_folder-train.array_record-00000-of-00001"
@@ -196,6 +199,32 @@ def test_data_that_changes_while_it_is_read(prepared, open_builder, change):
         assert said.startswith("prepared data must stay as it is while it is")
         assert str(prepared) in said
         assert "\n" not in said
+
+
+def test_training_and_evaluation_end_in_a_line(
+    tiny_config, tmp_path, monkeypatch
+):
+    config = tiny_config(
+        workdir=str(tmp_path / "run"), prepared_dir=str(tmp_path / "prepared")
+    )
+    builder = catalog.open_configured(config)
+    catalog.prepare(builder)
+    (shard,) = pathlib.Path(builder.data_dir).glob("*train*")
+    whole, open_data = shard.read_bytes(), assembly.open_data
+
+    def open_and_cut(*arguments):
+        data = open_data(*arguments)
+        data.train.row(0)
+        os.truncate(shard, 100)
+        return data
+
+    monkeypatch.setattr(assembly, "open_data", open_and_cut)
+    with pytest.raises(UserError, match="must stay as it is while it is read"):
+        train(config)
+    for begin in (train, lambda config: evaluate.open_data(config, None, None)):
+        with pytest.raises(UserError, match=f"is damaged: {shard.name}: not"):
+            begin(config)
+    shard.write_bytes(whole)
 
 
 def test_other_errors_of_tensorflow_are_not_touched():

@@ -21,7 +21,7 @@ from attngan_tf.data import catalog, pickles
 from attngan_tf.data.views import Records
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECONDS = 60
+SECONDS = 180  # 10 when nothing else runs
 # What may stand on stderr: the command's own lines, and bars of progress.
 LINE = re.compile(r"(fault|error): \S|(Checking|Writing) (train|test): |$")
 # Written as Keras and Matplotlib are imported, whatever is read.
