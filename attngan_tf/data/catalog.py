@@ -17,12 +17,12 @@ from attngan_tf.data import checksums
 from attngan_tf.data.coco import Coco
 from attngan_tf.data.cub import Cub
 from attngan_tf.data.demo import Demo
+from attngan_tf.data.files import config_name
 from attngan_tf.data.folder import Folder
 from attngan_tf.data.raw import (
     FaultsError,
     RawConfig,
     RawPictures,
-    config_name,
 )
 from attngan_tf.data.records import CaptionedPictures, Report
 
@@ -59,12 +59,7 @@ def open_builder(
         or os.path.join("~", "tensorflow_datasets")
     )
     if dataset == "demo":
-        if captions_per_image:
-            raise UserError(
-                "--captions_per_image is for data in files; received "
-                f"{captions_per_image} for --dataset=demo, whose captions are "
-                "made; leave it out"
-            )
+        _check_demo(captions_per_image)
         return _open(Demo, prepared_dir, None)
     builder_class = _READ[dataset]
     source = os.path.abspath(os.path.expanduser(data_dir))
@@ -82,6 +77,15 @@ def open_builder(
         captions_per_image=least,
     )
     return _open(builder_class, prepared_dir, config)
+
+
+def _check_demo(captions_per_image: int) -> None:
+    if captions_per_image:
+        raise UserError(
+            "--captions_per_image is for data in files; received "
+            f"{captions_per_image} for --dataset=demo, whose captions are "
+            "made; leave it out"
+        )
 
 
 def _open(

@@ -1,9 +1,11 @@
 """Files of the raw data: which there are, and reading one with care."""
 
 import errno
+import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attngan_tf.config import UserError
 
@@ -90,3 +92,15 @@ def _items(folder: str) -> list[os.DirEntry]:
             f"folders of raw data must be readable; {folder} is not: "
             f"{error.strerror}"
         ) from None
+
+
+def config_name(
+    source: str, files: Mapping[str, tuple], captions_per_image: int
+) -> str:
+    """A name that changes with the raw data: its folder's and a fingerprint."""
+    digest = hashlib.sha256(f"{source}\n{captions_per_image}\n".encode())
+    for path in sorted(files):
+        line = f"{path}\t{files[path]}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", os.path.basename(source))
+    return f"{folder[:64] or 'data'}-{digest.hexdigest()[:8]}"

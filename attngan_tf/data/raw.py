@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import dataclasses
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -262,12 +261,8 @@ def read_lines(
     except OSError as error:
         findings.fault(where, f"must be a text file: {error.strerror}")
         return []
-    other = [
-        name for mark, name in _OTHER_TEXT.items() if data.startswith(mark)
-    ]
-    if other or b"\0" in data:
-        found = other[0] if other else f"a zero byte at {data.index(0)}"
-        findings.fault(where, f"must be a text file in UTF-8; found {found}")
+    if other := _other_than_text(data):
+        findings.fault(where, f"must be a text file in UTF-8; found {other}")
         return []
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
@@ -291,6 +286,14 @@ def read_lines(
     if more := others[_NAMED_LINES:]:
         findings.fault(where, f"must be UTF-8; {len(more)} more lines are not")
     return lines
+
+
+def _other_than_text(data: bytes) -> str:
+    for mark, name in _OTHER_TEXT.items():
+        if data.startswith(mark):
+            return name
+    place = data.find(0)
+    return f"a zero byte at {place}" if place >= 0 else ""
 
 
 def read_captions(
@@ -326,20 +329,8 @@ def keep_captions(
         if not _WORD.search(caption.lower()):
             findings.note("captions without a word left out", place)
             continue
-        try:
-            size = len(caption.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            findings.fault(
-                place,
-                "must be text in UTF-8; found half a surrogate pair, "
-                f"U+{ord(caption[error.start]):04X}",
-            )
-            continue
-        if size > _MOST_CAPTION:
-            findings.fault(
-                place,
-                f"a caption may have {_MOST_CAPTION} bytes; found {size}",
-            )
+        if wrong := _wrong_with(caption):
+            findings.fault(place, wrong)
             continue
         if "\ufffd" in caption:
             findings.note("captions with U+FFFD (damaged before)", place)
@@ -353,13 +344,14 @@ def keep_captions(
     return kept
 
 
-def config_name(
-    source: str, files: Mapping[str, tuple], captions_per_image: int
-) -> str:
-    """A name that changes with the raw data: its folder's and a fingerprint."""
-    digest = hashlib.sha256(f"{source}\n{captions_per_image}\n".encode())
-    for path in sorted(files):
-        line = f"{path}\t{files[path]}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", os.path.basename(source))
-    return f"{folder[:64] or 'data'}-{digest.hexdigest()[:8]}"
+def _wrong_with(caption: str) -> str:
+    try:
+        size = len(caption.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        return (
+            "must be text in UTF-8; found half a surrogate pair, "
+            f"U+{ord(caption[error.start]):04X}"
+        )
+    if size > _MOST_CAPTION:
+        return f"a caption may have {_MOST_CAPTION} bytes; found {size}"
+    return ""

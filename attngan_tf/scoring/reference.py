@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.backends.backend import OUTPUTS, Backend
+from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.disk import new_array, writing
 from attngan_tf.training.drawn import as_stored, per_replica
 from attngan_tf.training.evaluation import HeldOut
@@ -54,7 +55,7 @@ def real_features(
     paths = {k: os.path.join(home, f"{key}_{k}.npy") for k in widths}
     if not all(map(os.path.exists, paths.values())):
         found = _look(backend, held_out.images(size), strategy)
-        with writing("features of real pictures", home):
+        with writing("features of real pictures", home), changes_as_mistakes():
             _write(found, paths, widths, len(held_out.places))
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 

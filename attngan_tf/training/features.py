@@ -65,7 +65,10 @@ class FeatureCache:
             "regions": (rows, h * w, C),
             "pooled": (rows, *outputs["pooled"].shape[1:]),
         }
-        with writing("features of the training pictures", self.folder):
+        with (
+            writing("features of the training pictures", self.folder),
+            views.changes_as_mistakes(),
+        ):
             os.makedirs(self.folder, exist_ok=True)
             done, arrays = self._found(shapes)
             if not arrays:

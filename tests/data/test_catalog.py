@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from attngan_tf.config import UserError
-from attngan_tf.data import catalog, files, raw
+from attngan_tf.data import catalog, files
 
 
 def test_prepared_dir_is_tfdss_if_not_named(raw_folder, tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_listing_of_many_files_is_fast(tmp_path):
             (folder / f"{j}.jpg").touch()
     start = time.perf_counter()
     found = files.listing(str(tmp_path), ["images"])
-    name = raw.config_name(str(tmp_path), found, 1)
+    name = files.config_name(str(tmp_path), found, 1)
     seconds = time.perf_counter() - start
     assert len(found) == 12000
     assert name.startswith(tmp_path.name[:4])

@@ -16,6 +16,27 @@ SET = "folder"
 GOOD = saved(noise(), "PNG")
 TEXT = b"a bird\n"
 NOT_A_FILE = "It is a {}, not a file"
+FINE_NAMES = (
+    'it\'s "quoted" (1)',
+    "-rf",
+    "--help",
+    "$(touch pwned); `id` | cat & #",
+    "%s%n{0}",
+    "vögel/küken",
+    "vo\u0308gel/ku\u0308ken",
+    "鳥/🐦",
+    "left\u202egnp.exe",
+    "zero\u200bwidth",
+    "esc\x1b[31mred\x1b[0m",
+    "bell\x07 and tab\tname",
+    "star*[a-z]?",
+    "Case",
+    "case",
+    ".hidden",
+    "/".join("deep" for _ in range(40)),
+    "n" * 251,
+    "é" * 125,
+)
 
 
 class Folder:
@@ -93,48 +114,51 @@ def make_lists(root: pathlib.Path) -> list[Case]:
     return cases
 
 
+def _link(target: pathlib.Path | str) -> Callable[[pathlib.Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+def _sparse(path: pathlib.Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+
+
+def _listening(path: pathlib.Path) -> None:
+    there = os.getcwd()
+    os.chdir(path.parent)  # a socket's path may have 108 bytes
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path.name)
+    os.chdir(there)
+
+
+def _kinds(outside: pathlib.Path) -> dict[str, tuple[Callable, str]]:
+    """Kinds of files that are none, and their faults."""
+    return {
+        "named pipe": (os.mkfifo, NOT_A_FILE.format("named pipe")),
+        "socket": (_listening, NOT_A_FILE.format("socket")),
+        "device": (_link("/dev/zero"), NOT_A_FILE.format("device")),
+        "link to nothing": (_link("nothing"), "No such file or directory"),
+        "link to itself": (
+            lambda path: path.symlink_to(path.name),
+            "symbolic links",
+        ),
+        "link to a folder": (_link(outside / "birds"), "Is a directory"),
+        "folder": (pathlib.Path.mkdir, "Is a directory"),
+        "terabyte": (
+            _sparse,
+            "It has 1099511627776 bytes, more than 268435456",
+        ),
+    }
+
+
 def _special_files(folder: Folder, outside: pathlib.Path) -> None:
     write(outside / "bird.png", GOOD)
     write(outside / "bird.txt", TEXT)
     (outside / "birds").mkdir()
-
-    def link(target) -> Callable[[pathlib.Path], None]:
-        return lambda path: path.symlink_to(target)
-
-    def sparse(path: pathlib.Path) -> None:
-        with open(path, "wb") as file:
-            file.truncate(2**40)
-
-    def listening(path: pathlib.Path) -> None:
-        server = socket.socket(socket.AF_UNIX)
-        there = os.getcwd()
-        os.chdir(path.parent)  # a socket's path may have 108 bytes
-        server.bind(path.name)
-        os.chdir(there)
-        server.close()
-
-    missing = "No such file or directory"
-    kinds = {
-        "named pipe": (os.mkfifo, NOT_A_FILE.format("named pipe")),
-        "socket": (listening, NOT_A_FILE.format("socket")),
-        "device": (link("/dev/zero"), NOT_A_FILE.format("device")),
-        "link to nothing": (link("nothing"), missing),
-        "link to itself": (
-            lambda path: path.symlink_to(path.name),
-            "symbolic links|must be there",
-        ),
-        "link to a folder": (link(outside / "birds"), "Is a directory"),
-        "folder": (pathlib.Path.mkdir, "Is a directory"),
-        "terabyte": (sparse, "It has 1099511627776 bytes, more than 268435456"),
-    }
-    for kind, (make_file, fault) in kinds.items():
+    for kind, (make_file, fault) in _kinds(outside).items():
         for part, ending in (("images", "png"), ("text", "txt")):
             name = f"special/{kind} {part}"
-            given = {"picture" if part == "images" else "text": None}
-            folder.add(name, **given)
-            path = folder.root / part / f"{name}.{ending}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            make_file(path)
+            make_file(_listed_alone(folder, name, part, ending))
             # A picture that cannot be listed is not found.
             absent = part == "images" and (
                 fault == "Is a directory" or "link to " in kind
@@ -143,9 +167,7 @@ def _special_files(folder: Folder, outside: pathlib.Path) -> None:
             folder.case(kind, place, "must be there" if absent else fault)
     for part, ending in (("images", "png"), ("text", "txt")):
         name = f"special/link to outside {part}"
-        given = {"picture" if part == "images" else "text": None}
-        folder.add(name, **given)
-        path = folder.root / part / f"{name}.{ending}"
+        path = _listed_alone(folder, name, part, ending)
         path.symlink_to(outside / f"bird.{ending}")
         folder.case(
             *("link to outside", f"{part}/{name}", None),
@@ -155,28 +177,18 @@ def _special_files(folder: Folder, outside: pathlib.Path) -> None:
         )
 
 
+def _listed_alone(
+    folder: Folder, name: str, part: str, ending: str
+) -> pathlib.Path:
+    """Lists a name whose picture, or text, is to be made at the path."""
+    folder.add(name, **{"picture" if part == "images" else "text": None})
+    path = folder.root / part / f"{name}.{ending}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def _names(folder: Folder) -> None:
-    for name in (
-        'it\'s "quoted" (1)',
-        "-rf",
-        "--help",
-        "$(touch pwned); `id` | cat & #",
-        "%s%n{0}",
-        "vögel/küken",
-        "vo\u0308gel/ku\u0308ken",
-        "鳥/🐦",
-        "left\u202egnp.exe",
-        "zero\u200bwidth",
-        "esc\x1b[31mred\x1b[0m",
-        "bell\x07 and tab\tname",
-        "star*[a-z]?",
-        "Case",
-        "case",
-        ".hidden",
-        "/".join("deep" for _ in range(40)),
-        "n" * 251,
-        "é" * 125,
-    ):
+    for name in FINE_NAMES:
         name = f"names/{name}"
         folder.add(name)
         folder.case(
