@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-POLL = 0.0005  # seconds; a small checkpoint is written in a few milliseconds
+POLL = 0.001  # seconds; a small checkpoint is written in a few milliseconds
+LATEST = 60.0  # seconds after which a process is killed in any case
 
 
 class Moment(NamedTuple):
@@ -33,7 +34,7 @@ def _appears(name: str, pattern: pathlib.Path, count: int) -> Moment:
 
     def come(spent: float) -> bool:
         del spent
-        there = bool(glob.glob(str(pattern), recursive=True))
+        there = bool(glob.glob(str(pattern)))
         if there and not seen["there"]:
             seen["times"] += 1
         seen["there"] = there
@@ -44,19 +45,17 @@ def _appears(name: str, pattern: pathlib.Path, count: int) -> Moment:
 
 def in_a_checkpoint(workdir: pathlib.Path, count: int = 1) -> Moment:
     """While a checkpoint is written, the `count`-th of this process."""
-    pattern = workdir / "**" / "ckpt-*_temp*"
-    return _appears("in a checkpoint", pattern, count)
+    return _appears("in a checkpoint", workdir / "*" / "ckpt-*_temp", count)
 
 
 def in_the_preparation(prepared: pathlib.Path) -> Moment:
     """While TFDS writes records."""
-    pattern = prepared / "**" / "*incomplete*" / "*tfrecord*"
-    return _appears("in the preparation", pattern, 1)
+    return _appears("in the preparation", prepared / "*" / "*incomplete*", 1)
 
 
 def in_an_export(models: pathlib.Path) -> Moment:
     """While a version is written."""
-    return _appears("in an export", models / ".writing-*" / "*", 1)
+    return _appears("in an export", models / ".writing-*", 1)
 
 
 def in_a_summary(workdir: pathlib.Path, grown: int = 1) -> Moment:
@@ -79,7 +78,8 @@ def wait(moment: Moment, process) -> bool:
     """Waits for a moment; whether it came before the process ended."""
     began = time.monotonic()
     while process.poll() is None:
-        if moment.come(time.monotonic() - began):
+        spent = time.monotonic() - began
+        if spent > LATEST or moment.come(spent):
             return True
         time.sleep(POLL)
     return False
