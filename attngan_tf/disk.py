@@ -41,7 +41,8 @@ def _reason(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return None
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        named = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror or error}{named}"
     if isinstance(error, tf.errors.OpError):
         return error.message.splitlines()[0]
     return None

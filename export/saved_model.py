@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import fcntl
+import glob
 import os
 import shlex
 import shutil
@@ -9,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import keras
@@ -19,6 +22,7 @@ from absl import flags
 from attngan_tf import command
 from attngan_tf.config import Config, UserError
 from attngan_tf.data.text import Vocabulary
+from attngan_tf.disk import writing
 from attngan_tf.model import Encoders, Model, load, load_encoders
 from attngan_tf.models import build
 from attngan_tf.models.folding import fold_batch_norm
@@ -31,6 +35,8 @@ from export.signatures import (
     generator_signatures,
 )
 
+SCRATCH = ".writing-"  # begins the names of versions that are written
+NEW = 5.0  # seconds in which such a folder may not be locked yet
 LARGEST_VERSION = 2**63 - 1
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
@@ -208,15 +214,16 @@ def publish(
       The folder of the version.
 
     Raises:
-      UserError: the exported model does not do what the reference does, or
-        its number is taken.
-      OSError: it cannot be written.
+      UserError: the exported model does not do what the reference does, its
+        number is taken, or it cannot be written.
     """
     base = os.path.dirname(target)
-    os.makedirs(base, exist_ok=True)
-    # A server looks at folders whose names are numbers only.
-    scratch = tempfile.mkdtemp(prefix=".writing-", dir=base)
     try:
+        os.makedirs(base, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(error) from None
+    kept = "the versions that are there are kept"
+    with writing("a version", base, kept), _scratch(base) as scratch:
         write(scratch, exported)
         faults = check(scratch, reference, exact)
         if faults:
@@ -234,8 +241,40 @@ def publish(
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
                 target = new_target(base, version)
+
+
+@contextlib.contextmanager
+def _scratch(base: str) -> Iterator[str]:
+    """A folder to write a version in, removed unless it was renamed.
+
+    What exports that were killed left is removed as well: nobody holds its
+    lock, and it is not new.
+    """
+    for path in glob.glob(os.path.join(glob.escape(base), f"{SCRATCH}*")):
+        with contextlib.suppress(OSError):
+            if time.time() - os.path.getmtime(path) > NEW:
+                held = _locked(path)
+                shutil.rmtree(path)
+                os.close(held)
+    # A server looks at folders whose names are numbers only.
+    scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=base)
+    held = _locked(scratch)
+    try:
+        yield scratch
     finally:
+        os.close(held)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _locked(folder: str) -> int:
+    """A descriptor that locks a folder; raises OSError if another does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def new_target(export_dir: str, version: int | None) -> str:
@@ -285,11 +324,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     trained = read(values, "float32")
     served = trained if exact else read(values, values.precision)
     exported = exported_of(served, folded=True)
-    try:
-        reference = exported_of(trained).signatures
-        target = publish(target, exported, reference, exact, values.version)
-    except OSError as error:
-        raise _not_writable(error) from None
+    reference = exported_of(trained).signatures
+    target = publish(target, exported, reference, exact, values.version)
     print(_next_commands(target, values.model))
 
 

@@ -1,7 +1,9 @@
 """python -m export.saved_model, and what it writes."""
 
+import fcntl
 import importlib.util
 import io
+import os
 import pathlib
 import pickle
 import shutil
@@ -319,6 +321,37 @@ def test_a_version_that_draws_otherwise_is_removed(model, tmp_path):
     assert "images_16 of generate_from_noise" not in said
     assert "version 1 was removed" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_versions_that_are_there(
+    model, tmp_path, small_disk
+):
+    disk = small_disk(200)
+    (disk / "7").mkdir()
+    signatures = generator_signatures(model.sampler)
+    exported = saved_model.Exported(model.sampler.vocabulary, signatures)
+    with pytest.raises(UserError) as raised:
+        saved_model.publish(str(disk / "8"), exported, signatures, True)
+    said = str(raised.value)
+    assert f"a version must be written to {disk}, which failed" in said
+    assert "the versions that are there are kept; make room" in said
+    assert [path.name for path in disk.iterdir()] == ["7"]
+
+
+def test_what_a_killed_export_left_is_removed(tmp_path):
+    left, held, new = (tmp_path / f".writing-{name}" for name in "abc")
+    for path in (left, held, new):
+        path.mkdir()
+        (path / "saved_model.pb").write_text("half")
+    for path in (left, held):
+        os.utime(path, (0, 0))
+    descriptor = os.open(held, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with saved_model._scratch(str(tmp_path)) as scratch:
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {held.name, new.name, os.path.basename(scratch)}
+    os.close(descriptor)
+    assert {path.name for path in tmp_path.iterdir()} == {held.name, new.name}
 
 
 def test_encoders_are_exported_before_a_gan_is_trained(
