@@ -19,6 +19,8 @@ OWN_FLAGS = (
     "host",
     "max_request_bytes",
     "max_rows",
+    "max_connections",
+    "max_requests_per_client",
     "page",
     "enable_cors_support",
 )

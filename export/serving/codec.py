@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from export.serving.errors import Code, ServingError, invalid, shown
+from export.serving.limits import MOST_VALUES
 from export.serving.servable import Signature, TensorSpec
 
 _BYTES_SUFFIX = "_bytes"
@@ -42,6 +43,9 @@ def parse(body: bytes) -> Body:
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
         raise invalid("the body must be a JSON object; received none")
+    # Commas of captions count, too: to tell them apart is to parse.
+    if body.count(b",") > MOST_VALUES:
+        raise invalid(f"the body may hold {MOST_VALUES} values")
     errors = "strict"
     try:
         text = body.decode()

@@ -56,6 +56,11 @@ def not_found(message: str) -> ServingError:
     return ServingError(Code.NOT_FOUND, message)
 
 
+def exhausted(message: str) -> ServingError:
+    """The error of a client that asks for more than its share: 429."""
+    return ServingError(Code.RESOURCE_EXHAUSTED, message)
+
+
 def timed_out() -> ServingError:
     """The error of a request that took longer than it may: 504."""
     return ServingError(

@@ -1,39 +1,23 @@
 """The gRPC interface: PredictionService and ModelService."""
 
-import contextlib
-import time
-import traceback
-from collections.abc import Iterator
-from concurrent import futures
+from collections.abc import Mapping
 
-import grpc
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
 )
 
 from export.serving import status, tensor_protos
 from export.serving.errors import Code, ServingError, invalid
+from export.serving.grpc_server import Method
 from export.serving.predictor import Predictor
 from export.serving.versions import Model
 
-_UNLIMITED = -1
-_A_YEAR = 365 * 24 * 3600.0  # a deadline beyond it stands for none
-
-
-@contextlib.contextmanager
-def _errors_of(context: grpc.ServicerContext) -> Iterator[None]:
-    try:
-        yield
-    except ServingError as error:
-        context.abort(error.code, error.message)
-    except Exception:  # a fault of ours: the client gets one line, too
-        traceback.print_exc()
-        context.abort(Code.INTERNAL, "internal error")
+_PREDICTION = "tensorflow.serving.PredictionService"
+_MODEL = "tensorflow.serving.ModelService"
 
 
 def _model(predictor: Predictor, spec: model_pb2.ModelSpec) -> Model:
@@ -50,29 +34,25 @@ def _choice(spec: model_pb2.ModelSpec) -> tuple[int | None, str | None]:
     return None, spec.version_label if choice == "version_label" else None
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the others need signatures we lack."""
+def _parsed(message_class, request: bytes):
+    try:
+        return message_class.FromString(request)
+    except DecodeError:
+        name = message_class.DESCRIPTOR.name
+        raise invalid(f"the request must be a {name}") from None
 
-    def _refuse(self, request, context):
-        context.abort(
-            Code.UNIMPLEMENTED, "no signature here is for it; use Predict"
-        )
 
-    Classify = Regress = MultiInference = _refuse
+class _Methods:
+    """What is answered, from a request's bytes to the answer's."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
 
-    def Predict(  # noqa: N802, the service's name for it
-        self, request: predict_pb2.PredictRequest, context
-    ) -> predict_pb2.PredictResponse:
-        left = context.time_remaining()
-        limited = left is not None and left < _A_YEAR
-        deadline = time.monotonic() + left if limited else None
-        with _errors_of(context):
-            model = _model(self._predictor, request.model_spec)
-            with self._predictor.counted(model, "GRPC"):
-                return self._predict(model, request, deadline)
+    def predict(self, request: bytes, deadline: float | None) -> bytes:
+        message = _parsed(predict_pb2.PredictRequest, request)
+        model = _model(self._predictor, message.model_spec)
+        with self._predictor.counted(model, "GRPC"):
+            return self._predict(model, message, deadline).SerializeToString()
 
     def _predict(
         self,
@@ -96,54 +76,45 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 outputs, servable.model, servable.version, signature
             )
 
-    def GetModelMetadata(  # noqa: N802
-        self, request: get_model_metadata_pb2.GetModelMetadataRequest, context
-    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        with _errors_of(context):
-            if list(request.metadata_field) != [status.METADATA_FIELD]:
-                raise invalid(
-                    f"metadata_field must be {status.METADATA_FIELD}; "
-                    f"received {', '.join(request.metadata_field) or 'none'}"
-                )
-            model = _model(self._predictor, request.model_spec)
-            with model.use(*_choice(request.model_spec)) as servable:
-                return status.metadata_response(servable)
+    def metadata(self, request: bytes, deadline: float | None) -> bytes:
+        message = _parsed(
+            get_model_metadata_pb2.GetModelMetadataRequest, request
+        )
+        if list(message.metadata_field) != [status.METADATA_FIELD]:
+            raise invalid(
+                f"metadata_field must be {status.METADATA_FIELD}; "
+                f"received {', '.join(message.metadata_field) or 'none'}"
+            )
+        model = _model(self._predictor, message.model_spec)
+        with model.use(*_choice(message.model_spec)) as servable:
+            return status.metadata_response(servable).SerializeToString()
+
+    def status(self, request: bytes, deadline: float | None) -> bytes:
+        message = _parsed(get_model_status_pb2.GetModelStatusRequest, request)
+        model = _model(self._predictor, message.model_spec)
+        version, label = _choice(message.model_spec)
+        if label is not None:
+            version = model.version_of(label)
+        statuses = model.statuses(version)
+        return status.status_response(statuses).SerializeToString()
+
+    def refuse(self, request: bytes, deadline: float | None) -> bytes:
+        raise ServingError(
+            Code.UNIMPLEMENTED, "no signature here is for it; use Predict"
+        )
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus."""
-
-    def __init__(self, predictor: Predictor):
-        self._predictor = predictor
-
-    def GetModelStatus(  # noqa: N802
-        self, request: get_model_status_pb2.GetModelStatusRequest, context
-    ) -> get_model_status_pb2.GetModelStatusResponse:
-        with _errors_of(context):
-            model = _model(self._predictor, request.model_spec)
-            version, label = _choice(request.model_spec)
-            if label is not None:
-                version = model.version_of(label)
-            return status.status_response(model.statuses(version))
-
-
-def make_server(
-    predictor: Predictor, threads: int, max_request_bytes: int
-) -> grpc.Server:
-    """A server with both services; it has no port yet."""
-    server = grpc.server(
-        futures.ThreadPoolExecutor(threads),
-        options=[
-            ("grpc.max_receive_message_length", max_request_bytes),
-            ("grpc.max_send_message_length", _UNLIMITED),
-            # Two servers must not share a port unawares.
-            ("grpc.so_reuseport", 0),
-        ],
+def services(predictor: Predictor) -> Mapping[str, Mapping[str, Method]]:
+    """Methods by name, by their service's; others need signatures we lack."""
+    methods = _Methods(predictor)
+    refused = dict.fromkeys(
+        ("Classify", "Regress", "MultiInference"), methods.refuse
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(predictor), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(predictor), server
-    )
-    return server
+    return {
+        _PREDICTION: {
+            "Predict": methods.predict,
+            "GetModelMetadata": methods.metadata,
+            **refused,
+        },
+        _MODEL: {"GetModelStatus": methods.status},
+    }

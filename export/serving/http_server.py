@@ -1,8 +1,6 @@
-"""HTTP/1.1 with kept connections and a bounded number of threads.
+"""HTTP/1.1 with kept connections, and bounded numbers of these and threads."""
 
-Waitress reads a request before a thread takes it, so slow clients hold none.
-"""
-
+import collections
 import functools
 import logging
 import socket
@@ -10,72 +8,111 @@ import threading
 import time
 from collections.abc import Callable
 
-import waitress
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
-from waitress.task import ErrorTask, WSGITask
-from waitress.utilities import RequestEntityTooLarge
+from waitress.adjustments import Adjustments
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
 
-from export.serving.rest import error_body
+from export.serving.http_channel import Channel, TooManyRequestsError
+from export.serving.limits import Limits
 
-_MOST_CONNECTIONS = 1000
-_BUFFER = 64 * 2**20  # answers up to this size stay in memory
-_MOST_DROPPED = 256 * 2**20
+_HEADER_BYTES = 2**14
+_WAITING_CONNECTIONS = 4096  # in the kernel, until they are accepted
+_ACCEPTED_AT_ONCE = 100
+_ANSWER_IN_MEMORY = 64 * 2**20  # larger ones wait in a file
 _GRACE_SECONDS = 0.1  # at the end, for who has just connected
 _READ_SECONDS = 5.0  # at the end, for requests that are half sent
 
 
-class _Task(WSGITask):
-    def build_response_header(self) -> bytes:
-        if self.channel.server.draining:
-            self.set_close_on_finish()
-        return super().build_response_header()
+class _Listener(TcpWSGIServer):
+    """Accepts connections, and ends those that ask for too much."""
 
+    channel_class = Channel
+    draining = False
 
-class _ErrorTask(ErrorTask):
-    """What waitress itself refuses (a body too large), as the protocol does."""
+    def __init__(
+        self,
+        application: Callable,
+        bound: socket.socket,
+        threads: int,
+        limits: Limits,
+    ):
+        self._limits = limits
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(threads)
+        super().__init__(
+            application,
+            map={},
+            _start=False,
+            _sock=bound,
+            dispatcher=dispatcher,
+            adj=Adjustments(
+                sockets=[bound],
+                backlog=_WAITING_CONNECTIONS,
+                # The map holds the listening socket and the trigger, too.
+                connection_limit=limits.connections + 2,
+                cleanup_interval=1,
+                max_request_header_size=_HEADER_BYTES,
+                max_request_body_size=limits.request_bytes + 1,  # it is open
+                asyncore_use_poll=True,
+                outbuf_overflow=_ANSWER_IN_MEMORY,
+                ident=None,
+                log_socket_errors=False,  # clients may leave when they like
+            ),
+            sockinfo=(
+                bound.family,
+                bound.type,
+                bound.proto,
+                bound.getsockname(),
+            ),
+            bind_socket=False,
+        )
 
-    def execute(self) -> None:
-        error = self.request.error
-        body = error_body(f"{error.reason}: {error.body}")
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
+    def handle_accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            before = len(self.active_channels)
+            super().handle_accept()
+            if len(self.active_channels) == before:
+                return
+            if before >= self._limits.connections - 1:
+                self._make_room()
 
+    def _make_room(self) -> None:
+        """Closes one of the most crowded address that asks for nothing.
 
-class _Parser(HTTPRequestParser):
-    """Reads a refused body to its end and drops it.
+        First who never sent a whole request, then who waits longest: new
+        connections of strangers end their own, not those in use.
+        """
+        channels = list(self.active_channels.values())
+        crowd = collections.Counter(channel.addr[0] for channel in channels)
+        waiting = [channel for channel in channels if not channel.in_hand]
+        if waiting:
+            min(
+                waiting,
+                key=lambda channel: (
+                    -crowd[channel.addr[0]],
+                    channel.answered,
+                    channel.since,
+                ),
+            ).handle_close()
 
-    A client that is still sending when the connection closes would see a
-    broken pipe instead of the answer.
-    """
+    def add_task(self, task: Channel) -> None:
+        """Takes a request that has arrived, or refuses it."""
+        request, address = task.requests[0], task.addr[0]
+        in_hand = sum(
+            channel.in_hand and channel.addr[0] == address
+            for channel in list(self.active_channels.values())
+        )
+        most = self._limits.requests
+        if in_hand > most and not request.error:
+            request.error = TooManyRequestsError(
+                f"an address may have {most} that are not answered yet"
+            )
+        super().add_task(task)
 
-    _left = 0
-
-    def received(self, data: bytes) -> int:
-        if self._left:
-            dropped = min(len(data), self._left)
-            self._left -= dropped
-            self.completed = not self._left
-            return dropped
-        consumed = super().received(data)
-        if isinstance(self.error, RequestEntityTooLarge) and not self.chunked:
-            # A client that asked first has not sent it, and need not.
-            asked = self.expect_continue
-            self.expect_continue = False
-            if not asked and self.content_length <= _MOST_DROPPED:
-                self._left = self.content_length
-                self.completed = False
-        return consumed
-
-
-class _Channel(HTTPChannel):
-    task_class = _Task
-    error_task_class = _ErrorTask
-    parser_class = _Parser
+    def maintenance(self, now: float) -> None:
+        for channel in list(self.active_channels.values()):
+            channel.end_if_overdue(time.monotonic(), self._limits.seconds)
 
 
 class HttpServer:
@@ -86,27 +123,14 @@ class HttpServer:
         application: Callable,
         bound: socket.socket,
         threads: int,
-        max_request_bytes: int,
+        limits: Limits,
     ):
-        # It warns of every request that has to wait for a thread.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        self._map: dict = {}
-        self._server = waitress.create_server(
-            application,
-            map=self._map,
-            sockets=[bound],
-            threads=threads,
-            max_request_body_size=max_request_bytes + 1,  # its limit is open
-            connection_limit=_MOST_CONNECTIONS,
-            asyncore_use_poll=True,
-            recv_bytes=2**16,
-            outbuf_overflow=_BUFFER,
-            ident=None,
-            log_socket_errors=False,  # clients may leave when they like
-            _start=False,
-        )
-        self._server.channel_class = _Channel
-        self._server.draining = False
+        # It warns of requests that wait for a thread, and of every time that
+        # no more connections are accepted.
+        for name in ("waitress", "waitress.queue"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._server = _Listener(application, bound, threads, limits)
+        self._map = self._server._map
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def start(self) -> None:
@@ -147,8 +171,6 @@ class HttpServer:
     def _busy(self, since: float) -> bool:
         # A client that never ends its request must not keep the server.
         return any(
-            channel.requests
-            or channel.total_outbufs_len
-            or (channel.request and since < _READ_SECONDS)
+            channel.in_hand or (channel.request and since < _READ_SECONDS)
             for channel in list(self._server.active_channels.values())
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from werkzeug import Request, Response
 
-from export.serving import codec, status
+from export.serving import codec, origins, status
 from export.serving.errors import (
     HTTP_STATUS,
     Code,
@@ -32,6 +32,8 @@ _STATUS_PATH = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LARGEST_VERSION = 2**63 - 1
+# In a request's environment: when it had arrived, of `time.monotonic`.
+ARRIVED = "attngan.arrived"
 _CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -65,10 +67,14 @@ class RestApp:
             response = _json(error_body("internal error"), 500)
         if self._settings.cors:
             response.headers.update(_CORS_HEADERS)
+        else:
+            response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return response(environ, start_response)
 
     def _respond(self, request: Request) -> Response:
         path = request.path
+        if not self._settings.cors:
+            origins.check(request, self._settings.host)
         if path.lower().startswith("/v1/"):
             return self._respond_to_api(request)
         if request.method in ("GET", "HEAD"):
@@ -92,7 +98,9 @@ class RestApp:
         raise invalid(f"malformed request: {request.method} {request.path}")
 
     def _predict(self, request: Request, found: re.Match) -> Response:
-        deadline = time.monotonic() + self._settings.timeout_seconds
+        # Waiting for a thread is part of a request's time.
+        arrived = request.environ.get(ARRIVED, time.monotonic())
+        deadline = arrived + self._settings.timeout_seconds
         model = self._predictor.models.find(found["name"])
         with self._predictor.counted(model, "REST"):
             method = found["method"].lower()

@@ -1,5 +1,6 @@
 """The whole server: models, batching, both protocols, and its end."""
 
+import dataclasses
 import functools
 import logging
 import signal
@@ -13,8 +14,10 @@ from export.serving import model_settings, warmup
 from export.serving.batching import Batcher
 from export.serving.console import tell
 from export.serving.errors import Code, ServingError
-from export.serving.grpc_api import make_server
+from export.serving.grpc_api import services
+from export.serving.grpc_server import GrpcServer
 from export.serving.http_server import HttpServer
+from export.serving.limits import Limits, open_files_for
 from export.serving.models import Models
 from export.serving.monitoring import Metrics
 from export.serving.ports import address, bind, in_use
@@ -82,6 +85,7 @@ class Server:
           UserError: a model cannot be loaded, or a port is in use.
         """
         settings = self._settings
+        limits = self._limits()
         self._models.start()
         self._models.watch(self._models.poll, settings.poll_seconds)
         self._models.watch(self._reread, settings.reread_seconds)
@@ -90,20 +94,29 @@ class Server:
             RestApp(settings, self._predictor, self._metrics),
             bound,
             settings.rest_threads,
-            settings.max_request_bytes,
+            limits,
         )
-        self._grpc = make_server(
-            self._predictor, settings.grpc_threads, settings.max_request_bytes
+        self._grpc = GrpcServer(
+            services(self._predictor), settings.grpc_threads, limits
         )
         try:
-            port = self._grpc.add_insecure_port(
-                address(settings.host, settings.port)
-            )
+            port = self._grpc.add_port(address(settings.host, settings.port))
         except RuntimeError as error:
             raise in_use("port", settings.port, error) from None
         self._http.start()
         self._grpc.start()
         self._ready = bound, port
+
+    def _limits(self) -> Limits:
+        wanted = self._settings.limits
+        most = open_files_for(wanted.connections)
+        if most < wanted.connections:
+            tell(
+                f"{most} connections, not --max_connections="
+                f"{wanted.connections}: no more open files are allowed "
+                "(ulimit -n)"
+            )
+        return dataclasses.replace(wanted, connections=most)
 
     def _reread(self) -> None:
         fault = ""
@@ -139,7 +152,7 @@ class Server:
         begin = time.monotonic()
         grpc_ended = self._grpc.stop(DRAIN_SECONDS)
         http_done = self._http.stop(DRAIN_SECONDS)
-        grpc_ended.wait()
+        grpc_ended.result()
         # gRPC does not tell whether it had to cancel.
         done = http_done and time.monotonic() - begin < DRAIN_SECONDS
         if not done:

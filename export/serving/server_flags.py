@@ -86,7 +86,8 @@ def _define_protocol_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "rest_api_timeout_in_ms",
         30000,
-        "longest time of an HTTP request; gRPC's clients bring their own",
+        "longest time of an HTTP request: to arrive, to be answered, and for "
+        "its answer to be taken; gRPC's clients bring their own",
         **at_least_one,
     )
     flags.DEFINE_integer(
@@ -141,6 +142,22 @@ def _define_own_flags(values: flags.FlagValues) -> None:
         "max_rows",
         64,
         "most rows of a request; with batching, max_batch_size counts",
+        lower_bound=1,
+        **common,
+    )
+    flags.DEFINE_integer(
+        "max_connections",
+        1000,
+        "most open connections of HTTP; for one more, one is closed that asks "
+        "for nothing. gRPC refuses one more, and has ten times as many",
+        lower_bound=1,
+        **common,
+    )
+    flags.DEFINE_integer(
+        "max_requests_per_client",
+        16,
+        "most requests of one address that run or wait; one more is answered "
+        "with 429. All clients behind a proxy have its address",
         lower_bound=1,
         **common,
     )

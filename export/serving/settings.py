@@ -7,6 +7,7 @@ from absl import flags
 
 from attngan_tf.config import UserError
 from export.serving import model_settings, text_protos
+from export.serving.limits import Limits
 from export.serving.model_settings import ModelSettings
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -49,7 +50,7 @@ class Settings:
     inter_op_threads: int
     grpc_threads: int
     rest_threads: int
-    max_request_bytes: int
+    limits: Limits
     max_rows: int
     page: str | None
 
@@ -89,7 +90,12 @@ def read(values: flags.FlagValues) -> Settings:
         inter_op_threads=values.tensorflow_inter_op_parallelism,
         grpc_threads=values.grpc_max_threads,
         rest_threads=values.rest_api_num_threads,
-        max_request_bytes=values.max_request_bytes,
+        limits=Limits(
+            request_bytes=values.max_request_bytes,
+            connections=values.max_connections,
+            requests=values.max_requests_per_client,
+            seconds=values.rest_api_timeout_in_ms / 1000,
+        ),
         max_rows=values.max_rows,
         page=_page_folder() if values.page else None,
     )

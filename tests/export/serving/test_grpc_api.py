@@ -18,9 +18,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export.serving.grpc_api import make_server
+from export.serving.grpc_api import services
+from export.serving.grpc_server import GrpcServer
+from export.serving.limits import Limits
 from export.serving.model_settings import ModelSettings
 from export.serving.models import Models
+
+LIMITS = Limits(request_bytes=1000, connections=50, requests=8, seconds=30)
 
 
 @pytest.fixture
@@ -42,11 +46,11 @@ def labelled(tmp_path):
 @pytest.fixture
 def started(labelled):
     """A running server and its port."""
-    server = make_server(labelled, threads=2, max_request_bytes=1000)
-    port = server.add_insecure_port("127.0.0.1:0")
+    server = GrpcServer(services(labelled), 2, LIMITS)
+    port = server.add_port("127.0.0.1:0")
     server.start()
     yield server, port
-    server.stop(None).wait()
+    server.stop(0).result()
 
 
 @pytest.fixture
@@ -82,9 +86,9 @@ def test_a_request_too_large_is_refused(service):
 
 
 def test_a_port_is_not_shared(started, labelled):
-    other = make_server(labelled, threads=1, max_request_bytes=1000)
+    other = GrpcServer(services(labelled), 1, LIMITS)
     with pytest.raises(RuntimeError, match="bind"):
-        other.add_insecure_port(f"127.0.0.1:{started[1]}")
+        other.add_port(f"127.0.0.1:{started[1]}")
 
 
 # From outside

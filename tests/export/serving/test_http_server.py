@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import http.client
 import json
 import threading
@@ -12,8 +13,10 @@ from werkzeug import Request, Response
 
 from export.serving import ports
 from export.serving.http_server import HttpServer
+from export.serving.limits import Limits
 
 LIMIT = 1000
+LIMITS = Limits(request_bytes=LIMIT, connections=50, requests=8, seconds=30)
 
 
 class App:
@@ -46,9 +49,10 @@ def start(app):
     """Starts a server with so many threads; returns it and its port."""
     servers = []
 
-    def start(threads=2):
+    def start(threads=2, **limits):
         bound = ports.bind("rest_api_port", "127.0.0.1", 0)
-        server = HttpServer(app, bound, threads, LIMIT)
+        changed = dataclasses.replace(LIMITS, **limits)
+        server = HttpServer(app, bound, threads, changed)
         server.start()
         servers.append(server)
         return server, bound.getsockname()[1]

@@ -26,6 +26,7 @@ def make(tmp_path):
             cors=cors,
             metrics_path=metrics_path,
             timeout_seconds=1,
+            host="127.0.0.1",
         )
         predictor = types.SimpleNamespace(models=models)
         return Client(RestApp(settings, predictor, Metrics("pool")))
