@@ -8,6 +8,7 @@ threads, all of which one connection may open, stop the server.
 import asyncio
 import collections
 import functools
+import logging
 import threading
 import time
 import traceback
@@ -77,6 +78,9 @@ class GrpcServer:
         threads: int,
         limits: Limits,
     ):
+        # It tells every client that leaves before its answer, in ten lines.
+        # What our methods raise, they tell.
+        logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
         self._most = limits.requests
         self._in_hand = collections.Counter()  # requests, by address
         self._pool = futures.ThreadPoolExecutor(threads)

@@ -80,8 +80,9 @@ class _Listener(TcpWSGIServer):
     def _make_room(self) -> None:
         """Closes one of the most crowded address that asks for nothing.
 
-        First who never sent a whole request, then who waits longest: new
-        connections of strangers end their own, not those in use.
+        First who never sent anything, then who never sent a whole request,
+        then who waits longest: new connections of strangers end their own,
+        not those in use.
         """
         channels = list(self.active_channels.values())
         crowd = collections.Counter(channel.addr[0] for channel in channels)
@@ -92,6 +93,7 @@ class _Listener(TcpWSGIServer):
                 key=lambda channel: (
                     -crowd[channel.addr[0]],
                     channel.answered,
+                    channel.request is not None,
                     channel.since,
                 ),
             ).handle_close()

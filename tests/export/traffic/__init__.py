@@ -1,0 +1,1 @@
+"""The server among strangers: python -m tests.export.traffic."""
