@@ -144,7 +144,12 @@ class Channel(HTTPChannel):
         return not self._lingers and super().received(data)
 
     def readable(self) -> bool:
-        return self._lingers or super().readable()
+        # A socket that is closed must not be polled: a new one may get its
+        # number before its events are seen.
+        return self.socket is not None and (self._lingers or super().readable())
+
+    def writable(self) -> bool:
+        return self.socket is not None and super().writable()
 
     def handle_write(self) -> None:
         """Sends; after the last answer, waits for the client to leave.

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import heapq
 import logging
 import socket
 import threading
@@ -18,7 +19,7 @@ from export.serving.limits import Limits
 
 _HEADER_BYTES = 2**14
 _WAITING_CONNECTIONS = 4096  # in the kernel, until they are accepted
-_ACCEPTED_AT_ONCE = 100
+_MOST_ACCEPTED = 100  # at once
 _ANSWER_IN_MEMORY = 64 * 2**20  # larger ones wait in a file
 _GRACE_SECONDS = 0.1  # at the end, for who has just connected
 _READ_SECONDS = 5.0  # at the end, for requests that are half sent
@@ -38,6 +39,7 @@ class _Listener(TcpWSGIServer):
         limits: Limits,
     ):
         self._limits = limits
+        self._room = max(1, min(_MOST_ACCEPTED, limits.connections // 10))
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(threads)
         super().__init__(
@@ -68,35 +70,46 @@ class _Listener(TcpWSGIServer):
             bind_socket=False,
         )
 
+    def readable(self) -> bool:
+        self._make_room()
+        return super().readable()
+
     def handle_accept(self) -> None:
-        for _ in range(_ACCEPTED_AT_ONCE):
+        """Accepts all who wait, as far as there is room."""
+        free = self._limits.connections - len(self.active_channels)
+        for _ in range(min(free, self._room)):
             before = len(self.active_channels)
             super().handle_accept()
             if len(self.active_channels) == before:
                 return
-            if before >= self._limits.connections - 1:
-                self._make_room()
 
     def _make_room(self) -> None:
-        """Closes one of the most crowded address that asks for nothing.
+        """Closes connections of the most crowded address that ask for nothing.
 
         First who never sent anything, then who never sent a whole request,
         then who waits longest: new connections of strangers end their own,
         not those in use.
+
+        It is done before the sockets are polled: an event of a connection
+        that is closed between poll and accept would meet the new one, which
+        has its number.
         """
         channels = list(self.active_channels.values())
+        excess = len(channels) + self._room - self._limits.connections
+        if excess <= 0:
+            return
         crowd = collections.Counter(channel.addr[0] for channel in channels)
-        waiting = [channel for channel in channels if not channel.in_hand]
-        if waiting:
-            min(
-                waiting,
-                key=lambda channel: (
-                    -crowd[channel.addr[0]],
-                    channel.answered,
-                    channel.request is not None,
-                    channel.since,
-                ),
-            ).handle_close()
+        for channel in heapq.nsmallest(
+            excess,
+            (channel for channel in channels if not channel.in_hand),
+            key=lambda channel: (
+                -crowd[channel.addr[0]],
+                channel.answered,
+                channel.request is not None,
+                channel.since,
+            ),
+        ):
+            channel.handle_close()
 
     def add_task(self, task: Channel) -> None:
         """Takes a request that has arrived, or refuses it."""

@@ -45,7 +45,7 @@ def call_headers(stream: int) -> bytes:
     return frame(HEADERS, END_HEADERS, stream, block)
 
 
-async def hold(target: Target, *frames: bytes, seconds: float = 30.0) -> str:
+async def hold(target: Target, *frames: bytes, seconds: float = 15.0) -> str:
     """Speaks HTTP/2, says it, and waits; acknowledges the settings."""
     async with wire.connected(target.grpc) as (reader, writer):
         writer.write(PREFACE + frames[0] + frame(SETTINGS, ACK, 0))

@@ -1,6 +1,7 @@
 """Strangers at the HTTP end."""
 
 import asyncio
+import base64
 import itertools
 import json
 import random
@@ -99,25 +100,19 @@ async def slow_body(target: Target) -> str:
     return await wire.drip(target, begin, itertools.repeat(b"1\r\n \r\n"))
 
 
-@kind("an answer never read", CLOSED, workers=4)
+@kind("an answer never read", LEFT, CLOSED, workers=2)
 async def unread_answer(target: Target) -> str:
-    rows = [{"captions": "a", "seeds": k} for k in range(64)]
-    document = {"signature_name": "generate", "instances": rows}
-    content = wire.predict(target.model, document)
+    # A zero is six characters of JSON: 6 MB, more than sockets hold.
+    zeros = base64.b64encode(bytes(1_000_000)).decode()
+    document = {"signature_name": "text", "instances": [{"b64": zeros}]}
     loop = asyncio.get_running_loop()
     with socket.socket() as link:
-        # Far less than the answer fits into the buffers of both sides.
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         link.setblocking(False)
         await loop.sock_connect(link, ("127.0.0.1", target.rest))
-        await loop.sock_sendall(link, content * 200)
-        await asyncio.sleep(30)
-        try:
-            while await loop.sock_recv(link, 2**20):
-                pass
-        except ConnectionError:
-            pass
-        return CLOSED
+        await loop.sock_sendall(link, wire.predict("toy", document))
+        await asyncio.sleep(15)
+    return LEFT
 
 
 @kind("gone within its body", LEFT, workers=2, pause=0.5)
@@ -237,5 +232,5 @@ async def crowding(target: Target) -> str:
     # All of its workers wake at the same times.
     loop = asyncio.get_running_loop()
     await asyncio.sleep(10.0 - loop.time() % 10.0)
-    document = {"signature_name": "slow", "instances": [0.2]}
+    document = {"signature_name": "slow", "instances": [0.05]}
     return await wire.ask(target, wire.predict("toy", document), source=OTHER)
