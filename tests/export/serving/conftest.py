@@ -1,11 +1,17 @@
 """Servers of the toy model, each started when it is first asked for."""
 
+import concurrent.futures
 import contextlib
+import dataclasses
 import shutil
 
 import pytest
 import toy_model
+from plain_http import LIMITS, App
 from server_process import real_server, stand_in
+
+from export.serving import ports
+from export.serving.http_server import HttpServer
 
 BATCHING = """
 max_batch_size { value: 8 }
@@ -86,3 +92,33 @@ def plain(servers):
 def client(plain):
     with contextlib.closing(plain.client()) as client:
         yield client
+
+
+@pytest.fixture
+def app():
+    return App()
+
+
+@pytest.fixture
+def start(app):
+    """Starts a server with so many threads; returns it and its port."""
+    servers = []
+
+    def start(threads=2, **limits):
+        bound = ports.bind("rest_api_port", "127.0.0.1", 0)
+        changed = dataclasses.replace(LIMITS, **limits)
+        server = HttpServer(app, bound, threads, changed)
+        server.start()
+        servers.append(server)
+        return server, bound.getsockname()[1]
+
+    yield start
+    app.gate.set()
+    for server in servers:
+        server.stop(5)
+
+
+@pytest.fixture
+def pool():
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        yield pool

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-from export.serving import codec
+from export.serving import codec, limits
 from export.serving.errors import Code, ServingError
 from export.serving.servable import PREDICT_METHOD, Signature, TensorSpec
 
@@ -154,3 +154,10 @@ def test_very_long_integers_are_refused():
 def test_any_bytes_are_parsed_or_refused(body):
     with contextlib.suppress(ServingError):
         assert isinstance(codec.parse(body).document, dict)
+
+
+def test_a_body_of_very_many_values_is_not_read():
+    body = b'{"instances": [%s1]}'
+    assert codec.parse(body % (b"1," * limits.MOST_VALUES))
+    with pytest.raises(ServingError, match="may hold 2097152 values"):
+        codec.parse(body % (b"1," * (limits.MOST_VALUES + 1)))

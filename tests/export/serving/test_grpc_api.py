@@ -1,5 +1,7 @@
 """The gRPC interface, in this process and from outside."""
 
+import contextlib
+import socket
 import time
 import types
 
@@ -23,6 +25,13 @@ from export.serving.grpc_server import GrpcServer
 from export.serving.limits import Limits
 from export.serving.model_settings import ModelSettings
 from export.serving.models import Models
+from tests.export.traffic.grpc_strangers import (
+    PREDICT,
+    PREFACE,
+    SETTINGS,
+    call_headers,
+    frame,
+)
 
 LIMITS = Limits(request_bytes=1000, connections=50, requests=8, seconds=30)
 
@@ -89,6 +98,30 @@ def test_a_port_is_not_shared(started, labelled):
     other = GrpcServer(services(labelled), 1, LIMITS)
     with pytest.raises(RuntimeError, match="bind"):
         other.add_port(f"127.0.0.1:{started[1]}")
+
+
+def http2(port, *frames):
+    """A connection that speaks HTTP/2 and has sent frames."""
+    link = socket.create_connection(("127.0.0.1", port), timeout=10)
+    settings = frame(SETTINGS, 0, 0)
+    link.sendall(PREFACE + settings + b"".join(frames))
+    return contextlib.closing(link)
+
+
+def test_streams_without_a_message_hold_no_thread(started, service):
+    streams = [call_headers(2 * k + 1) for k in range(LIMITS.requests)]
+    with http2(started[1], *streams) as link:
+        assert link.recv(1)  # the server has read it
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "m"
+        assert service.GetModelStatus(request, timeout=10)
+
+
+def test_bytes_that_are_no_request_are_refused(started):
+    with grpc.insecure_channel(f"127.0.0.1:{started[1]}") as channel:
+        call = channel.unary_unary(PREDICT)
+        code = grpc_error(call, b"\xff\xff")
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 # From outside

@@ -1,86 +1,10 @@
 """Connections, threads and the end of the HTTP server."""
 
-import concurrent.futures
-import contextlib
-import dataclasses
-import http.client
 import json
-import threading
 import time
 
 import pytest
-from werkzeug import Request, Response
-
-from export.serving import ports
-from export.serving.http_server import HttpServer
-from export.serving.limits import Limits
-
-LIMIT = 1000
-LIMITS = Limits(request_bytes=LIMIT, connections=50, requests=8, seconds=30)
-
-
-class App:
-    """Says how many bytes came; /wait answers once the gate is open."""
-
-    def __init__(self):
-        self.gate = threading.Event()
-        self.entered = threading.Semaphore(0)
-
-    def __call__(self, environ, start_response):
-        request = Request(environ)
-        if request.path == "/wait":
-            self.entered.release()
-            self.gate.wait(20)
-        if request.path == "/large":
-            return Response(b"x" * 20_000_000)(environ, start_response)
-        if request.path == "/fault":
-            raise ArithmeticError
-        text = str(len(request.get_data()))
-        return Response(text)(environ, start_response)
-
-
-@pytest.fixture
-def app():
-    return App()
-
-
-@pytest.fixture
-def start(app):
-    """Starts a server with so many threads; returns it and its port."""
-    servers = []
-
-    def start(threads=2, **limits):
-        bound = ports.bind("rest_api_port", "127.0.0.1", 0)
-        changed = dataclasses.replace(LIMITS, **limits)
-        server = HttpServer(app, bound, threads, changed)
-        server.start()
-        servers.append(server)
-        return server, bound.getsockname()[1]
-
-    yield start
-    app.gate.set()
-    for server in servers:
-        server.stop(5)
-
-
-@pytest.fixture
-def pool():
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        yield pool
-
-
-@contextlib.contextmanager
-def connection(port):
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    with contextlib.closing(link):
-        yield link
-
-
-def ask(port, path="/", body=b""):
-    with connection(port) as link:
-        link.request("POST", path, body)
-        response = link.getresponse()
-        return response.status, response.read()
+from plain_http import LIMIT, ask, connection
 
 
 def test_a_connection_serves_many_requests(start):

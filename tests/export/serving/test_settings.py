@@ -11,6 +11,7 @@ from server_process import command_line, environment
 from attngan_tf.config import UserError
 from export import serve
 from export.serving import model_settings, ports, server_flags, settings
+from export.serving.limits import Limits
 
 
 def parse(*arguments):
@@ -98,6 +99,19 @@ def test_bad_batching_parameters(write, text, said):
     with pytest.raises(UserError) as raised:
         read(BASE, "--enable_batching", flag)
     assert said in str(raised.value)
+
+
+def test_limits_of_clients():
+    found = read(
+        BASE,
+        "--max_request_bytes=9",
+        "--max_connections=8",
+        "--max_requests_per_client=7",
+        "--rest_api_timeout_in_ms=6000",
+    ).limits
+    assert found == Limits(
+        request_bytes=9, connections=8, requests=7, seconds=6.0
+    )
 
 
 def test_the_metrics_path(write):
@@ -219,6 +233,8 @@ def test_the_real_servers_commands(write, tmp_path):
         "--port=0",
         "--max_request_bytes=9",
         "--max_rows=3",
+        "--max_connections=7",
+        "--max_requests_per_client=6",
     )
     found = settings.Settings(
         models=settings.read(parse("--model_name=m", BASE)).models,
