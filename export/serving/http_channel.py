@@ -42,7 +42,9 @@ class TooManyRequestsError(Error):
 
 class _Task(WSGITask):
     def get_environment(self) -> dict:
-        return super().get_environment() | {ARRIVED: self.request.arrived}
+        environment = super().get_environment()
+        environment[ARRIVED] = self.request.arrived
+        return environment
 
     def build_response_header(self) -> bytes:
         self.channel.answers(self.content_length)

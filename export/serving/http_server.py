@@ -94,10 +94,11 @@ class _Listener(TcpWSGIServer):
         that is closed between poll and accept would meet the new one, which
         has its number.
         """
-        channels = list(self.active_channels.values())
-        excess = len(channels) + self._room - self._limits.connections
+        open_now = len(self.active_channels)
+        excess = open_now + self._room - self._limits.connections
         if excess <= 0:
             return
+        channels = list(self.active_channels.values())
         crowd = collections.Counter(channel.addr[0] for channel in channels)
         for channel in heapq.nsmallest(
             excess,
@@ -113,16 +114,16 @@ class _Listener(TcpWSGIServer):
 
     def add_task(self, task: Channel) -> None:
         """Takes a request that has arrived, or refuses it."""
-        request, address = task.requests[0], task.addr[0]
-        in_hand = sum(
-            channel.in_hand and channel.addr[0] == address
-            for channel in list(self.active_channels.values())
-        )
         most = self._limits.requests
-        if in_hand > most and not request.error:
-            request.error = TooManyRequestsError(
-                f"an address may have {most} that are not answered yet"
+        if len(self.active_channels) > most and not task.requests[0].error:
+            in_hand = sum(
+                channel.in_hand and channel.addr[0] == task.addr[0]
+                for channel in list(self.active_channels.values())
             )
+            if in_hand > most:
+                task.requests[0].error = TooManyRequestsError(
+                    f"an address may have {most} that are not answered yet"
+                )
         super().add_task(task)
 
     def maintenance(self, now: float) -> None:

@@ -94,6 +94,9 @@ FOREIGN = [
     "evil.example:8501",
     "@evil.example",
     "localhost@evil.example",
+    "[",
+    "[::1",
+    "a]",
 ]
 
 
@@ -124,6 +127,8 @@ def test_a_local_server_has_no_other_names(make, host):
         "http://localhost:1",
         "http://localhost.evil.example:8501",
         "http://evil.example/localhost:8501",
+        "http://[",
+        "localhost:8501",
     ],
 )
 def test_pages_of_other_hosts_get_nothing(make, origin):

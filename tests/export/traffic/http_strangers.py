@@ -210,6 +210,8 @@ async def other_hosts(target: Target) -> str:
             "Origin: http://evil.example",
             "Origin: null",
             "Origin: http://localhost.evil.example",
+            "Origin: http://[",
+            "Host: [",
             "Host: evil.example",
             "Host: 127.0.0.1.evil.example:80",
             "Host: localhost, evil.example",
