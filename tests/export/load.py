@@ -150,6 +150,8 @@ def main(source: str, seconds: str = "60", *more_flags: str) -> None:
         flags = (
             "--enable_batching",
             f"--batching_parameters_file={batching}",
+            # All clients are of one address, and somebody watches.
+            f"--max_requests_per_client={2 * CLIENTS}",
             *more_flags,
         )
         log = pathlib.Path(scratch) / "log"
