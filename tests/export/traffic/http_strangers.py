@@ -10,7 +10,7 @@ import socket
 from tests.export.traffic import wire
 from tests.export.traffic.kinds import CLOSED, LEFT, Target, kind
 
-OTHER = "127.0.0.2"  # another client's address
+ONE_ADDRESS = "127.0.0.2"
 
 BAD_JSON = [
     b"{",
@@ -226,7 +226,7 @@ async def other_hosts(target: Target) -> str:
 @kind("longer than the time-out", "504", pause=60.0)
 async def too_long(target: Target) -> str:
     document = {"signature_name": "slow", "instances": [60.0]}
-    return await wire.ask(target, wire.predict("toy", document), source=OTHER)
+    return await wire.ask(target, wire.predict("toy", document))
 
 
 @kind("all at once", "200 429", workers=60, pause=30.0)
@@ -235,4 +235,6 @@ async def crowding(target: Target) -> str:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(10.0 - loop.time() % 10.0)
     document = {"signature_name": "slow", "instances": [0.05]}
-    return await wire.ask(target, wire.predict("toy", document), source=OTHER)
+    return await wire.ask(
+        target, wire.predict("toy", document), source=ONE_ADDRESS
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import random
 import re
 import socket
 import struct
@@ -69,8 +70,13 @@ async def to_the_end(reader: asyncio.StreamReader) -> None:
             pass
 
 
-async def ask(target: Target, *pieces: bytes, source: str = "127.0.0.1") -> str:
-    """Sends it and waits for the answer."""
+async def ask(target: Target, *pieces: bytes, source: str = "") -> str:
+    """Sends it and waits for the answer.
+
+    Who sends whole requests has any address but the good clients', who would
+    share the limit of theirs.
+    """
+    source = source or f"127.0.1.{random.randrange(1, 255)}"
     try:
         async with connected(target.rest, source) as (reader, writer):
             for piece in pieces:
