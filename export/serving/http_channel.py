@@ -126,6 +126,16 @@ class Channel(HTTPChannel):
         """Whether a request runs or waits, or its answer is not taken yet."""
         return bool(self.requests or self.total_outbufs_len)
 
+    @property
+    def has_share(self) -> bool:
+        """Whether it counts for its address: what is refused does not.
+
+        Else slow clients, who are refused many at a time, would use up the
+        share of others.
+        """
+        refused = any(request.error for request in list(self.requests))
+        return self.in_hand and not refused
+
     def answers(self, size: int | None) -> None:
         """An answer of so many bytes begins."""
         self.since = time.monotonic()

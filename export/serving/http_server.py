@@ -117,7 +117,7 @@ class _Listener(TcpWSGIServer):
         most = self._limits.requests
         if len(self.active_channels) > most and not task.requests[0].error:
             in_hand = sum(
-                channel.in_hand and channel.addr[0] == task.addr[0]
+                channel.addr[0] == task.addr[0] and channel.has_share
                 for channel in list(self.active_channels.values())
             )
             if in_hand > most:

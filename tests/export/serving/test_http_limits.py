@@ -108,6 +108,27 @@ def test_an_address_has_its_share_of_requests(start, app, pool):
     assert ask(port) == (200, b"0")
 
 
+def test_what_is_refused_takes_no_share(start, app, pool):
+    server, port = start(threads=1, requests=4, seconds=0.5)
+    waiting = pool.submit(ask, port, "/wait")
+    assert app.entered.acquire(timeout=10)
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(raw(port, b"POST / HTTP/1.1\r\nA: "))
+        channels = server._server.active_channels
+
+        def refused():
+            return sum(bool(x.requests) for x in list(channels.values())) == 11
+
+        wait_for(refused, 10)
+        good = pool.submit(ask, port, "/", b"ab")
+        wait_for(lambda: len(channels) == 12, 10)
+        time.sleep(0.2)  # it has arrived, too
+        app.gate.set()
+        assert good.result(10) == (200, b"2")
+    assert waiting.result(10) == (200, b"0")
+
+
 def test_requests_sent_without_waiting_hold_no_thread(start):
     _, port = start(threads=1)
     with raw(port, b"GET /large HTTP/1.1\r\n\r\n" * 3):
