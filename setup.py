@@ -23,6 +23,8 @@ setuptools.setup(
     # next releases that may break something.
     install_requires=[
         "absl-py>=2.1,<3",
+        # 1.62 does not bound a server's connections, 1.67 does.
+        "grpcio>=1.67,<2",
         # Keras's weights files; Keras needs it as well.
         "h5py>=3.11,<4",
         # tensorflow-datasets imports it through etils without asking for it.
