@@ -169,7 +169,9 @@ class Channel(HTTPChannel):
         A client that is still sending when its connection closes would see
         a broken pipe instead of the answer.
         """
-        ends, self.close_when_flushed = self.close_when_flushed, False
+        ends = self.close_when_flushed
+        if ends:  # only then: a thread may set it at any time
+            self.close_when_flushed = False
         super().handle_write()
         if not ends or self.socket is None:
             return
