@@ -7,17 +7,32 @@ from attngan_tf.data import catalog
 from attngan_tf.options import printable
 
 
+def define_flags(values: flags.FlagValues) -> None:
+    """Those of training, so that its flagfiles fit, and --beam_options."""
+    command.define_config_flags(values)
+    flags.DEFINE_string(
+        "beam_options",
+        "",
+        "flags of Apache Beam in one text, such as --runner=FlinkRunner: the "
+        "workers of such a job read the pictures, and the runner may use the "
+        "network; empty: this process reads them",
+        flag_values=values,
+    )
+
+
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command; takes the flags of training, so that its flagfiles fit."""
+    """The command."""
     if arguments:
         raise command.flags_only("prepare", arguments)
     config = command.config_from_flags(values)
     builder = catalog.open_configured(config)
-    report = catalog.prepare(builder, repair=True)
+    report = catalog.prepare(
+        builder, repair=True, beam_options=values.beam_options
+    )
     print(f"prepared: {printable(builder.data_dir)}")
     for line in report.lines():
         print(line)
 
 
 if __name__ == "__main__":
-    command.run(command.define_config_flags, main)
+    command.run(define_flags, main)

@@ -104,7 +104,7 @@ def test_what_cannot_be_printed_is_escaped(capsys):
 )
 def test_mistakes_are_named(data, flags, message):
     values = absl.flags.FlagValues()
-    command.define_config_flags(values)
+    prepare.define_flags(values)
     common = ["prepare", "--dataset=folder", f"--data_dir={data}"]
     _, *arguments = values([*common, *flags])
     with pytest.raises(config.UserError, match=message):

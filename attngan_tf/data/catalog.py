@@ -25,6 +25,7 @@ from attngan_tf.data.raw import (
     RawPictures,
 )
 from attngan_tf.data.records import CaptionedPictures, Report
+from attngan_tf.data.workers import pipeline_options
 
 # What array_record says of a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
@@ -122,7 +123,9 @@ def open_configured(config: Config) -> CaptionedPictures:
     )
 
 
-def prepare(builder: CaptionedPictures, repair: bool = False) -> Report:
+def prepare(
+    builder: CaptionedPictures, repair: bool = False, beam_options: str = ""
+) -> Report:
     """Writes the prepared data, if it is not there, and says what it holds.
 
     What is there is verified, by the checksums of all files. Every fault of
@@ -133,6 +136,8 @@ def prepare(builder: CaptionedPictures, repair: bool = False) -> Report:
       repair: prepare data that is damaged again, and say so. Otherwise that
         is an error: a file that changed may be a disk that fails, and others
         may be reading it, so nothing is replaced unasked.
+      beam_options: Apache Beam's flags: its workers read the pictures. Empty:
+        this process does.
 
     Raises:
       UserError: the prepared data is damaged, the raw data has faults, or
@@ -140,6 +145,7 @@ def prepare(builder: CaptionedPictures, repair: bool = False) -> Report:
         there before stays.
     """
     folder = builder.data_dir
+    settings = _settings(builder, beam_options)
     try:
         damage = _damage(builder) if os.path.lexists(folder) else []
         if damage and not repair:
@@ -149,7 +155,10 @@ def prepare(builder: CaptionedPictures, repair: bool = False) -> Report:
                 f"damaged: {damage[0]}{more}; to repair it, run python -m "
                 "attngan_tf.prepare with the same flags"
             )
-        _repair(builder, damage) if damage else _write(builder)
+        if damage:
+            _repair(builder, damage, settings)
+        else:
+            _write(builder, settings)
     except FaultsError as error:
         for fault in error.faults:
             print(f"fault: {fault}", file=sys.stderr)
@@ -173,7 +182,25 @@ def _not_writable(folder: str, error: OSError) -> UserError:
     )
 
 
-def _repair(builder: CaptionedPictures, damage: list[str]) -> None:
+def _settings(
+    builder: CaptionedPictures, beam_options: str
+) -> tfds.download.DownloadConfig:
+    if beam_options and not isinstance(builder, RawPictures):
+        raise UserError(
+            "--beam_options is for data in files; received "
+            f"{beam_options!r} for --dataset=demo; leave it out"
+        )
+    return tfds.download.DownloadConfig(
+        try_download_gcs=False,
+        beam_options=pipeline_options(beam_options) if beam_options else None,
+    )
+
+
+def _repair(
+    builder: CaptionedPictures,
+    damage: list[str],
+    settings: tfds.download.DownloadConfig,
+) -> None:
     """Prepares the data anew beside what is damaged, then replaces that."""
     folder = builder.data_dir
     for line in damage:
@@ -185,7 +212,7 @@ def _repair(builder: CaptionedPictures, damage: list[str]) -> None:
         ) as home:
             with _quiet():
                 fresh = builder.elsewhere(home)
-            _write(fresh)
+            _write(fresh, settings)
             _replace(folder, fresh.data_dir, os.path.join(home, "damaged"))
     except BaseException:
         print(f"the damaged data stays: {folder}", file=sys.stderr)
@@ -207,8 +234,9 @@ def _replace(folder: str, fresh: str, aside: str) -> None:
             os.rename(os.path.join(aside, name), os.path.join(folder, name))
 
 
-def _write(builder: CaptionedPictures) -> None:
-    settings = tfds.download.DownloadConfig(try_download_gcs=False)
+def _write(
+    builder: CaptionedPictures, settings: tfds.download.DownloadConfig
+) -> None:
     try:
         with _quiet():
             builder.download_and_prepare(download_config=settings)

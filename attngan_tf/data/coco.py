@@ -1,7 +1,6 @@
 """COCO 2014 captions: an unpacked folder, or TFDS's coco_captions."""
 
 import collections
-import functools
 import glob
 import itertools
 import json
@@ -12,9 +11,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from attngan_tf.config import UserError
+from attngan_tf.data.entries import Entry
 from attngan_tf.data.files import listing, read_file
 from attngan_tf.data.raw import (
-    Entry,
     Findings,
     RawPictures,
     check_splits,
@@ -87,9 +86,7 @@ class Coco(RawPictures):
                 entry = Entry(
                     name=os.path.splitext(file)[0],
                     where=path,
-                    read=functools.partial(
-                        read_file, os.path.join(source, path)
-                    ),
+                    source=os.path.join(source, path),
                     captions=keep_captions(places, path, least, findings),
                     class_id=next(ids),
                 )
@@ -282,11 +279,10 @@ class _PreparedEntries:
             (where, " ".join(text.decode("utf-8", "replace").split()))
             for text in record["captions"]["text"]
         ]
-        image = record["image"]
         return Entry(
             name=os.path.splitext(file)[0],
             where=where,
-            read=lambda: image,
+            source=record["image"],
             captions=keep_captions(
                 captions, where, self._least, self._findings
             ),

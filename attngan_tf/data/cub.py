@@ -1,14 +1,12 @@
 """CUB-200-2011 with the captions of Reed et al. (2016)."""
 
-import functools
 import os
 import shutil
 
 from attngan_tf.data import cub_files, pictures
-from attngan_tf.data.files import listing, read_file
+from attngan_tf.data.entries import Box, Entry
+from attngan_tf.data.files import listing
 from attngan_tf.data.raw import (
-    Box,
-    Entry,
     Findings,
     RawPictures,
     read_captions,
@@ -54,8 +52,14 @@ class Cub(RawPictures):
                     findings,
                 )
                 path = f"images/{name}.jpg"
-                read = functools.partial(read_file, os.path.join(birds, path))
-                entry = Entry(name, path, read, captions, class_id, boxes[name])
+                entry = Entry(
+                    name,
+                    path,
+                    os.path.join(birds, path),
+                    captions,
+                    class_id,
+                    boxes[name],
+                )
                 entries[split].append(entry)
         return entries
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from attngan_tf.config import UserError
 from attngan_tf.data import pickles
+from attngan_tf.data.entries import Box
 from attngan_tf.data.files import check_file
 from attngan_tf.data.raw import (
-    Box,
     Findings,
     check_name,
     check_splits,

@@ -1,13 +1,12 @@
 """Anybody's own data: pictures, text files of captions, and two lists."""
 
 import collections
-import functools
 import os
 
 from attngan_tf.config import UserError
-from attngan_tf.data.files import listing, read_file
+from attngan_tf.data.entries import Entry
+from attngan_tf.data.files import listing
 from attngan_tf.data.raw import (
-    Entry,
     Findings,
     RawPictures,
     check_name,
@@ -65,10 +64,10 @@ class Folder(RawPictures):
                 captions = self._captions_of(name, findings)
                 path = _picture_of(name, pictures, findings)
                 if path is not None:
-                    read = functools.partial(
-                        read_file, os.path.join(source, path)
+                    picture = os.path.join(source, path)
+                    entry = Entry(
+                        name, path, picture, captions, class_ids[name]
                     )
-                    entry = Entry(name, path, read, captions, class_ids[name])
                     found[split].append(entry)
         _note_fewer_captions(found, findings)
         return found

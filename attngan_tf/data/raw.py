@@ -1,18 +1,23 @@
 """What the data sets read from files share: checks first, then records."""
 
-import collections
-import concurrent.futures
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from attngan_tf.config import UserError
-from attngan_tf.data import pictures
+from attngan_tf.data import pictures, workers
+from attngan_tf.data.entries import (
+    Checked,
+    Entry,
+    in_threads,
+    look,
+    make_example,
+)
 from attngan_tf.data.files import read_file
 from attngan_tf.data.records import (
     WHOLE_PICTURE,
@@ -33,7 +38,6 @@ _OTHER_TEXT = {
     b"\xfe\xff": "UTF-16",
     b"\0\0\xfe\xff": "UTF-32",
 }
-Box = tuple[float, float, float, float]
 
 
 class FaultsError(UserError):
@@ -92,32 +96,11 @@ class RawConfig(tfds.core.BuilderConfig):
     captions_per_image: int = 1
 
 
-class Entry(NamedTuple):
-    """A picture before its file was looked into.
-
-    `where` names the file in messages; `read` gives its bytes; `box` is x, y,
-    width, height in pixels of the subject, if known.
-    """
-
-    name: str
-    where: str
-    read: Callable[[], bytes]
-    captions: list[str]
-    class_id: int
-    box: Box | None = None
-
-
-class Checked(NamedTuple):
-    """What a look into a picture's file gave."""
-
-    conversion: str
-    crop: tuple[int, int, int, int]
-
-
 class RawPictures(CaptionedPictures, skip_registration=True):
     """Base of data sets in files: all is checked before a byte is written."""
 
     CAPTIONS_PER_IMAGE = 1
+    _workers: workers.Workers | None = None
 
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
@@ -145,8 +128,21 @@ class RawPictures(CaptionedPictures, skip_registration=True):
 
     def examples(self, report: Report) -> Mapping[str, Iterable[Example]]:
         """Checks everything; raises FaultsError with every fault."""
+        return {
+            split: self._write(pairs)
+            for split, pairs in self._checked(report).items()
+        }
+
+    def _checked(
+        self, report: Report
+    ) -> dict[str, Iterator[tuple[Entry, Checked]]]:
         findings = Findings(report)
         entries = self.entries(findings)
+        if self._workers:
+            entries = {
+                split: workers.check_files(listed)
+                for split, listed in entries.items()
+            }
         checked = {
             split: self._check(split, listed, findings)
             for split, listed in entries.items()
@@ -156,7 +152,7 @@ class RawPictures(CaptionedPictures, skip_registration=True):
                 findings.fault(split, "must have a picture; found none")
         findings.raise_any(self.builder_config.source)
         return {
-            split: self._write(listed, checked[split])
+            split: _pairs(listed, checked[split])
             for split, listed in entries.items()
         }
 
@@ -164,7 +160,10 @@ class RawPictures(CaptionedPictures, skip_registration=True):
         self, split: str, listed: Iterable[Entry], findings: Findings
     ) -> dict[str, Checked]:
         checked = {}
-        looks = in_threads(_look, listed)
+        if self._workers:
+            looks = self._workers.look(split, listed)
+        else:
+            looks = in_threads(look, listed)
         total = len(listed) if isinstance(listed, list) else None
         for entry, result in tqdm(looks, f"Checking {split}", total):
             if entry.name in checked:
@@ -180,48 +179,43 @@ class RawPictures(CaptionedPictures, skip_registration=True):
         return checked
 
     def _write(
-        self, listed: Iterable[Entry], checked: dict[str, Checked]
+        self, pairs: Iterable[tuple[Entry, Checked]]
     ) -> Iterator[Example]:
-        def make(entry: Entry) -> Example:
-            conversion, crop = checked[entry.name]
-            try:
-                data = entry.read()
-            except OSError as error:  # it could be read a moment ago
-                raise UserError(
-                    f"{entry.where} must stay where it is while data is "
-                    f"prepared; {error.strerror}; run again"
-                ) from None
-            if conversion:
-                data = pictures.to_png(data)
-            return Example(
-                entry.name, data, entry.captions, entry.class_id, crop
-            )
-
-        for _, example in in_threads(make, listed):
+        for _, example in in_threads(lambda pair: make_example(*pair), pairs):
             yield example
 
+    def _split_generators(self, dl_manager):
+        if not self._workers:
+            return super()._split_generators(dl_manager)
+        self._begin()
+        generators = {}
+        for split, pairs in self._checked(self._report).items():
+            pairs = list(pairs)
+            for entry, _ in pairs:
+                self._captions[split].extend(entry.captions)
+            generators[split] = self._workers.examples(split, pairs)
+        return generators
 
-def _look(entry: Entry) -> pictures.Picture | pictures.PictureError:
-    try:
-        return pictures.inspect(entry.read())
-    except pictures.PictureError as error:
-        return error
-    except OSError as error:
-        return pictures.PictureError(f"cannot be read: {error.strerror}")
+    def _download_and_prepare(self, dl_manager, download_config):
+        options = download_config.beam_options
+        if options is None:
+            super()._download_and_prepare(dl_manager, download_config)
+            return
+        # data_dir is TFDS's temporary folder here.
+        folder = os.path.join(self.data_dir, workers.FOLDER)
+        self._workers = workers.Workers(options, folder)
+        try:
+            with workers.failures_told():
+                super()._download_and_prepare(dl_manager, download_config)
+        finally:
+            self._workers = None
+        shutil.rmtree(folder)
 
 
-def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
-    """Pairs (item, function(item)), in order, a few items ahead."""
-    threads = os.cpu_count() or 1
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        ahead = collections.deque()
-        for item in items:
-            ahead.append((item, pool.submit(function, item)))
-            if len(ahead) > 4 * threads:
-                item, future = ahead.popleft()
-                yield item, future.result()
-        for item, future in ahead:
-            yield item, future.result()
+def _pairs(
+    listed: Iterable[Entry], checked: dict[str, Checked]
+) -> Iterator[tuple[Entry, Checked]]:
+    return ((entry, checked[entry.name]) for entry in listed)
 
 
 def check_name(name: str, place: str, findings: Findings) -> bool:

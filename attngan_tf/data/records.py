@@ -156,12 +156,15 @@ class CaptionedPictures(
 
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing is downloaded
-        self._report = Report()
-        self._captions = collections.defaultdict(list)
+        self._begin()
         return {
             split: self._generate_examples(split, examples)
             for split, examples in self.examples(self._report).items()
         }
+
+    def _begin(self) -> None:
+        self._report = Report()
+        self._captions = collections.defaultdict(list)
 
     def _generate_examples(
         self, split: str, examples: Iterable[Example]

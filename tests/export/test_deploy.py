@@ -217,8 +217,85 @@ def test_kserve_describes_both_models():
         assert place.rsplit("/", 1)[1].replace("_", "-") == name
 
 
-def test_one_version_of_the_image_everywhere(compose):
+@pytest.fixture(scope="module")
+def replicas():
+    """The objects of replicas.yaml, by kind and name."""
+    found = yaml.safe_load_all((DEPLOY / "replicas.yaml").read_text())
+    return {(x["kind"], x["metadata"]["name"]): x for x in found}
+
+
+def test_replicas_run_the_server_of_the_compose_file(compose, replicas):
+    pod = replicas["Deployment", "attngan-serving"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    left_out = {"rest_api_enable_cors_support"}  # the page is not served there
+    left_out.add("model_config_file_poll_wait_seconds")  # a new pod instead
+    assert set(container["args"]) == {
+        argument
+        for argument in compose["command"]
+        if not flag_names([argument]) & left_out
+    }
+    check = compose["healthcheck"]["test"][1:]
+    assert container["startupProbe"]["exec"]["command"] == check
+    assert container["readinessProbe"]["httpGet"] == {
+        "path": "/v1/models/attngan",
+        "port": "rest",
+    }
+    (wait,) = container["lifecycle"].values()
+    command, seconds = wait["exec"]["command"]
+    assert command == "sleep"
+    # The slowest answer, and then the server's own end.
+    (slowest,) = re.findall(r"timeout_in_ms=(\d+)", " ".join(container["args"]))
+    assert int(slowest) / 1000 < int(seconds)
+    assert int(seconds) < pod["terminationGracePeriodSeconds"]
+
+
+def test_replicas_mount_the_files_they_are_started_with(replicas):
+    pod = replicas["Deployment", "attngan-serving"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    kustomization = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
+    assert kustomization["resources"] == ["replicas.yaml"]
+    (generated,) = kustomization["configMapGenerator"]
+    config, models = pod["volumes"]
+    assert config["configMap"]["name"] == generated["name"]
+    assert all((DEPLOY / name).exists() for name in generated["files"])
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert mounts == {config["name"]: "/config", models["name"]: "/models"}
+    named = re.findall(r"=/config/(\S+)", " ".join(container["args"]))
+    assert sorted(named) == sorted(generated["files"])
+
+
+def test_everything_selects_the_replicas(replicas):
+    deployment = replicas["Deployment", "attngan-serving"]["spec"]
+    labels = deployment["template"]["metadata"]["labels"]
+    ports = deployment["template"]["spec"]["containers"][0]["ports"]
+    numbers = {port["name"]: port["containerPort"] for port in ports}
+    assert deployment["selector"]["matchLabels"] == labels
+    seen = set()
+    for (kind, name), found in replicas.items():
+        spec = found["spec"]
+        if kind == "Service":
+            assert spec["selector"] == labels
+            (port,) = spec["ports"]
+            assert port["port"] == numbers[port["targetPort"]]
+            # Addresses for gRPC's own turns; one address for REST.
+            assert (spec.get("clusterIP") == "None") == (port["name"] == "grpc")
+            seen.add(name)
+    assert seen == {"attngan", "attngan-grpc"}
+    budget = replicas["PodDisruptionBudget", "attngan-serving"]["spec"]
+    assert budget["selector"]["matchLabels"] == labels
+    scaler = replicas["HorizontalPodAutoscaler", "attngan-serving"]["spec"]
+    assert scaler["scaleTargetRef"]["name"] == "attngan-serving"
+    assert scaler["scaleTargetRef"]["kind"] == "Deployment"
+    # Else nodes could not be drained.
+    assert budget["minAvailable"] < scaler["minReplicas"]
+    assert "replicas" not in deployment
+
+
+def test_one_version_of_the_image_everywhere(compose, replicas):
     version = compose["image"].split(":-")[1].rstrip("}")
+    deployment = replicas["Deployment", "attngan-serving"]["spec"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    assert container["image"] == f"tensorflow/serving:{version}"
     text = (DEPLOY / "kserve.yaml").read_text()
     assert set(re.findall(r'runtimeVersion: "(.+)"', text)) == {version}
 
