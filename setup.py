@@ -19,8 +19,8 @@ setuptools.setup(
     # folder named attngan_tf hides the package from its parent folder.
     package_dir={"": "."},
     package_data={"export": ["page/*", "deploy/*"]},
-    # Tested with what was newest in November 2026; the upper bounds are the
-    # next releases that may break something.
+    # Tested at both ends: .ci/run installs the newest, .ci/oldest the lower
+    # bounds. The upper ones are the next releases that may break something.
     install_requires=[
         "absl-py>=2.1,<3",
         # 1.62 does not bound a server's connections, 1.67 does.
@@ -29,7 +29,8 @@ setuptools.setup(
         "h5py>=3.11,<4",
         # tensorflow-datasets imports it through etils without asking for it.
         "importlib_resources>=6,<8",
-        "keras>=3.13,<3.16",
+        # 3.13.0 prints a FutureWarning of NumPy 2.0 in every command.
+        "keras>=3.13.2,<3.16",
         "matplotlib>=3.10,<3.12",
         "numpy>=2.0,<3",
         "orjson>=3.10,<4",
@@ -44,10 +45,10 @@ setuptools.setup(
     ],
     extras_require={
         "test": [
-            "hypothesis>=6.100",
-            "pytest>=8.3",
+            "hypothesis>=6.100,<7",
+            "pytest>=8.3,<10",
             "pytest-xdist>=3.8,<4",
-            "pyyaml>=6",
+            "pyyaml>=6.0,<7",
             "ruff==0.17.5",
             # Second opinions on scores; torchmetrics runs on torch, below.
             "scipy>=1.13,<2",
@@ -58,5 +59,6 @@ setuptools.setup(
             "torch==2.13.0",
         ],
         "convert": ["torch>=2.6,<3"],
+        "beam": ["apache-beam>=2.71,<3"],
     },
 )
