@@ -220,3 +220,52 @@ def test_the_image_has_what_the_jobs_start(train):
     }
     assert len(images) == 1
     assert f"-t {images.pop()} ." in text
+
+
+def commands_of_docs() -> list[list[str]]:
+    """The commands of docs/scaling.md, split as a shell does."""
+    text = (ROOT / "docs" / "scaling.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [shlex.split(x) for x in "".join(blocks).splitlines()]
+
+
+def test_the_docs_commands_have_flags_that_exist(monkeypatch):
+    seen = []
+    for words in commands_of_docs():
+        if "python" not in words:
+            continue
+        module, *arguments = words[words.index("python") + 2 :]
+        seen.append(module)
+        program = module.rpartition(".")[2]
+        define = command.define_config_flags
+        if program == "prepare":
+            define = prepare.define_flags
+        config = parsed(monkeypatch, define, arguments)
+        assert config.workdir
+    assert seen == [*["attngan_tf.train"] * 3, "attngan_tf.prepare"]
+
+
+def test_the_docs_commands_name_files_that_are_there():
+    named = {
+        word
+        for words in commands_of_docs()
+        for word in words
+        if word.startswith(("configs/", "export/"))
+    }
+    assert len(named) >= 4
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_tensorflow_reads_the_cluster_of_the_docs(monkeypatch):
+    import tensorflow as tf
+
+    (line,) = [
+        word.removeprefix("TF_CONFIG=")
+        for words in commands_of_docs()
+        for word in words
+        if word.startswith("TF_CONFIG=")
+    ]
+    monkeypatch.setenv("TF_CONFIG", line)
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    assert resolver.cluster_spec().num_tasks("worker") == 2
+    assert (resolver.task_type, resolver.task_id) == ("worker", 0)

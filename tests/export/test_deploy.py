@@ -1,11 +1,16 @@
 """The files of export/deploy: read as the programs that use them do."""
 
+import ast
+import contextlib
 import http.server
 import re
 import shlex
 import subprocess
+import textwrap
 import threading
+from concurrent import futures
 
+import grpc
 import pytest
 import yaml
 from deployed import DEPLOY, deployed, model_config
@@ -289,6 +294,37 @@ def test_everything_selects_the_replicas(replicas):
     # Else nodes could not be drained.
     assert budget["minAvailable"] < scaler["minReplicas"]
     assert "replicas" not in deployment
+
+
+def test_clients_take_turns_as_the_docs_say():
+    """One channel to two servers, with the options of docs/scaling.md."""
+    text = (DEPLOY.parents[1] / "docs" / "scaling.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (statement,) = ast.parse(textwrap.dedent(block)).body
+    call = statement.value
+    assert ast.unparse(call.func) == "grpc.insecure_channel"
+    assert ast.literal_eval(call.args[0]) == "dns:///attngan-grpc:8500"
+    (options,) = [ast.literal_eval(x.value) for x in call.keywords]
+    asked, ports = [], []
+    with contextlib.ExitStack() as stack:
+        for number in range(2):
+            server = grpc.server(futures.ThreadPoolExecutor(1))
+            answer = grpc.unary_unary_rpc_method_handler(
+                lambda request, _, number=number: asked.append(number) or b""
+            )
+            handler = grpc.method_handlers_generic_handler("s", {"m": answer})
+            server.add_generic_rpc_handlers((handler,))
+            ports.append(server.add_insecure_port("127.0.0.1:0"))
+            server.start()
+            stack.callback(lambda server=server: server.stop(0).wait())
+        # What the name of a headless service stands for.
+        target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        with grpc.insecure_channel(target, options=options) as channel:
+            call = channel.unary_unary("/s/m")
+            for _ in range(40):
+                call(b"", timeout=20, wait_for_ready=True)
+    # At first one of them may not be connected yet.
+    assert min(asked.count(0), asked.count(1)) >= 10
 
 
 def test_one_version_of_the_image_everywhere(compose, replicas):
