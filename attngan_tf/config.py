@@ -280,7 +280,8 @@ class Config:
     jit_compile: bool = option(False, "compile the training steps by XLA")
     distribution: str = option(
         "auto",
-        "devices to train on: auto takes every GPU, or the CPU",
+        "devices to train on: auto takes every GPU, or the CPU; multi_worker "
+        "joins the hosts that TF_CONFIG names, over the network",
         choices=("auto", "one_device", "mirrored", "multi_worker"),
         may_change=True,
     )

@@ -49,6 +49,7 @@ TALKS = {
     "attngan_tf.backends.keras_models": ("evaluate", "backend_weights"),
     "attngan_tf.models.inception": ("prepare", "inception_weights"),
     "attngan_tf.data.workers": ("prepare", "beam_options"),
+    "attngan_tf.training.distribution": ("prepare", "distribution"),
     "export.serving.*": ("serve", "host"),
     # Its arguments are addresses, and it does nothing else.
     "export.client": None,
@@ -65,6 +66,7 @@ NETWORK = (
     "waitress.*",
     "keras.utils.get_file",
     "keras.applications.*",
+    "tensorflow.distribute.MultiWorker*",
     "tensorflow_datasets.load",
     "tfds.load",
 )
