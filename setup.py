@@ -59,6 +59,6 @@ setuptools.setup(
             "torch==2.13.0",
         ],
         "convert": ["torch>=2.6,<3"],
-        "beam": ["apache-beam>=2.71,<3"],
+        "beam": ["apache-beam>=2.73,<3"],
     },
 )

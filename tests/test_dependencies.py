@@ -77,8 +77,9 @@ def test_the_oldest_job_installs_the_lower_bounds(setup):
 
 def test_the_jobs_name_tests_that_are_there():
     text = (CI / "oldest").read_text()
-    assert "lower_bounds beam test" in text
-    assert '--constraint "$home/oldest.txt"' in text
+    for extras, file in (("test", "oldest.txt"), ("beam", "beam.txt")):
+        assert re.search(rf'lower_bounds {extras} .*>"\$home/{file}"', text)
+        assert f'--constraint "$home/{file}"' in text
     paths = re.findall(r"tests/[\w/.]+", text)
     assert len(paths) > 5
     assert [path for path in paths if not (ROOT / path).exists()] == []
