@@ -149,12 +149,7 @@ def prepare(
     try:
         damage = _damage(builder) if os.path.lexists(folder) else []
         if damage and not repair:
-            more = f" and {len(damage) - 1} more" * (len(damage) > 1)
-            raise UserError(
-                f"prepared data must stay as it was written; {folder} is "
-                f"damaged: {damage[0]}{more}; to repair it, run python -m "
-                "attngan_tf.prepare with the same flags"
-            )
+            raise _damaged(folder, damage)
         if damage:
             _repair(builder, damage, settings)
         else:
@@ -173,6 +168,15 @@ def _damage(builder: CaptionedPictures) -> list[str]:
     if not found and not builder.info.initialized:
         found = ["dataset_info.json: this version of TFDS cannot read it"]
     return found
+
+
+def _damaged(folder: str, damage: list[str]) -> UserError:
+    more = f" and {len(damage) - 1} more" * (len(damage) > 1)
+    return UserError(
+        f"prepared data must stay as it was written; {folder} is damaged: "
+        f"{damage[0]}{more}; to repair it, run python -m attngan_tf.prepare "
+        "with the same flags"
+    )
 
 
 def _not_writable(folder: str, error: OSError) -> UserError:
