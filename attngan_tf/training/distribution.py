@@ -156,6 +156,26 @@ def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def agreed_step(strategy: tf.distribute.Strategy, own: int) -> int:
+    """The step that all workers can go on from; 0: none has begun.
+
+    Args:
+      strategy: of the workers.
+      own: the step of this worker's last checkpoint; 0 without one.
+
+    Raises:
+      UserError: another worker has none, which would begin anew.
+    """
+    step = least(strategy, own)
+    if own and not step:
+        raise UserError(
+            "all workers must have a checkpoint to go on from; this one has "
+            f"step {own}, another has none; copy this one's folder to it, or "
+            "remove all workers' checkpoints to begin anew"
+        )
+    return step
+
+
 def least(strategy: tf.distribute.Strategy, number: int) -> int:
     """The least of the numbers that each worker gives; of one, its own.
 

@@ -134,7 +134,9 @@ class Loop:
             checkpoint is kept.
           InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
         """
-        step = distribution.least(self.strategy, self.checkpoints.last_step())
+        step = distribution.agreed_step(
+            self.strategy, self.checkpoints.last_step()
+        )
         self.checkpoints.restore(step)
         self._step = step
         try:

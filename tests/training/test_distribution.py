@@ -49,3 +49,15 @@ def test_parts_of_a_cpu_are_not_compiled_for():
         distribution.check_replicas(config, 2, has_gpu=False)
     distribution.check_replicas(config, 1, has_gpu=False)
     distribution.check_replicas(config, 2, has_gpu=True)
+
+
+@pytest.mark.parametrize(("own", "all_workers", "step"), [(0, 0, 0), (9, 6, 6)])
+def test_workers_go_on_from_the_least_step(monkeypatch, own, all_workers, step):
+    monkeypatch.setattr(distribution, "least", lambda *_: all_workers)
+    assert distribution.agreed_step(None, own) == step
+
+
+def test_a_worker_without_a_checkpoint_does_not_begin_anew(monkeypatch):
+    monkeypatch.setattr(distribution, "least", lambda *_: 0)
+    with pytest.raises(UserError, match="step 9, another has none"):
+        distribution.agreed_step(None, 9)
