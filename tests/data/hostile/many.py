@@ -35,7 +35,7 @@ def start(prepared: str, dataset: str, folder: str) -> tuple:
             *("prepare", f"--dataset={dataset}", f"--data_dir={folder}"),
             f"--prepared_dir={prepared}",
         ]
-        command.run(command.define_config_flags, prepare.main)
+        command.run(prepare.define_flags, prepare.main)
     except SystemExit as error:
         code = error.code or 0
     finally:
