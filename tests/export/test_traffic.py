@@ -15,8 +15,8 @@ from tests.export.traffic.kinds import KINDS
 from tests.export.traffic.watch import Held
 
 # In half a minute memory has not come to rest: threads begin, and each takes
-# its first large requests. Seen: -1 to +6 %.
-GROWTH = 0.15
+# its first large requests. Seen: -3 to +8 % in 12 runs.
+GROWTH = 0.2
 MINUTES = 0.6
 
 
@@ -89,7 +89,7 @@ def test_what_keeps_every_bound_has_no_fault():
         ({"seen": GREW}, "from 600 to 640 MB"),
         ({"seen": CROWDED}, "1401 open files"),
         ({"after": Held(600.0, 31, 50)}, "31 files stay"),
-        ({"after": Held(600.0, 20, 55)}, "55 threads stay"),
+        ({"after": Held(600.0, 20, 83)}, "83 threads stay"),
         ({"code": 1}, "ended with 1"),
         ({"log": "Traceback"}, "Traceback"),
         ({"log": "x" * 30_000}, "30000 bytes"),
