@@ -14,8 +14,9 @@ import tensorflow as tf
 from tests.kills import moments
 from tests.kills.moments import Moment
 
-# How often was saved, which kills may change, and the objects' names.
-NO_STATE = ("save_counter", "_CHECKPOINTABLE_OBJECT_GRAPH")
+# How often was saved, and the step whose events were done at the last time:
+# an interruption may change them. And the objects' names.
+NO_STATE = ("save_counter/", "done/", "_CHECKPOINTABLE_OBJECT_GRAPH")
 
 
 class Kill(NamedTuple):
