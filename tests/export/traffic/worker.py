@@ -8,10 +8,12 @@ import base64
 import collections
 import dataclasses
 import json
+import os
 import random
 import resource
 import sys
 import time
+from typing import NoReturn
 
 from tests.export.traffic import crowd, grpc_strangers, http_strangers
 from tests.export.traffic.kinds import HANG, HANG_SECONDS, KINDS, Kind, Target
@@ -34,20 +36,19 @@ async def _visits(kind: Kind, target: Target, end: float, ends: Ends) -> None:
         await asyncio.sleep(random.random() * kind.pause)
 
 
-async def strangers(target: Target, end: float) -> dict[str, Ends]:
-    """All kinds at once until `end`; how their visits ended, by kind."""
+async def strangers(target: Target, end: float) -> NoReturn:
+    """All kinds at once until `end`; prints how visits ended, by kind."""
     ends = {name: Ends() for name in KINDS}
     workers = [
         asyncio.create_task(_visits(kind, target, end, ends[name]))
         for name, kind in KINDS.items()
         for _ in range(kind.workers)
     ]
-    # Who visits when the time is over is not waited for.
     await asyncio.wait(workers, timeout=end - time.monotonic())
-    for worker in workers:
-        worker.cancel()
-    await asyncio.wait(workers)
-    return ends
+    print(json.dumps(ends), flush=True)
+    # Who visits when the time is over is not waited for: to cancel hundreds of
+    # visits, some of them gRPC's, takes long at times.
+    os._exit(0)
 
 
 def main(wanted: str, config: str) -> None:
@@ -68,7 +69,7 @@ def main(wanted: str, config: str) -> None:
         crowd.stay(waves, [target.rest, target.grpc], end)
         print(json.dumps(dataclasses.asdict(waves)))
     else:
-        print(json.dumps(asyncio.run(strangers(target, end))))
+        asyncio.run(strangers(target, end))
 
 
 if __name__ == "__main__":
