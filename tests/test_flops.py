@@ -289,7 +289,8 @@ def products_of_a_picture(gf: int, stages: int, attention: bool) -> int:
     found = D * 400 + (100 + 100) * 4 * 4 * 2 * 16 * gf
     for side, channels in ((4, 16), (8, 8), (16, 4), (32, 2)):
         found += (side + 1) ** 2 * 4 * 4 * (channels * gf) * (channels * gf)
-    found += 64**2 * 9 * gf * 3
+    head = 3 * gf * 9 + 3 * 9 * 3  # 3x1 to nine channels, 1x3 to three
+    found += 64**2 * head
     for stage in range(1, stages):
         side = 32 * 2**stage
         places = side**2
@@ -300,7 +301,7 @@ def products_of_a_picture(gf: int, stages: int, attention: bool) -> int:
         residual = 2 * gf * 4 * gf + 2 * gf * 2 * gf
         found += 2 * places * 9 * residual
         found += (side + 1) ** 2 * 4 * 4 * 2 * gf * 2 * gf
-        found += 4 * places * 9 * gf * 3
+        found += 4 * places * head
     return found
 
 

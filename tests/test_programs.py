@@ -61,10 +61,12 @@ def test_a_gan_step_computes_what_its_parts_do(tiny_config):
     picture, at_once = two - one, 2 * one - two  # kernels of small maps
     # The text's gradient is not asked for: neither that of its condition nor
     # that of its projected words.
-    text = 2 * D * 4 * config.condition_size + 2 * T * D * config.gf
+    fixed = 2 * D * 4 * config.condition_size + 2 * T * D * config.gf
     # Two directions; four gates.
     numbers = (config.embedding_size + D // 2) * 4 * D // 2
-    expected = 3 * picture - text + 2 * T * 2 * numbers
+    # Nor that of the 1x3 that puts a head's columns together: it is fixed.
+    fixed += sum(2 * size**2 * 3 * 9 * 3 for size in config.image_sizes)
+    expected = 3 * picture - fixed + 2 * T * 2 * numbers
     expected += sum(discriminator_flops(config, n) for n in config.image_sizes)
     found = flops.count(made(programs.train, config).graph())
     assert found == (B * expected + 2 * at_once, ())
