@@ -16,17 +16,13 @@ from attngan_tf.train import train
 from attngan_tf.training import checkpoint
 from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.interruption import InterruptedTraining
+from tests.flags import flags_of
 from tests.kills.runs import differences
 
 
 def start(config) -> subprocess.Popen:
-    flags = [
-        f"--{name}={value}"
-        for name, value in vars(config).items()
-        if value is not None
-    ]
     return subprocess.Popen(
-        [sys.executable, "-m", "attngan_tf.train", *flags],
+        [sys.executable, "-m", "attngan_tf.train", *flags_of(config)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from tests.flags import flags_of
 from tests.kills import moments, runs
 
 
@@ -14,11 +15,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(
 ):
     workdir = tmp_path / "run"
     config = tiny_config(workdir=str(workdir))
-    flags = [
-        f"--{name}={value}"
-        for name, value in vars(config).items()
-        if value is not None
-    ]
+    flags = flags_of(config)
     planned = [
         moments.in_a_checkpoint(workdir),
         moments.in_a_summary(workdir, 3),

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from attngan_tf.data import pictures
+from tests.data.hostile.drawn import stored
 
 
 def decoded(data):
@@ -127,21 +128,9 @@ def test_transparency_is_put_on_white():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation):
     upright = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    # How a camera stores it, by the EXIF standard's table: what row 0 and
-    # column 0 of the stored picture are in the upright one.
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.swapaxes(0, 1),
-        6: upright[:, ::-1].swapaxes(0, 1),
-        7: upright[::-1, ::-1].swapaxes(0, 1),
-        8: upright[::-1].swapaxes(0, 1),
-    }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = saved(Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
+    data = saved(Image.fromarray(stored(upright, orientation)), exif=exif)
     picture = pictures.inspect(data)
     assert picture[:2] == (6, 4)
     assert bool(picture.conversion) == (orientation != 1)

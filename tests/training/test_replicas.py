@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tests.flags import flags_of
+
 RELEASED_AND_TUNED = {
     "gan_mismatched_pairs": True,
     "damsm_same_class_mask": True,
@@ -40,13 +42,8 @@ def start(tiny_config, folder, environment=None, **fields):
         }
         | fields
     )
-    flags = [
-        f"--{name}={value}"
-        for name, value in vars(config).items()
-        if value is not None
-    ]
     return subprocess.Popen(
-        [sys.executable, "-m", "attngan_tf.train", *flags],
+        [sys.executable, "-m", "attngan_tf.train", *flags_of(config)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=os.environ | (environment or {}),
