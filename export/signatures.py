@@ -16,6 +16,7 @@ from attngan_tf.sampling import (
     caption_seeds,
     to_uint8,
 )
+from export.image_bytes import decode_squares
 
 IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
@@ -103,40 +104,6 @@ def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
         "encode_image": Signature(encode_image, [IMAGE_BYTES]),
         "match": Signature(match, [CAPTIONS, IMAGE_BYTES]),
     }
-
-
-def decode_squares(
-    image_bytes: tf.Tensor, size: int, resize: str = "half_pixel"
-) -> tf.Tensor:
-    """The middle squares of JPEG or PNG pictures, resized.
-
-    Args:
-      image_bytes: string [B], pictures of any size.
-      size: side of the squares.
-      resize: as the image encoder enlarges pictures, see `ImageEncoder`;
-        larger ones are antialiased either way.
-
-    Returns:
-      float32 [B, size, size, 3] in [-1, 1].
-    """
-
-    def square(encoded):
-        pixels = tf.io.decode_image(
-            encoded, channels=3, expand_animations=False
-        )
-        side = tf.reduce_min(tf.shape(pixels)[:2])
-        middle = tf.image.resize_with_crop_or_pad(pixels, side, side)
-        resized = tf.image.resize(middle, [size, size], antialias=True)
-        if resize == "aligned_corners":
-            aligned = tf.compat.v1.image.resize(
-                middle, [size, size], align_corners=True
-            )
-            aligned = tf.cast(aligned, tf.float32)
-            resized = tf.where(side <= size, aligned, resized)
-        return resized / 127.5 - 1.0
-
-    shape = tf.TensorSpec([size, size, 3], tf.float32)
-    return tf.map_fn(square, image_bytes, fn_output_signature=shape)
 
 
 def _rows(size: int, name: str) -> tf.TensorSpec:

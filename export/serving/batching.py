@@ -2,7 +2,9 @@
 
 As TensorFlow Serving's batching session does it: a batch starts when it is
 full or its first request has waited `batch_timeout_micros`; a request is
-never split; what fails, fails for the whole batch.
+never split. There what fails, fails for the whole batch; here the requests of
+a batch that failed are run again, each alone: a stranger's mistake is no one
+else's.
 """
 
 import collections
@@ -178,13 +180,18 @@ class Batcher:
             if task.answer.set_running_or_notify_cancel():
                 tasks.append(task)
                 self._waited(now - task.since)
-        if not tasks:
-            return
+        if tasks:
+            self._answer(batch, tasks)
+
+    def _answer(self, batch: _Batch, tasks: list[_Task]) -> None:
         try:
             answers = self._run(batch, tasks)
         except Exception as error:  # whoever waits must be told
+            if len(tasks) == 1:
+                tasks[0].answer.set_exception(error)
+                return
             for task in tasks:
-                task.answer.set_exception(error)
+                self._answer(batch, [task])
             return
         for task, answer in zip(tasks, answers, strict=True):
             task.answer.set_result(answer)

@@ -20,15 +20,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 import attngan_tf
 from attngan_tf.config import UserError
 from attngan_tf.model import Encoders
-from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.sampling import Sampler, to_uint8
 from attngan_tf.train import train
 from export import examples, saved_model
-from export.signatures import (
-    damsm_signatures,
-    decode_squares,
-    generator_signatures,
-)
+from export.signatures import damsm_signatures, generator_signatures
 
 CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 SIGNATURES = {
@@ -159,27 +154,6 @@ def test_jpeg_and_png_of_any_size_are_matched(damsm_dir, tmp_path):
     features = found["encode_image"]["image_features"]
     assert features.shape == (4, 16)
     assert np.isfinite(features).all()
-
-
-@pytest.mark.parametrize("resize", ["half_pixel", "aligned_corners"])
-@pytest.mark.parametrize("side", [20, 32, 200])
-def test_pictures_are_resized_as_the_image_encoder_does(model, resize, side):
-    """For an encoder of 32 pixels, by bytes and by pixels."""
-    rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, [side, side, 3], np.uint8)
-    encoded = tf.io.encode_png(picture)[None]
-    found = decode_squares(encoded, 32, resize)
-    encoder = ImageEncoder(
-        trunk=model.image_encoder.trunk,
-        size=32,
-        feature_size=16,
-        resize=resize,
-    )
-    if side == 200:  # noise is nearly even where it is not aliased
-        assert np.std(found) < 0.2
-    if side <= 32 or resize == "half_pixel":
-        expected = encoder._resized(picture[None] / np.float32(127.5) - 1)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_tokens_are_the_words_that_were_used(generator, model):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 POLL = 0.001  # seconds; a small checkpoint is written in a few milliseconds
-LATEST = 60.0  # seconds after which a process is killed in any case
+LATEST = 300.0  # seconds after which a process is killed in any case
 
 
 class Moment(NamedTuple):
