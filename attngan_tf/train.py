@@ -25,16 +25,16 @@ def train(config: Config) -> None:
       UserError: the data, the workdir or the devices do not fit.
       InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
     """
-    strategy = distribution.make_strategy(config)
-    config = distribution.own_workdir(config, strategy)
-    workdir.open_workdir(config)
-    with (
-        workdir.alone(config.workdir),
-        distribution.together(strategy),
-        Interruption() as interruption,
-        changes_as_mistakes(),
-    ):
-        _train(config, strategy, interruption)
+    with Interruption() as interruption:
+        strategy = distribution.make_strategy(config)
+        config = distribution.own_workdir(config, strategy)
+        with (
+            workdir.alone(config.workdir),
+            distribution.together(strategy),
+            changes_as_mistakes(),
+        ):
+            workdir.check_owner(config)
+            _train(config, strategy, interruption)
 
 
 def _train(

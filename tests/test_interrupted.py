@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from attngan_tf.train import train
 from attngan_tf.training import checkpoint
+from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.interruption import InterruptedTraining
 from tests.flags import flags_of
@@ -49,15 +50,26 @@ def end(process, number) -> str:
     return stderr
 
 
+def assert_refused(config, owner) -> None:
+    """Who would train in the workdir of another is told whose it is."""
+    second = start(config)
+    _, stderr = second.communicate(timeout=120)
+    assert second.returncode == 1
+    (said,) = stderr.splitlines()
+    assert f"must be free; process {owner.pid} on host" in said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_steps_are_saved(tiny_config, tmp_path, number):
-    process = start(tiny_config(workdir=str(tmp_path), damsm_steps=100_000))
+    config = tiny_config(workdir=str(tmp_path), damsm_steps=100_000)
+    process = start(config)
     metrics = tmp_path / "metrics.jsonl"
     wait_for(
         process,
         lambda: metrics.exists() and metrics.read_text().count("\n") > 5,
     )
+    assert_refused(config, process)
     said = re.search(r"saved step (\d+) of 100000", end(process, number))
     assert said
     assert checkpoint.steps(str(tmp_path), "damsm")[-1] == int(said.group(1))
@@ -74,23 +86,41 @@ def test_before_the_first_step_nothing_is_lost(tiny_config, tmp_path):
     assert lock.read_text() == ""
 
 
+@pytest.mark.parametrize("during", ["score", "best"])
 def test_scores_that_are_cut_off_are_made_up_for(
-    tiny_config, tmp_path, monkeypatch
+    tiny_config, tmp_path, monkeypatch, during
 ):
-    """The end is that of a run which nobody interrupted, to the last bit."""
+    """The end is that of a run which nobody interrupted, to the last bit.
+
+    Whether the signal comes before the score is known, or while the best
+    checkpoint is written.
+    """
     fields = {"damsm_steps": 2, "gan_steps": 4, "evaluation_interval": 3}
     whole = tiny_config(workdir=str(tmp_path / "whole"), **fields)
     halves = dataclasses.replace(whole, workdir=str(tmp_path / "halves"))
     train(whole)
-    asked, score = [], GeneratedScores.__call__
+    asked = []
 
-    def interrupted(self):
-        if not asked:
-            asked.append(True)
-            os.kill(os.getpid(), signal.SIGTERM)
-        return score(self)
+    def interrupts(function):
+        def interrupted(self, *arguments):
+            if not asked:
+                asked.append(True)
+                os.kill(os.getpid(), signal.SIGTERM)
+            return function(self, *arguments)
 
-    monkeypatch.setattr(GeneratedScores, "__call__", interrupted)
+        return interrupted
+
+    if during == "score":
+        score = interrupts(GeneratedScores.__call__)
+        monkeypatch.setattr(GeneratedScores, "__call__", score)
+    else:
+        write = Checkpoints._write
+
+        def write_best(self, manager, step):
+            best = manager is self._best and "gan" in self.folder
+            (interrupts(write) if best else write)(self, manager, step)
+
+        monkeypatch.setattr(Checkpoints, "_write", write_best)
     with pytest.raises(InterruptedTraining, match="saved step 3 of 4"):
         train(halves)
     assert checkpoint.steps(halves.workdir, "gan")[-1] == 3

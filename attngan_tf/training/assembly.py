@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from attngan_tf.config import Config, UserError
 from attngan_tf.data.text import VOCABULARY_FILE, Vocabulary
 from attngan_tf.data.views import Records
+from attngan_tf.disk import writing
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
@@ -56,7 +57,8 @@ def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
     """
     data = read_data(builder)
     if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
-        data.vocabulary.save(config.workdir)
+        with writing("the vocabulary", config.workdir):
+            data.vocabulary.save(config.workdir)
         return data
     known = Vocabulary.load(config.workdir)
     if known.words == data.vocabulary.words:
@@ -172,12 +174,13 @@ def adopt_encoders(config: Config) -> None:
         return
     checkpoint.find(config.encoders, "damsm", "best")
     vocabulary = os.path.join(config.encoders, VOCABULARY_FILE)
-    shutil.copy(vocabulary, config.workdir)
-    shutil.rmtree(target + ".new", ignore_errors=True)  # of a run cut off
-    shutil.copytree(
-        os.path.join(config.encoders, "damsm", "best"), target + ".new"
-    )
-    os.replace(target + ".new", target)
+    with writing("the encoders", config.workdir):
+        shutil.copy(vocabulary, config.workdir)
+        shutil.rmtree(target + ".new", ignore_errors=True)  # of a run cut off
+        shutil.copytree(
+            os.path.join(config.encoders, "damsm", "best"), target + ".new"
+        )
+        os.replace(target + ".new", target)
 
 
 def trained_encoders(

@@ -9,7 +9,7 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
@@ -19,6 +19,7 @@ from attngan_tf.disk import writing
 
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 NAME = "ckpt"  # before the step's number
+BEST_KEPT = 2  # the best one, and the one before it if that is damaged
 
 
 class Checkpoints:
@@ -44,7 +45,7 @@ class Checkpoints:
             step=self.step, best_score=self.best_score, done=self._done, **items
         )
         self._last = self._manager(folder, keep)
-        self._best = self._manager(os.path.join(folder, "best"), 1)
+        self._best = self._manager(_best_folder(folder), BEST_KEPT)
 
     def _manager(self, folder: str, keep: int) -> tf.train.CheckpointManager:
         _tidy(folder)
@@ -63,7 +64,7 @@ class Checkpoints:
             if not os.path.exists(path + ".index"):
                 raise UserError(
                     f"all workers must go on from one step, {step}; "
-                    f"{self.folder} has {_listed(_steps(self.folder))}; copy "
+                    f"{self.folder} has {_in_words(_steps(self.folder))}; copy "
                     f"{NAME}-{step}.* from another worker's folder"
                 )
             self._checkpoint.restore(path).assert_consumed()
@@ -137,11 +138,17 @@ class Checkpoints:
         Raises:
           UserError: as `save`.
         """
-        if score > self.best_score.numpy():
-            self._check_finite(step)
-            self.best_score.assign(score)
-            self.step.assign(step)
+        before = self.best_score.numpy()
+        if not score > before:
+            return
+        self._check_finite(step)
+        self.best_score.assign(score)
+        self.step.assign(step)
+        try:
             self._write(self._best, step)
+        except BaseException:  # cut off: the state still wants it written
+            self.best_score.assign(before)
+            raise
 
 
 def step_of(path: str) -> int:
@@ -161,59 +168,77 @@ def steps(workdir: str, stage: str) -> list[int]:
 
 def _steps(folder: str) -> list[int]:
     """Of TensorFlow's list, or of the files where that is damaged."""
-    state = _state(folder)
-    if state is None:
-        found = glob.glob(_path(glob.escape(folder), "*") + ".index")
-        paths = [path.removesuffix(".index") for path in found]
-    else:
-        paths = state.all_model_checkpoint_paths
-    numbers = (path.rsplit("-", 1)[1] for path in paths)
-    return sorted(int(number) for number in numbers if number.isdigit())
+    return _listed_steps(folder) or _written(folder)
 
 
-def _state(folder: str):
-    """TensorFlow's list of a folder's checkpoints; None if it has no sense."""
+def _listed_steps(folder: str) -> list[int]:
+    """Of TensorFlow's list, which has no checksum; none if it has no sense."""
     try:
-        return tf.train.get_checkpoint_state(folder)
+        state = tf.train.get_checkpoint_state(folder)
     except ValueError:  # an empty one
-        return None
+        state = None
+    return _numbers(state.all_model_checkpoint_paths if state else ())
+
+
+def _written(folder: str) -> list[int]:
+    """Of the files: TensorFlow writes the index last."""
+    found = glob.glob(_path(glob.escape(folder), "*") + ".index")
+    return _numbers(path.removesuffix(".index") for path in found)
+
+
+def _numbers(paths: Iterable[str]) -> list[int]:
+    numbers = (path.rsplit("-", 1)[-1] for path in paths)
+    return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def _path(folder: str, step: int | str) -> str:
     return os.path.join(folder, f"{NAME}-{step}")
 
 
-def _listed(found: list[int]) -> str:
+def _best_folder(folder: str) -> str:
+    return os.path.join(folder, "best")
+
+
+def _in_words(found: list[int]) -> str:
     return f"steps {', '.join(map(str, found))}" if found else "none"
 
 
 def _tidy(folder: str) -> None:
     """Removes what is no checkpoint's, and mends TensorFlow's list.
 
-    A process that was killed leaves half a checkpoint, which the list does
-    not have; a list that is damaged is made again of the files.
+    A process that was killed leaves half a checkpoint, or a whole one that
+    the list does not have yet. The list itself may be damaged. So what is
+    whole stays, and the list follows the files.
     """
-    listed = _steps(folder)
-    if listed and _state(folder) is None:
-        paths = [_path(folder, step) for step in listed]
-        with writing("the list of checkpoints", folder):
-            tf.compat.v1.train.update_checkpoint_state(
-                folder,
-                paths[-1],
-                paths,
-                all_model_checkpoint_timestamps=[
-                    os.path.getmtime(path + ".index") for path in paths
-                ],
-                last_preserved_timestamp=0.0,  # none is kept for ever
-            )
+    listed, written = _listed_steps(folder), _written(folder)
+    unlisted = [step for step in written if step not in listed]
+    if listed:
+        unlisted = [x for x in unlisted if not damage(_path(folder, x))]
+    if unlisted:
+        _list(folder, sorted({*unlisted, *listed} & {*written}))
     for path in glob.glob(_path(glob.escape(folder), "*")):
         name = os.path.basename(path)
         number = name.removeprefix(f"{NAME}-").split(".")[0].split("_")[0]
         if name.endswith("_temp"):
             shutil.rmtree(path, ignore_errors=True)
-        elif number.isdigit() and int(number) not in listed:
+        elif number.isdigit() and int(number) not in {*listed, *unlisted}:
             with contextlib.suppress(OSError):
                 os.remove(path)
+
+
+def _list(folder: str, steps: list[int]) -> None:
+    """Writes TensorFlow's list of a folder's checkpoints."""
+    paths = [_path(folder, step) for step in steps]
+    with writing("the list of checkpoints", folder):
+        tf.compat.v1.train.update_checkpoint_state(
+            folder,
+            paths[-1],
+            paths,
+            all_model_checkpoint_timestamps=[
+                os.path.getmtime(path + ".index") for path in paths
+            ],
+            last_preserved_timestamp=0.0,  # none is kept for ever
+        )
 
 
 def damage(path: str) -> str:
@@ -248,7 +273,7 @@ def newest(folder: str) -> str | None:
     if found:
         raise UserError(
             f"a checkpoint must be whole to go on from; {folder} has "
-            f"{_listed(found)}, all damaged; put them back from a copy, or "
+            f"{_in_words(found)}, all damaged; put them back from a copy, or "
             "remove the folder to begin that stage anew"
         )
     return None
@@ -260,17 +285,15 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
     Args:
       workdir: a run's folder.
       stage: damsm or gan.
-      which: last: the newest that is whole; best; or the number of a step.
+      which: last or best: the newest of these that is whole, with a warning
+        for each that is not; or the number of a step.
 
     Raises:
       UserError: there is none, with what there is; or it is damaged.
     """
     folder = os.path.join(workdir, stage)
-    if which == "last":
-        path = newest(folder)
-    elif which == "best":
-        best = os.path.join(folder, "best")
-        path = next((_path(best, step) for step in _steps(best)), None)
+    if which in ("last", "best"):
+        path = newest(folder if which == "last" else _best_folder(folder))
     else:
         path = _path(folder, which)
         path = path if os.path.exists(path + ".index") else None
@@ -280,11 +303,11 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
             f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
             f"found: {found}; train that stage first"
         )
-    if which != "last" and (reason := damage(path)):
+    if which not in ("last", "best") and (reason := damage(path)):
         raise UserError(
             f"a checkpoint must be whole; {path} is damaged ({reason}); put "
             f"it back from a copy, or use another of stage {stage}: "
-            f"{_listed(steps(workdir, stage))}"
+            f"{_in_words(steps(workdir, stage))}"
         )
     return path
 

@@ -68,12 +68,30 @@ def _multi_worker() -> tf.distribute.Strategy:
             "environment variable TF_CONFIG; received none; set it on every "
             "worker"
         )
+    received = f"received {os.environ['TF_CONFIG']!r}"
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    except (ValueError, KeyError, RuntimeError) as error:
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        worker = resolver.task_type in ("worker", "chief")
+        if not worker or not resolver.cluster_spec().num_tasks(
+            resolver.task_type
+        ):
+            raise ValueError("it names no task of a worker")
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:
+        raise UserError(
+            "the workers of TF_CONFIG must reach one another, each by its own "
+            f"port; {received}: {error.message.splitlines()[0]}"
+        ) from None
+    except (
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise UserError(
             "TF_CONFIG must describe the cluster and this worker's task; "
-            f"received {os.environ['TF_CONFIG']!r}: {error}"
+            f"{received}: {error}"
         ) from None
 
 

@@ -1,5 +1,6 @@
 """Features of a fixed trunk, computed once and kept on disk."""
 
+import contextlib
 import json
 import os
 
@@ -72,6 +73,8 @@ class FeatureCache:
             os.makedirs(self.folder, exist_ok=True)
             done, arrays = self._found(shapes)
             if not arrays:
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(self._state_file)  # of what is written over
                 arrays = {
                     name: new_array(self._path(name), np.float16, shape)
                     for name, shape in shapes.items()
@@ -86,8 +89,10 @@ class FeatureCache:
             with open(self._state_file, encoding="utf-8") as file:
                 state = json.load(file)
             if state["identity"] == self._identity and state["rows_done"]:
-                arrays = {k: np.load(self._path(k), "r+") for k in shapes}
-                if {k: array.shape for k, array in arrays.items()} == shapes:
+                # "r+" would fill up a file that was cut off, with zeros.
+                found = {k: np.load(self._path(k), "r") for k in shapes}
+                if {k: array.shape for k, array in found.items()} == shapes:
+                    arrays = {k: np.load(self._path(k), "r+") for k in shapes}
                     return state["rows_done"], arrays
         except (OSError, ValueError, KeyError, TypeError):
             pass  # nothing there yet, or cut off: made anew

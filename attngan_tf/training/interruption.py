@@ -4,9 +4,11 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN = 1.0  # seconds between two signals of which the second insists
 
 
 class InterruptedTraining(BaseException):
@@ -20,12 +22,15 @@ class InterruptedTraining(BaseException):
 class Interruption:
     """Raises `InterruptedTraining` on a signal, but not in what is held.
 
-    Asked twice, the process ends at once. Python gives signals to its main
-    thread alone: entered in another, it notes none.
+    Asked again after a second, the process ends at once: within it, a group
+    of processes and its head may both have passed on what was asked once.
+    Python gives signals to its main thread alone: entered in another, it
+    notes none.
     """
 
     def __init__(self):
         self._asked = False
+        self._since = 0.0  # when it was asked first
         self._holding = False
 
     def __enter__(self):
@@ -42,8 +47,10 @@ class Interruption:
     def _note(self, number, frame):
         del frame
         if self._asked:
-            sys.exit(128 + number)
-        self._asked = True
+            if time.monotonic() - self._since > AGAIN:
+                sys.exit(128 + number)
+            return
+        self._asked, self._since = True, time.monotonic()
         if not self._holding:
             raise InterruptedTraining
 

@@ -1,9 +1,10 @@
 """What a run tells: metrics.jsonl, TensorBoard, sample pictures."""
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -50,14 +51,12 @@ class Log:
         texts = texts or {}
         line = {"stage": self.stage, "step": step, "time": time.time()}
         path = os.path.join(self.workdir, METRICS_FILE)
-        with writing("reports", self.workdir, KEPT):
+        with self._writing(), self._summaries.as_default():
             _append(path, json.dumps({**line, **values, **texts}) + "\n")
-            with self._summaries.as_default():
-                for name, value in values.items():
-                    tf.summary.scalar(name, value, step=step)
-                for name, text in texts.items():
-                    tf.summary.text(name, text, step=step)
-            self._summaries.flush()
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=step)
+            for name, text in texts.items():
+                tf.summary.text(name, text, step=step)
 
     def picture(
         self, name: str, step: int, image: Image.Image, **texts
@@ -68,21 +67,29 @@ class Log:
         """
         file = f"{self.stage}_{name}_{step:07d}.png"
         path = os.path.join(self.workdir, "samples", file)
-        with writing("sample pictures", self.workdir, KEPT):
+        with (
+            self._writing("sample pictures"),
+            self._summaries.as_default(),
+        ):
             png.save(image, path, **texts, step=step)
-            with self._summaries.as_default():
-                tf.summary.image(name, np.asarray(image)[None], step=step)
-            self._summaries.flush()
+            tf.summary.image(name, np.asarray(image)[None], step=step)
 
     def text(self, name: str, text: str) -> None:
         """Writes a text to TensorBoard."""
-        with self._summaries.as_default():
+        with self._writing(), self._summaries.as_default():
             tf.summary.text(name, text, step=0)
 
     def graph(self, graph: tf.Graph) -> None:
         """Writes the graph of a compiled step to TensorBoard."""
-        with self._summaries.as_default():
+        with self._writing(), self._summaries.as_default():
             tf.summary.graph(graph)
+
+    @contextlib.contextmanager
+    def _writing(self, what: str = "reports") -> Iterator[None]:
+        """TensorFlow's writer tells of a full disk when it is flushed."""
+        with writing(what, self.workdir, KEPT):
+            yield
+            self._summaries.flush()
 
 
 def _append(path: str, line: str) -> None:

@@ -214,8 +214,9 @@ class Loop:
             name: sum(row[name] for row in rows) / len(rows) for name in rows[0]
         }
         values["images_per_second"] = len(rows) * self.data.batch_size / seconds
-        self.log.report(self._pending[-1][0], values | self.rates())
-        self._pending.clear()
+        with self.interruption.held():  # or they would be reported twice
+            self.log.report(self._pending[-1][0], values | self.rates())
+            self._pending.clear()
         self._since = time.perf_counter()
 
 

@@ -28,8 +28,8 @@ def versions() -> dict[str, str]:
     return found | {"attngan_tf": attngan_tf.__version__}
 
 
-def open_workdir(config: Config) -> None:
-    """Makes the workdir, or checks that it belongs to this configuration.
+def check_owner(config: Config) -> None:
+    """Checks that a workdir belongs to this configuration, or to none yet.
 
     The configuration is not written yet: see `claim_workdir`.
 
@@ -37,12 +37,6 @@ def open_workdir(config: Config) -> None:
       UserError: the workdir was made with another configuration; the fields
         that differ are listed.
     """
-    try:
-        os.makedirs(config.workdir, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--workdir must be a folder that can be written; {error}"
-        ) from None
     if os.path.exists(os.path.join(config.workdir, CONFIG_FILE)):
         differing = config.differences(Config.load(config.workdir))
         if differing:
@@ -75,7 +69,7 @@ def mark_done(workdir: str) -> None:
 
 @contextlib.contextmanager
 def alone(workdir: str) -> Iterator[None]:
-    """Keeps a second training out of a workdir while the block runs.
+    """Makes a workdir, and keeps a second training out of it.
 
     The lock ends with the process that holds it, however that ends: what is
     left in the file of one that was killed is told, and taken over.
@@ -85,6 +79,7 @@ def alone(workdir: str) -> Iterator[None]:
     """
     path = os.path.join(workdir, LOCK_FILE)
     try:
+        os.makedirs(workdir, exist_ok=True)
         file = open(path, "ab+", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise UserError(

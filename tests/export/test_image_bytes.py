@@ -102,6 +102,9 @@ def test_a_jpeg_of_countless_scans_is_not_decoded(squares):
     scan = whole[last:-2]
     assert squares(tf.constant([whole])).shape == (1, SIZE, SIZE, 3)
     said = refusal(squares, whole[:-2] + scan * MOST_SCANS + whole[-2:])
+    before = peak_bytes()
+    refusal(squares, whole[:-2] + b"\xff\xda" * 2**24)
+    assert peak_bytes() - before < 5e8  # 350 MB for 34 MB
     assert f"a JPEG may have {MOST_SCANS} scans; it has] [110]" in said
 
 

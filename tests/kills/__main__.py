@@ -6,6 +6,7 @@ exports. The end must be bit-equal.
 """
 
 import argparse
+import collections
 import pathlib
 import random
 import sys
@@ -79,21 +80,30 @@ def main() -> int:
         log,
     )
     flags.append(f"--workdir={folder / 'run'}")
-    count, worst = 0, 0
+    kinds, worst = collections.Counter(), 0
     planned = plan(given.kills, folder, draw)
     for killed in runs.train_killed(planned, flags, folder / "run", log):
-        count += 1
+        kinds[kind(killed)] += 1
         lost = runs.lost(killed)
         assert all(lost[k] <= INTERVALS[k] for k in lost), killed
         worst = max(worst, *lost.values())
-        print(f"{count:3d} {killed.moment}: saved {killed.saved}, lost {lost}")
-        sys.stdout.flush()
+        said = f"{killed.moment}: saved {killed.saved}, lost {lost}"
+        print(f"{kinds.total():3d} {said}", flush=True)
     for killed in export_killed(folder, draw):
-        count += 1
-        print(f"{count:3d} {killed.moment} of an export", flush=True)
+        kinds[f"export, {kind(killed)}"] += 1
+        print(f"{kinds.total():3d} {killed.moment} of an export", flush=True)
     different = runs.differences(folder / "alone", folder / "run")
-    print(f"{count} kills, {worst} steps lost at most; differ: {different}")
-    return 1 if different else 0
+    print(f"{kinds.total()} kills, {worst} steps lost at most: {dict(kinds)}")
+    print(f"differ: {different or 'nothing'}")
+    return 1 if different or kinds.total() < given.kills else 0
+
+
+def kind(killed: runs.Kill) -> str:
+    """What a kill came in; of those by the clock, the stage as well."""
+    if not killed.moment.startswith("after"):
+        return killed.moment
+    saved = [stage for stage, step in killed.saved.items() if step]
+    return f"by the clock, {saved[-1] if saved else 'nothing'} saved"
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 POLL = 0.001  # seconds; a small checkpoint is written in a few milliseconds
-LATEST = 300.0  # seconds after which a process is killed in any case
+LATEST = 300.0  # seconds in which a moment must come
 
 
 class Moment(NamedTuple):
     """When to kill.
 
     Fields:
-      name: in words.
+      name: in words, that of its kind first.
       come: whether it has come, for the seconds since the process began.
     """
 
@@ -75,12 +75,19 @@ def in_a_summary(workdir: pathlib.Path, grown: int = 1) -> Moment:
 
 
 def wait(moment: Moment, process) -> bool:
-    """Waits for a moment; whether it came before the process ended."""
+    """Waits for a moment; whether it came before the process ended.
+
+    Raises:
+      TimeoutError: neither came; the process is killed.
+    """
     began = time.monotonic()
     while process.poll() is None:
         spent = time.monotonic() - began
-        if spent > LATEST or moment.come(spent):
+        if moment.come(spent):
             return True
+        if spent > LATEST:
+            process.kill()
+            raise TimeoutError(f"{moment.name}: not within {LATEST} s")
         time.sleep(POLL)
     return False
 

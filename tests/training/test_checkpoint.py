@@ -1,5 +1,7 @@
 """What is saved, and what must not be."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -158,11 +160,47 @@ def test_a_damaged_list_is_made_of_the_files(network, tmp_path, harm):
     assert kept == {"ckpt-3.index", "ckpt-4.index"}
 
 
+@pytest.mark.parametrize("lines", range(1, 7))
+def test_a_list_that_is_cut_off_costs_no_checkpoint(network, tmp_path, lines):
+    """TensorFlow's list has no checksum: cut at a line's end it is a list."""
+    saved(network, tmp_path)
+    path = tmp_path / "checkpoint"
+    whole = path.read_text().splitlines(keepends=True)
+    assert len(whole) > lines
+    path.write_text("".join(whole[:lines]))
+    again = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert again.last_step() == 3
+    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
+
+
+def test_a_list_of_another_step_costs_no_checkpoint(network, tmp_path):
+    saved(network, tmp_path)
+    path = tmp_path / "checkpoint"
+    path.write_text(path.read_text().replace("ckpt-3", "ckpt-4"))
+    again = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert again.last_step() == 3
+
+
+def test_a_checkpoint_from_another_worker_is_taken(network, tmp_path):
+    """As the line says that tells of one that is missing."""
+    saved(network, tmp_path / "other", [2])
+    checkpoints = saved(network, tmp_path / "own", [3])
+    with pytest.raises(UserError, match=r"copy ckpt-2\.\* from another"):
+        checkpoints.restore(2)
+    for path in (tmp_path / "other").glob("ckpt-2.*"):
+        shutil.copy(path, tmp_path / "own")
+    again = Checkpoints(str(tmp_path / "own"), {"network": network}, 5)
+    again.restore(2)
+    assert network.layers[0].kernel.numpy()[0, 0] == 2
+
+
 def test_half_a_checkpoint_is_removed(network, tmp_path):
     saved(network, tmp_path, [1])
     (tmp_path / "ckpt-2_temp").mkdir()
     (tmp_path / "ckpt-2_temp" / "part").write_text("x")
     (tmp_path / "ckpt-2.data-00000-of-00001").write_text("x")
+    (tmp_path / "ckpt-3.data-00000-of-00001").write_text("x")
+    (tmp_path / "ckpt-3.index").write_text("x")
     (tmp_path / "notes.txt").write_text("mine")
     Checkpoints(str(tmp_path), {"network": network}, 5)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -191,12 +229,21 @@ def test_a_full_disk_keeps_the_last_good_one(network, small_disk, fill):
     assert checkpoints.last_step() == 2
 
 
-def test_a_best_one_that_is_damaged_is_named(network, tmp_path):
+def test_the_best_one_before_a_damaged_one_is_used(network, tmp_path, capsys):
     folder = tmp_path / "gan"
-    saved(network, folder, [3]).offer(3, 0.5)
-    assert checkpoint.find(str(tmp_path), "gan", "best").endswith("best/ckpt-3")
+    checkpoints = saved(network, folder, [3])
+
+    def best():
+        return checkpoint.find(str(tmp_path), "gan", "best")
+
+    for step, score in ((1, 0.4), (2, 0.5), (3, 0.6), (4, 0.1)):
+        checkpoints.offer(step, score)
+    assert best().endswith("best/ckpt-3")
     flip(folder / "best" / "ckpt-3.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"best/ckpt-3 is damaged .*steps 3"):
-        checkpoint.find(str(tmp_path), "gan", "best")
+    assert best().endswith("best/ckpt-2")
+    assert "best/ckpt-3 is damaged" in capsys.readouterr().err
+    flip(folder / "best" / "ckpt-2.data-00000-of-00001")
+    with pytest.raises(UserError, match=r"best has steps 2, 3, all damaged"):
+        best()
     with pytest.raises(UserError, match="has no checkpoint '9'"):
         checkpoint.find(str(tmp_path), "gan", "9")

@@ -1,5 +1,11 @@
 """Devices that do not fit a configuration are said in one line."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+
 import pytest
 import tensorflow as tf
 
@@ -24,6 +30,59 @@ def test_several_workers_need_a_cluster(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="TF_CONFIG; received none"):
         distribution.make_strategy(demo(distribution="multi_worker"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{}",
+        "[]",
+        "5",
+        "null",
+        "{",
+        '{"cluster": ["a:1"]}',
+        '{"cluster": {"worker": "a:1"}}',
+        '{"clusters": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": '
+        '{"type": "worker", "index": null}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": '
+        '{"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": '
+        '{"type": "worker", "index": "0"}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": '
+        '{"type": "workers", "index": 0}}',
+        '{"cluster": {"ps": ["a:1"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_cluster_that_is_none(monkeypatch, given):
+    monkeypatch.setenv("TF_CONFIG", given)
+    with pytest.raises(UserError, match="TF_CONFIG must describe") as raised:
+        distribution.make_strategy(demo(distribution="multi_worker"))
+    assert given in str(raised.value)
+
+
+def test_a_port_that_is_taken(monkeypatch):
+    """In a process of its own: TensorFlow's context is begun."""
+    with socket.create_server(("localhost", 0)) as taken:
+        host = f"localhost:{taken.getsockname()[1]}"
+        task = {"type": "worker", "index": 0}
+        cluster = {"cluster": {"worker": [host, "localhost:1"]}, "task": task}
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "attngan_tf.train"),
+                *("--dataset=demo", "--distribution=multi_worker"),
+            ],
+            env=os.environ | {"TF_CONFIG": json.dumps(cluster)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: the workers of TF_CONFIG must reach")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
+from attngan_tf.training import interruption as interruption_module
 from attngan_tf.training.interruption import InterruptedTraining, Interruption
 
 
@@ -47,10 +49,27 @@ def test_an_error_in_what_is_held_is_told():
         fail(interruption)
 
 
-def test_asked_twice_it_ends_at_once():
+def test_a_signal_that_is_passed_on_as_well_is_one():
+    done = []
+
+    def step(interruption):
+        with interruption.held():
+            ask()
+            ask(signal.SIGINT)
+            done.append("held")
+
+    with Interruption() as interruption, pytest.raises(InterruptedTraining):
+        step(interruption)
+    assert done == ["held"]
+
+
+def test_who_insists_ends_it_at_once(monkeypatch):
+    monkeypatch.setattr(interruption_module, "AGAIN", 0.05)
+
     def insist(interruption):
         with interruption.held():
             ask()
+            time.sleep(0.1)
             ask()
 
     with Interruption() as interruption, pytest.raises(SystemExit) as ended:

@@ -1,5 +1,6 @@
 """Who trains in a folder."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import pytest
 
 from attngan_tf.config import UserError
+from attngan_tf.train import train
 from attngan_tf.training import workdir
 
 HOLD = """
 import sys, time
+from attngan_tf.train import train
 from attngan_tf.training import workdir
 with workdir.alone(sys.argv[1]):
     print("held", flush=True)
@@ -72,6 +75,16 @@ def test_a_folder_that_cannot_be_written(small_disk):
         workdir.alone(str(folder)),
     ):
         pass
+
+
+def test_no_room_for_what_a_run_begins_with(small_disk, fill, tiny_config):
+    folder = small_disk(64)
+    rest = fill(folder)
+    os.truncate(rest, rest.stat().st_size - 4096)  # the lock takes it
+    config = tiny_config(workdir=str(folder))
+    with pytest.raises(UserError, match=r"the vocabulary.*No space left"):
+        train(config)
+    assert (folder / workdir.LOCK_FILE).read_text() == ""
 
 
 def test_no_room_for_the_lock(small_disk, fill):
