@@ -25,16 +25,17 @@ def train(config: Config) -> None:
       UserError: the data, the workdir or the devices do not fit.
       InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
     """
-    with Interruption() as interruption:
-        strategy = distribution.make_strategy(config)
-        config = distribution.own_workdir(config, strategy)
-        with (
-            workdir.alone(config.workdir),
-            distribution.together(strategy),
-            changes_as_mistakes(),
-        ):
-            workdir.check_owner(config)
-            _train(config, strategy, interruption)
+    strategy = distribution.make_strategy(config)
+    config = distribution.own_workdir(config, strategy)
+    with (
+        # Only now: that of several workers takes SIGTERM for itself.
+        Interruption() as interruption,
+        workdir.alone(config.workdir),
+        distribution.together(strategy),
+        changes_as_mistakes(),
+    ):
+        workdir.check_owner(config)
+        _train(config, strategy, interruption)
 
 
 def _train(

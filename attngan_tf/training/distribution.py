@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -116,7 +116,7 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
     try:
         yield
     except _LOST as error:
-        if not _has_workers(strategy):
+        if not has_workers(strategy):
             raise
         raise UserError(
             "every worker must stay until the end; another worker ended or "
@@ -133,7 +133,7 @@ def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
     inside it: all workers save at the same steps, and go on from there.
     """
     resolver = strategy.cluster_resolver
-    if not _has_workers(strategy):
+    if not has_workers(strategy):
         return config
     if resolver.task_type == "chief" or (
         resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
@@ -174,6 +174,22 @@ def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def anyone(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """A function that tells whether any worker says yes.
+
+    All of them must call it at the same step.
+    """
+    if not has_workers(strategy):
+        return bool
+
+    @tf.function
+    def count(yes):
+        rows = strategy.run(lambda: tf.cast(yes, tf.float32))
+        return strategy.reduce("SUM", rows, axis=None)
+
+    return lambda yes: bool(count(tf.constant(yes)) > 0)
+
+
 def agreed_step(strategy: tf.distribute.Strategy, own: int) -> int:
     """The step that all workers can go on from; 0: none has begun.
 
@@ -199,13 +215,14 @@ def least(strategy: tf.distribute.Strategy, number: int) -> int:
 
     Workers that were cut off at different moments have saved different steps.
     """
-    if not _has_workers(strategy):
+    if not has_workers(strategy):
         return number
     rows = strategy.run(lambda: tf.constant([number], tf.int64))
     return int(tf.reduce_min(strategy.gather(rows, axis=0)))
 
 
-def _has_workers(strategy: tf.distribute.Strategy) -> bool:
+def has_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether several processes train together."""
     resolver = strategy.cluster_resolver
     return resolver is not None and bool(resolver.task_type)
 

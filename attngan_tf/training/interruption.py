@@ -54,13 +54,22 @@ class Interruption:
         if not self._holding:
             raise InterruptedTraining
 
+    @property
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self._asked
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """What changes a state, and must be whole: raises when it is done."""
-        asked, self._holding = self._asked, True
+        """What changes a state, and must be whole: raises when it is done.
+
+        Of blocks in one another, the outermost raises.
+        """
+        asked, outer = self._asked, self._holding
+        self._holding = True
         try:
             yield
         finally:
-            self._holding = False
-        if self._asked and not asked:
+            self._holding = outer
+        if self._asked and not asked and not outer:
             raise InterruptedTraining

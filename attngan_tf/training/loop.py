@@ -1,5 +1,6 @@
 """The training loop: steps, intervals and checkpoints; knows no paper."""
 
+import contextlib
 import math
 import sys
 import time
@@ -139,20 +140,27 @@ class Loop:
         )
         self.checkpoints.restore(step)
         self._step = step
-        try:
-            if not self.checkpoints.events_done:
-                self._events(step, total_steps)
-                self._save()
-            if step < total_steps:
-                self._train(step, total_steps)
-        except InterruptedTraining:
-            if self._step != self.checkpoints.saved:
-                self._report()
-                self._save(events_done=False)
-            raise InterruptedTraining(
-                f"saved step {self._step} of {total_steps}; run the same "
-                "command to go on"
-            ) from None
+        with self._agreeing():
+            try:
+                if not self.checkpoints.events_done:
+                    self._events(step, total_steps)
+                    self._save()
+                if step < total_steps:
+                    self._train(step, total_steps)
+            except InterruptedTraining:
+                if self._step != self.checkpoints.saved:
+                    self._report()
+                    self._save(events_done=False)
+                raise InterruptedTraining(
+                    f"saved step {self._step} of {total_steps}; run the same "
+                    "command to go on"
+                ) from None
+
+    def _agreeing(self) -> contextlib.AbstractContextManager:
+        """Several workers end after a step that all of them have made."""
+        if distribution.has_workers(self.strategy):
+            return self.interruption.held()
+        return contextlib.nullcontext()
 
     def _train(self, first: int, total_steps: int) -> None:
         bar = tqdm.tqdm(
@@ -162,6 +170,7 @@ class Loop:
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 60,
         )
+        anyone = distribution.anyone(self.strategy)
         with bar:
             batches = iter(self.batches(first))
             for step in range(first + 1, total_steps + 1):
@@ -176,6 +185,9 @@ class Loop:
                     self._step = step
                 bar.update()
                 self._after(step, total_steps)
+                # Of one worker alone, the signal itself has raised.
+                if anyone(self.interruption.asked):
+                    raise InterruptedTraining
 
     def _after(self, step: int, total_steps: int) -> None:
         """Reports, does what is due, and saves."""

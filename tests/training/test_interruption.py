@@ -39,6 +39,21 @@ def test_what_is_held_is_done_first():
     assert done == ["held", "saved"]
 
 
+def test_the_outermost_of_what_is_held_raises():
+    done = []
+
+    def loop(interruption):
+        with interruption.held():
+            with interruption.held():
+                ask()
+            done.append("held")
+            assert interruption.asked
+
+    with Interruption() as interruption, pytest.raises(InterruptedTraining):
+        loop(interruption)
+    assert done == ["held"]
+
+
 def test_an_error_in_what_is_held_is_told():
     def fail(interruption):
         with interruption.held():

@@ -4,7 +4,9 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -232,6 +234,25 @@ def wait_for_steps(process, folder, stage: str, step: int) -> None:
         assert process.poll() is None, process.stdout.read()[-4000:]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_workers_end_together_when_one_is_asked_to(
+    tiny_config, tmp_path, one_device
+):
+    """As when a host is to be freed: all save one step, and go on from it."""
+    _, alone = one_device
+    folder = tmp_path / "workers"
+    first, second = start_workers(tiny_config, folder)
+    wait_for_steps(second, folder / "worker_1", "gan", STEPS // 4)
+    second.send_signal(signal.SIGTERM)
+    ends = [re.search(r"saved step \d+ of 20", run(x)) for x in (first, second)]
+    assert ends[0]
+    assert ends[1]
+    assert ends[0].group() == ends[1].group()
+    for process in start_workers(tiny_config, folder):
+        run(process)
+    assert_equal(alone, losses_of(folder))
 
 
 @pytest.mark.slow
