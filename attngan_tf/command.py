@@ -157,11 +157,21 @@ def run(
             main(flags.FLAGS, argv[1:])
         except UserError as error:
             _fail(error)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)
-            sys.exit(128 + signal.SIGINT)
+            (number,) = error.args or (signal.SIGINT,)
+            sys.exit(128 + number)
 
     app.run(body, flags_parser=parse)
+
+
+def interrupt_on_sigterm() -> None:
+    """SIGTERM ends a command as Ctrl-C does: what it writes is removed."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt(number)
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _plain(message: str) -> str:

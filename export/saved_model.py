@@ -2,24 +2,19 @@
 
 import contextlib
 import errno
-import fcntl
-import glob
 import os
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command
+from attngan_tf import command, scratch
 from attngan_tf.config import Config, UserError
 from attngan_tf.data.text import Vocabulary
 from attngan_tf.disk import writing
@@ -36,7 +31,6 @@ from export.signatures import (
 )
 
 SCRATCH = ".writing-"  # begins the names of versions that are written
-NEW = 5.0  # seconds in which such a folder may not be locked yet
 LARGEST_VERSION = 2**63 - 1
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
@@ -135,15 +129,27 @@ def free_version(export_dir: str) -> int:
     return max(known, default=0) + 1
 
 
-def write(folder: str, exported: Exported) -> None:
-    """Writes a SavedModel with its warm-up requests."""
+def traced(exported: Exported) -> keras.export.ExportArchive:
+    """What `write` writes, before anything is written."""
     vocabulary, signatures = exported
     archive = keras.export.ExportArchive()
     # Only the tables: a tracked network is written twice.
     archive.track(vocabulary.ids_table)
     archive.track(vocabulary.words_table)
     for name, signature in signatures.items():
-        archive.add_endpoint(name, signature.function, signature.inputs)
+        endpoint = archive.add_endpoint(
+            name, signature.function, signature.inputs
+        )
+        endpoint.get_concrete_function()  # traces; `write_out` would
+    return archive
+
+
+def write(
+    folder: str,
+    archive: keras.export.ExportArchive,
+    signatures: Mapping[str, Signature],
+) -> None:
+    """Writes a SavedModel with its warm-up requests."""
     # Nobody trains it: gradients would be a fifth of the graph.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     archive.write_out(folder, options, verbose=False)
@@ -160,12 +166,17 @@ def check(
 
     The SavedModel is loaded in a fresh process, by the loader that TensorFlow
     Serving uses.
+
+    Raises:
+      UserError: there is no room for requests and answers.
     """
     inputs = examples.example_inputs(reference, examples.CHECK_CAPTIONS)
-    with tempfile.TemporaryDirectory() as scratch:
-        asked = os.path.join(scratch, "requests")
-        answered = os.path.join(scratch, "answers")
-        examples.write_requests(asked, inputs)
+    with contextlib.ExitStack() as stack:
+        with writing("requests to check a version", tempfile.gettempdir()):
+            home = stack.enter_context(tempfile.TemporaryDirectory())
+            asked = os.path.join(home, "requests")
+            examples.write_requests(asked, inputs)
+        answered = os.path.join(home, "answers")
         gate = subprocess.run(
             [sys.executable, session_gate.__file__, folder, asked, answered],
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
@@ -222,59 +233,38 @@ def publish(
         os.makedirs(base, exist_ok=True)
     except OSError as error:
         raise _not_writable(error) from None
-    kept = "the versions that are there are kept"
-    with writing("a version", base, kept), _scratch(base) as scratch:
-        write(scratch, exported)
-        faults = check(scratch, reference, exact)
+    archive = traced(exported)
+
+    def to_base():
+        kept = "the versions that are there are kept"
+        return writing("a version", base, kept)
+
+    with contextlib.ExitStack() as stack:
+        with to_base():
+            folder = stack.enter_context(scratch.folder(base, SCRATCH))
+            write(folder, archive, exported.signatures)
+        faults = check(folder, reference, exact)
         if faults:
             raise UserError(
                 "an exported model must do what its workdir's does; "
                 f"{'; '.join(faults)}; version {os.path.basename(target)} was "
                 "removed; please report this"
             )
-        os.chmod(scratch, 0o755)  # mkdtemp: for the owner only
-        while True:
-            try:
-                os.rename(scratch, target)
-                return target
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                target = new_target(base, version)
+        with to_base():
+            return _rename(folder, target, version)
 
 
-@contextlib.contextmanager
-def _scratch(base: str) -> Iterator[str]:
-    """A folder to write a version in, removed unless it was renamed.
-
-    What exports that were killed left is removed as well: nobody holds its
-    lock, and it is not new.
-    """
-    for path in glob.glob(os.path.join(glob.escape(base), f"{SCRATCH}*")):
-        with contextlib.suppress(OSError):
-            if time.time() - os.path.getmtime(path) > NEW:
-                held = _locked(path)
-                shutil.rmtree(path)
-                os.close(held)
-    # A server looks at folders whose names are numbers only.
-    scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=base)
-    held = _locked(scratch)
-    try:
-        yield scratch
-    finally:
-        os.close(held)
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _locked(folder: str) -> int:
-    """A descriptor that locks a folder; raises OSError if another does."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+def _rename(folder: str, target: str, version: int | None) -> str:
+    """Gives a version its place, and returns that; see `publish`."""
+    os.chmod(folder, 0o755)  # it was for the owner only
+    while True:
+        try:
+            os.rename(folder, target)
+            return target
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            target = new_target(os.path.dirname(target), version)
 
 
 def new_target(export_dir: str, version: int | None) -> str:
@@ -314,8 +304,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             "--checkpoint must be left out with --model=damsm, which is the "
             f"best one of its own training; received {values.checkpoint}"
         )
-    # A signal that ends the command must not leave half a version behind.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    command.interrupt_on_sigterm()
     # Pictures are compared to 1e-4: on a CPU, where float32 is float32.
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun
         tf.config.set_visible_devices([], "GPU")

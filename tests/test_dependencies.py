@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
 import re
 import runpy
@@ -118,7 +119,7 @@ FAULTY = {
 @pytest.mark.parametrize(
     ("packages", "code", "said"),
     [
-        (None, 0, "not audited: the vulnerability service was not reached"),
+        (None, 0, "not audited: pip-audit was not installed, or reached no "),
         ([SKIPPED], 0, "not audited: .* knew none of 1 packages"),
         ([FINE, SKIPPED], 0, "audited: 1 of 2 packages"),
         ([FINE, FAULTY], 1, "werkzeug 3.0.0: PYSEC-1, mended in 3.0.3"),
@@ -131,3 +132,23 @@ def test_an_audit_that_asked_nobody_says_so(verdict, packages, code, said):
     assert re.search(said, "\n".join(lines))
     if code == 0 and "not audited" not in said:
         assert len(lines) == 1
+
+
+def test_an_audit_without_an_index_says_so(tmp_path):
+    """It ends as one does that reached no service."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, str(CI / "audit"), sys.executable],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("not audited: pip-audit was not installed")
+    assert "No matching distribution found for pip-audit" in done.stderr
+    assert "Traceback" not in done.stderr

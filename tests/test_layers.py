@@ -21,6 +21,7 @@ LEVELS = [
     ("attngan_tf.files", 0),
     ("attngan_tf.command", 0),
     ("attngan_tf.process", 0),
+    ("attngan_tf.scratch", 0),
     ("attngan_tf.startup", 0),
     ("attngan_tf.disk", 1),
     ("attngan_tf.captions", 1),

@@ -12,6 +12,7 @@ import warnings
 import tensorflow_datasets as tfds
 from absl import logging
 
+from attngan_tf import scratch
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import checksums
 from attngan_tf.data.coco import Coco
@@ -29,6 +30,8 @@ from attngan_tf.data.workers import pipeline_options
 
 # What array_record says of a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
+# Folders that are prepared: TFDS's, and those beside what is damaged.
+_INCOMPLETE, _REPAIR = "incomplete.", ".repair-"
 _READ = {"folder": Folder, "cub": Cub, "coco": Coco}
 
 
@@ -129,7 +132,8 @@ def prepare(
     """Writes the prepared data, if it is not there, and says what it holds.
 
     What is there is verified, by the checksums of all files. Every fault of
-    the raw data is printed to stderr, in a line of its own.
+    the raw data is printed to stderr, in a line of its own. What preparations
+    that were killed left is removed, unless another one is at work there.
 
     Args:
       builder: the data set.
@@ -150,10 +154,7 @@ def prepare(
         damage = _damage(builder) if os.path.lexists(folder) else []
         if damage and not repair:
             raise _damaged(folder, damage)
-        if damage:
-            _repair(builder, damage, settings)
-        else:
-            _write(builder, settings)
+        _write(builder, damage, settings)
     except FaultsError as error:
         for fault in error.faults:
             print(f"fault: {fault}", file=sys.stderr)
@@ -161,6 +162,29 @@ def prepare(
     except OSError as error:
         raise _not_writable(builder.data_dir_root, error) from None
     return Report.load(folder)
+
+
+def _write(
+    builder: CaptionedPictures,
+    damage: list[str],
+    settings: tfds.download.DownloadConfig,
+) -> None:
+    """Prepares what is not there, or is damaged."""
+    folder = builder.data_dir
+    parent = os.path.dirname(folder)
+    patterns = f"{_INCOMPLETE}*", f"{_REPAIR}*"
+    if not damage and os.path.lexists(folder):
+        scratch.remove_left(parent, *patterns)
+        return
+    try:
+        with scratch.writer(parent, *patterns):
+            if damage:
+                _repair(builder, damage, settings)
+            else:
+                _run(builder, settings)
+    finally:
+        with contextlib.suppress(OSError):  # only if nothing is in it
+            os.rmdir(parent)
 
 
 def _damage(builder: CaptionedPictures) -> list[str]:
@@ -212,11 +236,11 @@ def _repair(
     print("preparing it again from the raw data", file=sys.stderr)
     try:
         with tempfile.TemporaryDirectory(
-            prefix=".repair-", dir=os.path.dirname(folder)
+            prefix=_REPAIR, dir=os.path.dirname(folder)
         ) as home:
             with _quiet():
                 fresh = builder.elsewhere(home)
-            _write(fresh, settings)
+            _run(fresh, settings)
             _replace(folder, fresh.data_dir, os.path.join(home, "damaged"))
     except BaseException:
         print(f"the damaged data stays: {folder}", file=sys.stderr)
@@ -238,7 +262,7 @@ def _replace(folder: str, fresh: str, aside: str) -> None:
             os.rename(os.path.join(aside, name), os.path.join(folder, name))
 
 
-def _write(
+def _run(
     builder: CaptionedPictures, settings: tfds.download.DownloadConfig
 ) -> None:
     try:
@@ -248,15 +272,12 @@ def _write(
         # Was another process first? TFDS cannot rename its folder onto that.
         if not os.path.isdir(builder.data_dir):
             raise
-        builder.info.read_from_directory(builder.data_dir)
     except RuntimeError as error:
         failed = _NOT_WRITTEN.search(str(error))
         if failed is None:
             raise
         raise OSError(failed[1]) from None
-    finally:
-        with contextlib.suppress(OSError):  # only if nothing is in it
-            os.rmdir(os.path.dirname(builder.data_dir))
+    builder.info.read_from_directory(builder.data_dir)
 
 
 @contextlib.contextmanager

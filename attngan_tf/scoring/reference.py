@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from attngan_tf import scratch
 from attngan_tf.backends.backend import OUTPUTS, Backend
 from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.disk import new_array, writing
@@ -19,6 +20,7 @@ from attngan_tf.training.drawn import as_stored, per_replica
 from attngan_tf.training.evaluation import HeldOut
 
 FOLDER = "reference_features"
+SCRATCH = ".writing-"  # begins the names of folders of files on their way
 
 
 def real_features(
@@ -56,7 +58,7 @@ def real_features(
     if not all(map(os.path.exists, paths.values())):
         found = _look(backend, held_out.images(size), strategy)
         with writing("features of real pictures", home), changes_as_mistakes():
-            _write(found, paths, widths, len(held_out.places))
+            _write(found, home, paths, widths, len(held_out.places))
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
@@ -72,20 +74,25 @@ def _look(
         yield per_replica(strategy, look, {"images": images})
 
 
-def _write(batches, paths, widths, count: int) -> None:
-    """Fills the files; each appears when all is in it."""
-    arrays = {
-        name: new_array(paths[name] + ".new", np.float32, (count, width))
-        for name, width in widths.items()
-    }
-    first = 0
-    for batch in batches:
+def _write(batches, home, paths, widths, count: int) -> None:
+    """Fills the files; each appears when all is in it.
+
+    Others may be writing the same ones.
+    """
+    with scratch.folder(home, SCRATCH) as folder:
+        new = {name: os.path.join(folder, f"{name}.npy") for name in widths}
+        arrays = {
+            name: new_array(new[name], np.float32, (count, width))
+            for name, width in widths.items()
+        }
+        first = 0
+        for batch in batches:
+            for name, array in arrays.items():
+                array[first : first + len(batch[name])] = batch[name]
+            first += len(batch[name])
         for name, array in arrays.items():
-            array[first : first + len(batch[name])] = batch[name]
-        first += len(batch[name])
-    for name, array in arrays.items():
-        array.flush()
-        os.replace(paths[name] + ".new", paths[name])
+            array.flush()
+            os.replace(new[name], paths[name])
 
 
 @functools.cache

@@ -109,33 +109,43 @@ class GrpcServer:
     def _handler(self, method: Method) -> Callable:
         async def answer(request: bytes, context) -> bytes:
             try:
-                self._count(context)
                 work = functools.partial(
                     _told, method, request, _deadline(context)
                 )
-                return await self._loop.run_in_executor(self._pool, work)
+                return await asyncio.wrap_future(self._begin(context, work))
             except ServingError as error:
                 fault = error
             return await context.abort(fault.code, fault.message)
 
         return answer
 
-    def _count(self, context: grpc.aio.ServicerContext) -> None:
-        """Counts a request until its answer is taken, or refuses it."""
+    def _begin(
+        self, context: grpc.aio.ServicerContext, work: Callable[[], bytes]
+    ) -> futures.Future:
+        """Gives a request to the threads, or refuses it.
+
+        It counts until its answer is taken, and one that is taken back until
+        its thread has ended: nobody stops that.
+        """
         address = context.peer().rpartition(":")[0]
         if self._in_hand[address] >= self._most:
             raise exhausted(
                 f"an address may have {self._most} requests that are not "
                 "answered yet"
             )
+        future = self._pool.submit(work)
         self._in_hand[address] += 1
 
-        def done(_) -> None:
-            self._in_hand[address] -= 1
-            if not self._in_hand[address]:
-                del self._in_hand[address]
+        def ended(_) -> None:  # in any thread
+            self._loop.call_soon_threadsafe(self._count_down, address)
 
-        context.add_done_callback(done)
+        context.add_done_callback(lambda _: future.add_done_callback(ended))
+        return future
+
+    def _count_down(self, address: str) -> None:
+        self._in_hand[address] -= 1
+        if not self._in_hand[address]:
+            del self._in_hand[address]
 
     def add_port(self, address: str) -> int:
         """Listens at host:port, and returns the port; 0 picks a free one.

@@ -1,9 +1,7 @@
 """python -m export.saved_model, and what it writes."""
 
-import fcntl
 import importlib.util
 import io
-import os
 import pathlib
 import pickle
 import shutil
@@ -312,20 +310,56 @@ def test_a_full_disk_leaves_the_versions_that_are_there(
     assert [path.name for path in disk.iterdir()] == ["7"]
 
 
-def test_what_a_killed_export_left_is_removed(tmp_path):
-    left, held, new = (tmp_path / f".writing-{name}" for name in "abc")
-    for path in (left, held, new):
-        path.mkdir()
-        (path / "saved_model.pb").write_text("half")
-    for path in (left, held):
-        os.utime(path, (0, 0))
-    descriptor = os.open(held, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with saved_model._scratch(str(tmp_path)) as scratch:
-        names = {path.name for path in tmp_path.iterdir()}
-        assert names == {held.name, new.name, os.path.basename(scratch)}
-    os.close(descriptor)
-    assert {path.name for path in tmp_path.iterdir()} == {held.name, new.name}
+def test_a_full_disk_for_what_checks_a_version(
+    model, tmp_path, small_disk, fill, monkeypatch
+):
+    disk = small_disk(64)
+    fill(disk)
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    reference = generator_signatures(model.sampler)
+    with pytest.raises(UserError, match=f"must be written to {disk}, which"):
+        saved_model.check(str(tmp_path / "1"), reference, True)
+
+
+def out_of_memory(*_):
+    raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+
+@pytest.mark.parametrize("when", ["traced", "checked"])
+def test_what_no_disk_refused_is_not_told_so(
+    model, tmp_path, monkeypatch, when
+):
+    signatures = generator_signatures(model.sampler)
+    name = "encode_text"
+    signatures = {name: signatures[name]}
+    if when == "traced":
+        signatures[name] = signatures[name]._replace(function=out_of_memory)
+    exported = saved_model.Exported(model.sampler.vocabulary, signatures)
+    monkeypatch.setattr(saved_model, "check", out_of_memory)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        saved_model.publish(str(tmp_path / "1"), exported, signatures, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(model, tmp_path, monkeypatch):
+    left = tmp_path / ".writing-left"
+    left.mkdir()
+    (left / "saved_model.pb").write_text("half")
+    signatures = generator_signatures(model.sampler)
+    signatures = {"encode_text": signatures["encode_text"]}
+    exported = saved_model.Exported(model.sampler.vocabulary, signatures)
+    seen = []
+
+    def check(folder, *_):
+        seen.extend(path.name for path in tmp_path.iterdir())
+        return []
+
+    monkeypatch.setattr(saved_model, "check", check)
+    saved_model.publish(str(tmp_path / "1"), exported, signatures, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert (tmp_path / "1").stat().st_mode & 0o777 == 0o755
+    (writing,) = (name for name in seen if name.startswith(".writing-"))
+    assert writing != left.name
 
 
 def test_encoders_are_exported_before_a_gan_is_trained(

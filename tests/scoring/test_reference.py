@@ -118,9 +118,39 @@ def test_half_a_file_is_never_read(data, tmp_path, monkeypatch):
         broken.setattr(os, "replace", lambda *paths: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             features(backend, data, tmp_path)
+    assert os.listdir(tmp_path / FOLDER) == []
     backend.seen = 0
     features(backend, data, tmp_path)
     assert backend.seen == 100
+
+
+def test_two_processes_may_write_the_same(data, tmp_path, monkeypatch):
+    alone = features(Colours(), data, tmp_path / "alone")["pooled"]
+    images, others = HeldOut.images, []
+
+    def interrupted(self, size):
+        yield from images(self, size)
+        monkeypatch.undo()
+        others.append(features(Colours(), data, tmp_path)["pooled"])
+
+    monkeypatch.setattr(HeldOut, "images", interrupted)
+    found = features(Colours(), data, tmp_path)["pooled"]
+    for array in (
+        found,
+        *others,
+        features(Colours(), data, tmp_path)["pooled"],
+    ):
+        np.testing.assert_array_equal(array, alone)
+    assert others
+
+
+def test_what_a_killed_process_left_is_removed(data, tmp_path):
+    left = tmp_path / FOLDER / ".writing-left"
+    left.mkdir(parents=True)
+    (left / "pooled.npy").write_bytes(b"half")
+    features(Colours(), data, tmp_path)
+    (kept,) = os.listdir(tmp_path / FOLDER)
+    assert kept.endswith("_pooled.npy")
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(data, tmp_path, capsys):

@@ -75,6 +75,63 @@ def test_an_address_has_its_share_of_calls(open_server):
         assert other(b"b", timeout=10) == b"b"
 
 
+@pytest.fixture
+def gated():
+    """A method that waits for a gate, the gate, and whom it let begin."""
+    gate, begun = threading.Event(), []
+
+    def method(request, deadline):
+        begun.append(request)
+        gate.wait(20)
+        return request
+
+    yield method, gate, begun
+    gate.set()
+
+
+def code_of(call, seconds=10):
+    try:
+        call(b"", timeout=seconds)
+    except grpc.RpcError as error:
+        return error.code()
+
+
+def test_calls_that_are_taken_back_count_while_they_run(open_server, gated):
+    method, gate, begun = gated
+    port = open_server(method, threads=8, requests=2)
+    for turn in range(4):
+        with method_of(port) as call:
+            calls = [call.future(b"a", timeout=20) for _ in range(2)]
+
+            def taken(calls=calls, count=2 * turn + 2):
+                return len(begun) == count or all(x.done() for x in calls)
+
+            wait_for(taken, 10)
+            for one in calls:
+                one.cancel()
+    with method_of(port) as call:
+        assert code_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert begun == [b"a", b"a"]
+        gate.set()
+        wait_for(lambda: code_of(call) is None, 10)
+
+
+def test_calls_that_are_taken_back_before_they_run_are_gone(open_server, gated):
+    method, gate, begun = gated
+    port = open_server(method, requests=2)
+    late = grpc.StatusCode.DEADLINE_EXCEEDED
+    with method_of(port) as call:
+        first = call.future(b"a", timeout=20)
+        wait_for(lambda: begun, 10)
+        for _ in range(3):  # the second one's place is free again
+            with method_of(port) as other:
+                wait_for(lambda: code_of(other, 0.2) is late, 10)
+        gate.set()
+        assert first.result() == b"a"
+        assert call(b"c", timeout=10) == b"c"
+    assert begun.count(b"") <= 1  # the server hears of the last one's end late
+
+
 def test_connections_are_bounded(open_server):
     port = open_server(lambda request, deadline: request, connections=1)
     with contextlib.ExitStack() as stack:
