@@ -3,14 +3,12 @@
 import dataclasses
 import os
 import shlex
-import shutil
-import tempfile
 from typing import NamedTuple
 
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command
+from attngan_tf import command, scratch
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import pickles
 from attngan_tf.data.text import Vocabulary, check_words
@@ -155,23 +153,16 @@ def write_workdir(
     """
     workdir = os.path.abspath(config.workdir)
     try:
-        parent = os.path.dirname(workdir)
-        os.makedirs(parent, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=".converting-", dir=parent)
-    except OSError as error:
-        raise _not_writable(error) from None
-    try:
-        Vocabulary(published.words).save(folder)
-        _write_encoders(folder, config, published, values)
-        _write_networks(folder, config, published, values)
-        _write_flagfile(folder, config)
-        config.save(folder, workdirs.versions())
-        os.chmod(folder, 0o755)  # mkdtemp: for the owner only
-        os.rename(folder, workdir)
+        with scratch.folder(os.path.dirname(workdir), ".converting-") as folder:
+            Vocabulary(published.words).save(folder)
+            _write_encoders(folder, config, published, values)
+            _write_networks(folder, config, published, values)
+            _write_flagfile(folder, config)
+            config.save(folder, workdirs.versions())
+            os.chmod(folder, 0o755)  # it was for the owner only
+            os.rename(folder, workdir)
     except (OSError, tf.errors.OpError) as error:
         raise _not_writable(error) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _not_writable(error: Exception, flag: str = "workdir") -> UserError:
@@ -322,6 +313,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
         raise command.flags_only("convert", arguments)
+    command.interrupt_on_sigterm()
     # bash leaves the ~ of --flag=~/x.
     for name in (*NETWORKS, "captions_pickle", "workdir", "to_pytorch"):
         if values[name].value:

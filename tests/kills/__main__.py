@@ -43,18 +43,20 @@ def export_killed(folder: pathlib.Path, draw: random.Random):
     """Kills exports; the last one is left alone."""
     models, workdir = folder / "models", folder / "run"
     flags = [f"--workdir={workdir}", f"--export_dir={models}"]
-    for number in range(EXPORTS):
+    count = 0
+    while count < EXPORTS:
         moment = (
             moments.in_an_export(models)
-            if number % 2
-            else moments.after(draw.uniform(5.0, 25.0))
+            if count % 2
+            else moments.after(draw.uniform(3.0, 20.0))
         )
         log = folder / "log"
         killed = runs.kill_at(moment, "export.saved_model", flags, workdir, log)
         versions = sorted(p.name for p in models.glob("[0-9]*"))
         for version in versions:
             assert (models / version / "saved_model.pb").exists(), version
-        if killed is not None:
+        if killed is not None:  # or it had ended before
+            count += 1
             yield killed
     runs.run("export.saved_model", flags, folder / "log")
     left = [p.name for p in models.glob(".writing-*")]
