@@ -5,6 +5,7 @@ import fcntl
 import glob
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import IO
@@ -67,7 +68,13 @@ def _open(base: str, patterns: tuple[str, ...]) -> IO:
     """The file of a lock that this process shares with others."""
     path = os.path.join(base, LOCK_FILE)
     while True:
-        os.makedirs(base, exist_ok=True)
+        try:
+            os.makedirs(base, exist_ok=True)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISDIR(os.lstat(base).st_mode):
+                    raise
+            continue  # it was made, and removed, in between
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(open(path, "ab"))
