@@ -28,7 +28,7 @@ OF_PIXELS = [
     name for name in LABELS if name.startswith(("diversity", "colour"))
 ]
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
-DIFFERENCES = 3  # fields in a run's label; with more, names say more
+DIFFERENCES = 2  # fields in a run's label; with more, names say more
 
 
 class How(NamedTuple):
