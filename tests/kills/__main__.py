@@ -17,7 +17,7 @@ from tests.kills import moments, runs
 ROOT = pathlib.Path(__file__).parents[2]
 DEMO = [
     f"--flagfile={ROOT / 'configs' / 'demo.flags'}",
-    *("--damsm_steps=500", "--gan_steps=150", "--log_interval=10"),
+    *("--damsm_steps=500", "--gan_steps=250", "--log_interval=10"),
     *("--sample_interval=50", "--checkpoint_interval=25"),
     *("--evaluation_interval=50", "--evaluation_images=200"),
 ]
