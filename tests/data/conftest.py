@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attngan_tf.data import catalog
+
 
 def image_bytes(
     kind: str = "JPEG", mode: str = "RGB", size=(40, 30), seed=0, **options
@@ -64,6 +66,18 @@ def raw_folder(tmp_path) -> RawFolder:
     for name in ("c.Owl/o1", "c.Owl/o2"):
         folder.add(name, "test")
     return folder
+
+
+@pytest.fixture
+def open_builder(raw_folder, tmp_path):
+    """Opens `raw_folder` as a data set that is prepared below `tmp_path`."""
+
+    def make():
+        return catalog.open_builder(
+            "folder", str(raw_folder.root), str(tmp_path / "prepared")
+        )
+
+    return make
 
 
 @pytest.fixture

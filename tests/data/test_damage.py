@@ -22,16 +22,6 @@ SHARD = "attngan_folder-train.array_record-00000-of-00001"
 
 
 @pytest.fixture
-def open_builder(raw_folder, tmp_path):
-    def make():
-        return catalog.open_builder(
-            "folder", str(raw_folder.root), str(tmp_path / "prepared")
-        )
-
-    return make
-
-
-@pytest.fixture
 def prepared(open_builder):
     """The folder of data that was prepared."""
     builder = open_builder()

@@ -13,16 +13,6 @@ from attngan_tf.data import catalog, checksums
 
 
 @pytest.fixture
-def open_builder(raw_folder, tmp_path):
-    def make():
-        return catalog.open_builder(
-            "folder", str(raw_folder.root), str(tmp_path / "prepared")
-        )
-
-    return make
-
-
-@pytest.fixture
 def place(open_builder):
     """The folder of the prepared data."""
     return pathlib.Path(open_builder().data_dir)

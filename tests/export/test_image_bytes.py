@@ -80,6 +80,7 @@ def test_hostile_pictures_are_decoded_or_refused(squares):
         png(4097, 4096, 1, 0, bytes(514 * 4096)),
         png(2**31 - 1, 2**31 - 1, 8, 0, bytes(9)),
     ],
+    ids=["just too large", "largest that PNG can name"],
 )
 def test_a_bomb_is_not_decoded(squares, encoded):
     good = saved(noise(), "PNG")
