@@ -129,14 +129,8 @@ def _value(line: dict, name: str) -> Value | None:
     """A score in a line, with its N and spread where the line has them."""
     if not _is_number(line.get(name)):
         return None
-    # Training writes one N for all scores that networks give.
-    common = None if name in OF_PIXELS else line.get("images")
-    n, std = line.get(f"{name}_n", common), line.get(f"{name}_std")
-    return Value(
-        line[name],
-        _count(n),
-        std if _is_number(std) else None,
-    )
+    n, std = line.get(f"{name}_n"), line.get(f"{name}_std")
+    return Value(line[name], _count(n), std if _is_number(std) else None)
 
 
 def _points(line: dict) -> Iterator[tuple[str, Point]]:

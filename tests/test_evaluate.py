@@ -79,7 +79,7 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
         assert "encoders of step" in line[name]
         assert re.search("sha256 [0-9a-f]{64}$", line[name])
     assert "100 pictures of 16 x 16, seeds from 0" in line["drawn"]
-    assert "GAN step 2" in line["drawn"]
+    assert line["weights"].endswith("GAN step 2")
     assert 0 <= line["real_text_to_image_r1"] <= 100
     assert line["seconds"] > 0
     assert line["epoch"] == pytest.approx(2 * 4 / TRAIN)
@@ -98,6 +98,38 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
     written = np.frombuffer(event.tensor_proto.tensor_content, np.float32)
     assert event.step == 2
     np.testing.assert_allclose(written, line["frechet"], rtol=1e-6)
+
+
+def test_training_tells_as_much_of_its_scores(workdir, parsed):
+    evaluate.main(parsed("--num_images=100", "--metrics=fid,r_precision"), [])
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    *_, scored = lines = [json.loads(line) for line in lines]
+    assert scored["stage"] == "evaluate"
+    (drawn,) = (x for x in lines if x["stage"] == "gan" and "frechet" in x)
+    for name in ("frechet", "r_precision", "r_precision_std"):
+        assert drawn[name] == pytest.approx(scored[name], rel=1e-5)
+    for name in ("backend", "encoders", "drawn", "weights", "candidates"):
+        assert drawn[name] == scored[name]
+    reals = [x for x in lines if x["stage"] == "damsm"]
+    reals = [x for x in reals if "real_r_precision" in x]
+    (real,) = (x for x in reals if x.get("encoders") == scored["encoders"])
+    assert real["backend"] == scored["backend"]
+    assert len({x.get("encoders") for x in reals}) == len(reals) > 1
+    for line, size in ((drawn, 16), (real, 32)):
+        assert line["seconds"] > 0
+        assert line["reference"] == (
+            "100 of the 110 pictures of folder's test split, reduced to "
+            f"{size} x {size}"
+        )
+    counts = {k: v for k, v in drawn.items() if k.endswith("_n")}
+    assert counts == {
+        "frechet_n": 100,
+        "r_precision_n": 100,
+        "diversity_one_caption_n": 16,
+        "diversity_captions_n": 100,
+    }
+    captions = 6 * 100
+    assert real["real_r_precision_n"] == captions
 
 
 def test_steps_have_other_pictures(workdir):

@@ -23,7 +23,7 @@ def scored(step, n=500, how=HOW, **values):
 
 
 def trained(step, **values):
-    return {"stage": "gan", "step": step, "time": 0.0, "images": 100, **values}
+    return {**scored(step, n=100, **values), "stage": "gan"}
 
 
 @pytest.fixture

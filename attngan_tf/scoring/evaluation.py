@@ -26,7 +26,7 @@ from attngan_tf.scoring.differences import diversity_rows
 from attngan_tf.scoring.encoders import encoder_backend, encoders_text
 from attngan_tf.scoring.kept import Kept
 from attngan_tf.scoring.reference import real_features
-from attngan_tf.training import evaluation
+from attngan_tf.training import evaluation, provenance
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.drawn import Drawing, Look
 from attngan_tf.training.evaluation import HeldOut
@@ -134,16 +134,25 @@ class Evaluation:
         warning = small_sample_warning(smaller, self.backend.pooled_size)
         return [warning] if warning else []
 
+    @property
+    def _looked_at(self) -> int:
+        """Drawn pictures that networks look at."""
+        return self.num_images if self._looks else 0
+
+    @property
+    def _compared(self) -> int:
+        """Drawn pictures whose pixels are compared."""
+        if "diversity" not in self.metrics:
+            return 0
+        return min(self.num_images, evaluation.DIVERSITY_PICTURES)
+
     def _draw(self) -> Kept:
         """One pass over all pictures, or over as many as are looked at."""
-        names, pictures = self.metrics, 0
-        N = self.num_images if self._looks else 0
-        if "diversity" in names:
-            pictures = min(self.num_images, evaluation.DIVERSITY_PICTURES)
-        rows = self.held_out.caption_rows(max(N, pictures))
+        names, N = self.metrics, self._looked_at
+        rows = self.held_out.caption_rows(max(N, self._compared))
         kept = Kept(
             rows,
-            pictures=pictures,
+            pictures=self._compared,
             moments=RunningMoments(self.backend.pooled_size)
             if "fid" in names
             else None,
@@ -292,19 +301,19 @@ class Evaluation:
 
     def conditions(self) -> dict[str, str | int]:
         """What the scores depend on beside their N."""
-        records = getattr(self.data, self.split)
-        size = f"{self.size} x {self.size}"
+        backend = self.backend
+        reference = provenance.reference_text(
+            self.held_out, self.model.config.dataset, self.split, self.size
+        )
         found = {
-            "backend": f"{self.backend.name}; sha256 {self.backend.sha256}",
+            "backend": provenance.with_digest(backend.name, backend.sha256),
             "encoders": self._encoders,
-            "reference": f"{len(self.held_out.places)} of the {len(records)} "
-            f"pictures of {self.model.config.dataset}'s {self.split} split, "
-            f"reduced to {size}; the real distances are those of "
+            "reference": f"{reference}; the real distances are those of "
             f"{self.other_split} pictures from them",
-            "drawn": f"{self.num_images} pictures of {size}, seeds from "
-            f"{self.seed}, averaged (EMA) weights of GAN step "
-            f"{self.model.step}",
+            "weights": provenance.average_text(self.model.step),
         }
+        if count := max(self._looked_at, self._compared):
+            found["drawn"] = provenance.drawn_text(count, self.size, self.seed)
         if "is" in self.metrics:
             found["splits"] = self.splits
         if "r_precision" in self.metrics:

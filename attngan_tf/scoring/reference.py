@@ -16,7 +16,7 @@ from attngan_tf import scratch
 from attngan_tf.backends.backend import OUTPUTS, Backend
 from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.disk import new_array, writing
-from attngan_tf.training.drawn import as_stored, per_replica
+from attngan_tf.training.drawn import per_replica
 from attngan_tf.training.evaluation import HeldOut
 
 FOLDER = "reference_features"
@@ -67,8 +67,7 @@ def _look(
 ) -> Iterator[dict[str, np.ndarray]]:
     """The backend's features of batches of pictures."""
     look = tf.function(
-        lambda rows: backend.features(as_stored(rows["images"])),
-        reduce_retracing=True,
+        lambda rows: backend.features(rows["images"]), reduce_retracing=True
     )
     for images in batches:
         yield per_replica(strategy, look, {"images": images})

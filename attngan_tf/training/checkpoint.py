@@ -299,9 +299,10 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
         path = path if os.path.exists(path + ".index") else None
     if path is None:
         found = ", ".join(map(str, steps(workdir, stage))) or "none"
+        wanted = "train that stage first" if found == "none" else "name one"
         raise UserError(
             f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
-            f"found: {found}; train that stage first"
+            f"found: {found}; {wanted}"
         )
     if which not in ("last", "best") and (reason := damage(path)):
         raise UserError(

@@ -1,6 +1,7 @@
 """Encoder training, put together from a configuration."""
 
 import os
+import time
 
 import keras
 import numpy as np
@@ -9,10 +10,11 @@ import tensorflow as tf
 from attngan_tf.config import Config
 from attngan_tf.data import views
 from attngan_tf.data.pipeline import TrainingData
+from attngan_tf.metrics.scores import Value
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
-from attngan_tf.training import assembly, checkpoint
+from attngan_tf.training import assembly, checkpoint, provenance
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.damsm import DamsmStep, EpochDecay
@@ -159,7 +161,7 @@ class DamsmStage:
 
     def _score(self, step: int) -> None:
         """R-precision of real held-out pictures; keeps the best encoders."""
-        config = self.config
+        config, start = self.config, time.monotonic()
         pooled = self._pooled
         if pooled is None:
             pooled = self.held_out.trunk_features(
@@ -170,16 +172,26 @@ class DamsmStage:
         score = self.held_out.real_score(
             self.text_encoder, self.image_encoder, pooled
         )
-        self.log.report(
-            step,
-            {
-                "epoch": self.training_data.epoch(step),
-                "real_r_precision": score.mean,
-                "real_r_precision_std": score.std,
-                "candidates": self.held_out.candidates,
-            },
-        )
+        value = Value(score.mean, score.n, score.std)
+        numbers = {
+            "epoch": self.training_data.epoch(step),
+            **value.numbers("real_r_precision"),
+            "candidates": self.held_out.candidates,
+            "seconds": time.monotonic() - start,
+        }
+        self.log.report(step, numbers, self._conditions(step))
         self.checkpoints.offer(step, score.mean)
+
+    def _conditions(self, step: int) -> dict[str, str]:
+        """What the score depends on beside its N."""
+        config = self.config
+        networks = self.text_encoder, self.image_encoder
+        return {
+            **provenance.encoder_conditions(config, step, *networks),
+            "reference": provenance.reference_text(
+                self.held_out, config.dataset, "test", config.image_encoder_size
+            ),
+        }
 
 
 def _image_encoder(config: Config, data: Data, fresh: bool) -> ImageEncoder:

@@ -1,7 +1,7 @@
 """Scores on held-out pictures and captions."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,10 +17,11 @@ from attngan_tf.metrics.frechet import (
     statistics,
 )
 from attngan_tf.metrics.r_precision import RPrecision, r_precision
+from attngan_tf.metrics.scores import Value
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import Sampler, to_uint8
-from attngan_tf.training.drawn import BATCH, Drawing, Look
+from attngan_tf.training.drawn import BATCH, Drawing, Look, as_stored
 
 FOLDS = 10  # parts of the pictures that R-precision's std is taken over
 DIVERSITY_PICTURES = 100  # whose distances to each other are measured
@@ -152,9 +153,12 @@ class HeldOut:
         return batched(encode, tf.range(len(self.owners)))["sentence_features"]
 
     def images(self, size: int) -> tf.data.Dataset:
-        """The pictures' middles in batches [B, size, size, 3], in [-1, 1]."""
+        """The pictures' middles in batches [B, size, size, 3], in [-1, 1].
+
+        They are reduced and stored, as drawn ones are, before they are seen.
+        """
         batches = views.centre_views(self.records, (size,), BATCH, self.places)
-        return batches.map(lambda batch: batch[f"images_{size}"])
+        return batches.map(lambda batch: as_stored(batch[f"images_{size}"]))
 
     def trunk_features(
         self, image_encoder: ImageEncoder, size: int
@@ -251,8 +255,10 @@ class GeneratedScores:
         pooled = self.held_out.trunk_features(self.image_encoder, self.size)
         return statistics(pooled)
 
-    def __call__(self) -> Mapping[str, float]:
+    def __call__(self) -> dict[str, float]:
         """R-precision, Frechet distance and diversity, as pictures are now.
+
+        Each has its N beside it.
 
         One picture is drawn for each held-out picture's first caption, and 16
         for the very first.
@@ -274,12 +280,15 @@ class GeneratedScores:
         )
         (same,) = one_caption_distances(self.sampler, captions[:1])
         images = to_uint8(found["images"][:DIVERSITY_PICTURES]).numpy()
+        different = pairwise_distance(images)
+        values = {
+            "r_precision": Value(precision.mean, precision.n, precision.std),
+            "frechet": Value(distance, len(captions)),
+            "diversity_one_caption": Value(same.mean, same.n),
+            "diversity_captions": Value(different.mean, different.n),
+        }
         return {
-            "r_precision": precision.mean,
-            "r_precision_std": precision.std,
-            "candidates": self.held_out.candidates,
-            "frechet": distance,
-            "diversity_one_caption": same.mean,
-            "diversity_captions": pairwise_distance(images).mean,
-            "images": len(captions),
+            part: number
+            for name, value in values.items()
+            for part, number in value.numbers(name).items()
         }

@@ -1,6 +1,8 @@
 """GAN training, put together from a configuration."""
 
+import functools
 import os
+import time
 
 import keras
 import tensorflow as tf
@@ -12,7 +14,7 @@ from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
-from attngan_tf.training import assembly, augmentation
+from attngan_tf.training import assembly, augmentation, provenance
 from attngan_tf.training.assembly import Data
 from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.damsm import DamsmStep
@@ -212,9 +214,38 @@ class GanStage:
 
     def _score(self, step: int) -> None:
         """Scores generated pictures; the smallest Frechet distance is best."""
+        start = time.monotonic()
         if self.config.finetune_damsm:
             self.scores.forget_encoded()
+            self.__dict__.pop("_encoder_conditions", None)
         scores = self.scores()
-        epoch = step / self.training_data.steps_per_epoch
-        self.log.report(step, {"epoch": epoch, **scores})
+        numbers = {
+            "epoch": step / self.training_data.steps_per_epoch,
+            "candidates": self.held_out.candidates,
+            **scores,
+            "seconds": time.monotonic() - start,
+        }
+        self.log.report(step, numbers, self._conditions(step))
         self.checkpoints.offer(step, -scores["frechet"])
+
+    def _conditions(self, step: int) -> dict[str, str]:
+        """What the scores depend on beside their N."""
+        size, count = self.config.image_sizes[-1], len(self.held_out.places)
+        return {
+            **self._encoder_conditions,
+            "reference": provenance.reference_text(
+                self.held_out, self.config.dataset, "test", size
+            ),
+            "drawn": provenance.drawn_text(count, size, first_seed=0),
+            "weights": provenance.average_text(step),
+        }
+
+    @functools.cached_property
+    def _encoder_conditions(self) -> dict[str, str]:
+        config = self.config
+        return provenance.encoder_conditions(
+            config,
+            provenance.encoders_step(config),
+            self.text_encoder,
+            self.image_encoder,
+        )
