@@ -64,7 +64,7 @@ def curves(runs: Sequence[Run]) -> Figure | None:
         axes.set_ylabel(LABELS[name])
         axes.set_xlabel("epoch" if epochs else "step of the GAN")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
         axes.grid(alpha=0.3)
         for i, line in enumerate(found):
             if line:

@@ -27,6 +27,7 @@ LABELS = {
 OF_PIXELS = [
     name for name in LABELS if name.startswith(("diversity", "colour"))
 ]
+NO_NETWORK = "none, pixels alone"
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
 DIFFERENCES = 2  # fields in a run's label; with more, names say more
 
@@ -36,7 +37,7 @@ class How(NamedTuple):
 
     stage: str  # "gan": while training; "evaluate"
     n: int
-    backend: str  # of R-precision: the encoders
+    backend: str  # of R-precision: the encoders; of pixels: NO_NETWORK
     reference: str
     splits: int  # of the Inception score; others have 0
 
@@ -151,6 +152,8 @@ def _how(line: dict, name: str, n: int) -> How:
     backend = line.get("backend", "")
     if name == "r_precision":
         backend = line.get("encoders", backend)
+    elif name in OF_PIXELS:
+        backend = NO_NETWORK
     return How(
         line["stage"],
         n,

@@ -133,3 +133,15 @@ def test_the_png_shows_any_name(run_folder, tmp_path):
         pixels = np.asarray(image.convert("RGB"))
     blue = np.array((0x00, 0x72, 0xB2))  # the third run's
     assert (np.abs(pixels - blue).sum(axis=-1) < 30).sum() > 20
+
+
+@pytest.mark.parametrize("last", [0.16, 3.0, 14.0, 2_000_000.0])
+def test_ticks_are_the_numbers_where_they_stand(run_folder, last):
+    lines = [line(1, epoch=0.0, frechet=9.0), line(2, epoch=last, frechet=8.0)]
+    figure = curves(read_runs([run_folder("run", lines)]))
+    figure.draw_without_rendering()
+    axis = figure.axes[0].xaxis
+    texts = [label.get_text() for label in axis.get_ticklabels()]
+    told = [float(text.replace(",", "")) for text in texts]
+    assert told == pytest.approx(axis.get_ticklocs().tolist())
+    assert len(set(texts)) == len(texts) > 2
