@@ -142,6 +142,7 @@ def test_ticks_are_the_numbers_where_they_stand(run_folder, last):
     figure.draw_without_rendering()
     axis = figure.axes[0].xaxis
     texts = [label.get_text() for label in axis.get_ticklabels()]
-    told = [float(text.replace(",", "")) for text in texts]
+    plain = str.maketrans("\N{MINUS SIGN}", "-", ",")
+    told = [float(text.translate(plain)) for text in texts]
     assert told == pytest.approx(axis.get_ticklocs().tolist())
     assert len(set(texts)) == len(texts) > 2
