@@ -3,11 +3,11 @@
 `attngan_tf.load(workdir)` gives a trained model; see `attngan_tf.model`.
 """
 
-from attngan_tf.startup import quiet_command
+from attngan_tf.startup import start_command
 
 __version__ = "0.1.0"
 
-quiet_command()  # before any module of a command imports TensorFlow
+start_command()  # before any module of a command imports TensorFlow
 
 
 def __getattr__(name: str):

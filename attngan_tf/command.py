@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags
 from absl import logging as absl_logging
 
+from attngan_tf import startup
 from attngan_tf.config import Config, UserError
 from attngan_tf.options import plain_type, printable
 
@@ -152,6 +153,7 @@ def run(
             _fail(_plain(str(error)))
 
     def body(argv):
+        startup.started()
         _quiet()
         try:
             main(flags.FLAGS, argv[1:])

@@ -8,7 +8,7 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command
+from attngan_tf import command, startup
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
 from attngan_tf.data.views import changes_as_mistakes
@@ -96,14 +96,13 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if arguments:
         raise command.flags_only("train", arguments)
     config = command.config_from_flags(values)
+    command.interrupt_on_sigterm()  # until there is something to save
     try:
         train(config)
-    except InterruptedTraining as interrupted:
-        said = str(interrupted) or (
-            "interrupted before a step; nothing is lost: run the same command "
-            "to go on"
-        )
-        print(said, file=sys.stderr)
+    except (InterruptedTraining, KeyboardInterrupt) as interrupted:
+        saved = isinstance(interrupted, InterruptedTraining)
+        said = saved and str(interrupted)
+        print(said or startup.BEFORE_A_STEP, file=sys.stderr)
         return
     if config.stage != "damsm":
         print(_next_commands(config))

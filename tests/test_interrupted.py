@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: training saves, ends well, and goes on."""
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from attngan_tf.startup import BEFORE_A_STEP
 from attngan_tf.train import train
 from attngan_tf.training import checkpoint
 from attngan_tf.training.checkpoint import Checkpoints
@@ -19,13 +21,15 @@ from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.interruption import InterruptedTraining
 from tests.flags import flags_of
 from tests.kills.runs import differences
+from tests.ports import free_ports
 
 
-def start(config) -> subprocess.Popen:
+def start(config, **environment) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "attngan_tf.train", *flags_of(config)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=os.environ | environment,
         text=True,
     )
 
@@ -85,6 +89,22 @@ def test_before_the_first_step_nothing_is_lost(tiny_config, tmp_path):
     said = end(process, signal.SIGTERM)
     assert "run the same command" in said
     assert lock.read_text() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_waits_for_others_can_be_asked(
+    tiny_config, tmp_path, number
+):
+    places = [f"localhost:{port}" for port in free_ports(2)]
+    cluster = {"cluster": {"worker": places}}
+    cluster["task"] = {"type": "worker", "index": 0}
+    config = tiny_config(workdir=str(tmp_path), distribution="multi_worker")
+    process = start(config, TF_CONFIG=json.dumps(cluster))
+    line = process.stdout.readline()
+    assert line.startswith(f"waiting for workers: {places[1]} (")
+    assert end(process, number).splitlines()[-1] == BEFORE_A_STEP
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("during", ["score", "best"])

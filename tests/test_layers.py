@@ -70,6 +70,7 @@ NEIGHBOURS = [
     ("attngan_tf.config", "attngan_tf.files"),
     ("attngan_tf.command", "attngan_tf.config"),
     ("attngan_tf.command", "attngan_tf.options"),
+    ("attngan_tf.command", "attngan_tf.startup"),
     ("attngan_tf.models.blocks", "attngan_tf.models.batch_norm"),
     ("attngan_tf.models.blocks", "attngan_tf.models.convolutions"),
     ("attngan_tf.models.blocks", "attngan_tf.models.glu"),

@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -18,14 +20,17 @@ START = (
 )
 
 
+def environment() -> dict[str, str]:
+    """Without a level of logs."""
+    return {k: v for k, v in os.environ.items() if k != startup.LEVEL}
+
+
 def run(*command: str) -> subprocess.CompletedProcess:
-    """A command as a user runs it, without a level of logs."""
-    environment = dict(os.environ)
-    environment.pop(startup.LEVEL, None)
+    """A command as a user runs it."""
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -82,9 +87,9 @@ def test_all_but_the_start_is_passed_on(capfd):
 @pytest.mark.parametrize(
     ("arguments", "level", "hidden"),
     [
-        (["-m"], None, True),
-        (["-m"], "0", False),
-        (["program.py", "-m"], None, False),
+        (["-m"], None, [True]),
+        (["-m"], "0", [False]),
+        (["program.py", "-m"], None, []),
     ],
 )
 def test_only_commands_start_so_and_never_over_the_users_level(
@@ -95,6 +100,25 @@ def test_only_commands_start_so_and_never_over_the_users_level(
     monkeypatch.delenv(startup.LEVEL, raising=False)
     if level:
         monkeypatch.setenv(startup.LEVEL, level)
-    startup.quiet_command()
-    assert bool(sys.meta_path) == hidden
-    assert os.environ.get(startup.LEVEL) == ("2" if hidden else level)
+    startup.start_command()
+    assert [finder.quiet for finder in sys.meta_path] == hidden
+    assert os.environ.get(startup.LEVEL) == ("2" if any(hidden) else level)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["train", "generate"])
+def test_who_interrupts_the_start_reads_one_line(name, number):
+    command = [sys.executable, "-m", f"attngan_tf.{name}", "--workdir=/none"]
+    with subprocess.Popen(
+        command, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        maps = pathlib.Path(f"/proc/{process.pid}/maps")
+        while "tensorflow" not in maps.read_text():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    expected = {"train": (0, startup.BEFORE_A_STEP)}
+    code, line = expected.get(name, (128 + number, "interrupted"))
+    assert said == f"{line}\n"
+    assert process.returncode == code

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from attngan_tf.config import Config, UserError
+from attngan_tf.training.rendezvous import wait_for_all
 
 
 def make_strategy(config: Config) -> tf.distribute.Strategy:
@@ -71,11 +72,18 @@ def _multi_worker() -> tf.distribute.Strategy:
     received = f"received {os.environ['TF_CONFIG']!r}"
     try:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        worker = resolver.task_type in ("worker", "chief")
-        if not worker or not resolver.cluster_spec().num_tasks(
-            resolver.task_type
-        ):
+        cluster = resolver.cluster_spec()
+        if resolver.task_type not in ("worker", "chief"):
             raise ValueError("it names no task of a worker")
+        wait_for_all(
+            [
+                address
+                for job in cluster.jobs
+                if job in ("worker", "chief")
+                for address in cluster.job_tasks(job)
+            ],
+            cluster.task_address(resolver.task_type, resolver.task_id),
+        )
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.OpError as error:
         raise UserError(

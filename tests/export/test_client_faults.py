@@ -4,7 +4,6 @@ import base64
 import email.utils
 import json
 import signal
-import socket
 import socketserver
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from concurrent import futures
 import pytest
 
 from export import client
+from tests.ports import free_ports
 
 pytest_plugins = ["client_call"]
 
@@ -245,15 +245,11 @@ def test_an_interrupt_is_no_traceback(faulty):
     assert run.returncode == 130
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_a_refused_connection_is_one_line(error_of):
-    url = f"http://127.0.0.1:{free_port()}"
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
     assert f"no answer from {url}: " in error_of(f"--url={url}", CAPTION)
-    target = f"127.0.0.1:{free_port()}"
+    target = f"127.0.0.1:{port}"
     # Nobody is there: it is not asked again.
     error = error_of(f"--grpc={target}", CAPTION)
     assert f"no answer from {target}: " in error

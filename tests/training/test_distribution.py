@@ -49,8 +49,10 @@ def test_several_workers_need_a_cluster(monkeypatch):
         '{"type": "worker", "index": null}}',
         '{"cluster": {"worker": ["a:1"]}, "task": '
         '{"type": "worker", "index": 1}}',
-        '{"cluster": {"worker": ["a:1"]}, "task": '
-        '{"type": "worker", "index": "0"}}',
+        '{"cluster": {"worker": ["a", "b:2"]}, "task": '
+        '{"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:x"]}, "task": '
+        '{"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1"]}, "task": '
         '{"type": "workers", "index": 0}}',
         '{"cluster": {"ps": ["a:1"]}, "task": {"type": "worker", "index": 0}}',

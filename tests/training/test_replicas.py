@@ -1,13 +1,11 @@
 """Replicas and workers give the numbers of one, and go on from its steps."""
 
-import contextlib
 import json
 import math
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +13,7 @@ import time
 import pytest
 
 from tests.flags import flags_of
+from tests.ports import free_ports
 
 RELEASED_AND_TUNED = {
     "gan_mismatched_pairs": True,
@@ -183,14 +182,6 @@ def test_an_update_is_by_the_sum_of_gradients():
     assert result.stdout.strip() == "[-3.0, -3.0]", result.stderr[-2000:]
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 def start_workers(tiny_config, folder, **fields) -> list:
     """Two workers of one job, on this machine."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
@@ -256,17 +247,20 @@ def test_workers_end_together_when_one_is_asked_to(
 
 
 @pytest.mark.slow
-def test_a_job_goes_on_after_a_worker_was_killed(
-    tiny_config, tmp_path, one_device
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_job_goes_on_after_a_worker_was_lost(
+    tiny_config, tmp_path, one_device, number
 ):
-    """The other one stops with a line, and both go on to the same end."""
+    """The other one stops with a line, and both go on to the same end.
+
+    Whether it was killed, or hangs.
+    """
     _, alone = one_device
     folder = tmp_path / "workers"
     fields = {"checkpoint_interval": STEPS // 4}
     first, second = start_workers(tiny_config, folder, **fields)
     wait_for_steps(second, folder / "worker_1", "gan", STEPS // 2 + 2)
-    second.kill()
-    second.communicate()
+    second.send_signal(number)
     began = time.monotonic()
     output, _ = first.communicate(timeout=120)
     assert time.monotonic() - began < 60
@@ -275,6 +269,8 @@ def test_a_job_goes_on_after_a_worker_was_killed(
     assert last.startswith("error: ")
     assert "another worker" in last
     assert "Traceback" not in output
+    second.kill()
+    second.communicate()
     # As if the second was cut off before its last checkpoint.
     for path in (folder / "worker_1" / "gan").glob(f"ckpt-{STEPS // 2}.*"):
         path.write_bytes(b"")
