@@ -246,30 +246,42 @@ def test_workers_end_together_when_one_is_asked_to(
     assert_equal(alone, losses_of(folder))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_job_goes_on_after_a_worker_was_lost(
-    tiny_config, tmp_path, one_device, number
-):
-    """The other one stops with a line, and both go on to the same end.
+def assert_ends_for_another(process) -> None:
+    """It ends in a minute, with a line that says why."""
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=120)
+    assert time.monotonic() - began < 60
+    assert process.returncode == 1, output[-4000:]
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "another worker" in last
+    assert "Traceback" not in output
 
-    Whether it was killed, or hangs.
-    """
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_does_not_hold_the_others(tiny_config, tmp_path):
+    """It ends, too, should it wake up."""
+    folder = tmp_path / "workers"
+    first, second = start_workers(tiny_config, folder, damsm_steps=100_000)
+    wait_for_steps(second, folder / "worker_1", "damsm", STEPS // 2)
+    second.send_signal(signal.SIGSTOP)
+    assert_ends_for_another(first)
+    second.send_signal(signal.SIGCONT)
+    assert_ends_for_another(second)
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_after_a_worker_was_killed(
+    tiny_config, tmp_path, one_device
+):
+    """The other one stops with a line, and both go on to the same end."""
     _, alone = one_device
     folder = tmp_path / "workers"
     fields = {"checkpoint_interval": STEPS // 4}
     first, second = start_workers(tiny_config, folder, **fields)
     wait_for_steps(second, folder / "worker_1", "gan", STEPS // 2 + 2)
-    second.send_signal(number)
-    began = time.monotonic()
-    output, _ = first.communicate(timeout=120)
-    assert time.monotonic() - began < 60
-    assert first.returncode == 1, output[-4000:]
-    last = output.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert "another worker" in last
-    assert "Traceback" not in output
     second.kill()
+    assert_ends_for_another(first)
     second.communicate()
     # As if the second was cut off before its last checkpoint.
     for path in (folder / "worker_1" / "gan").glob(f"ckpt-{STEPS // 2}.*"):
