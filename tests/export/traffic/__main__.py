@@ -113,7 +113,9 @@ def measure(options: argparse.Namespace) -> report.Measured:
         folder = pathlib.Path(name)
         bases = bases_of(options, folder)
         pictures = {k: good.expected(newest(base)) for k, base in bases.items()}
+        batching = ("--enable_batching",) * options.batching
         flags = (
+            *batching,
             models_file(folder, bases),
             "--page",
             f"--max_request_bytes={REQUEST_BYTES}",
@@ -153,6 +155,7 @@ def main() -> None:
     add("--model", type=pathlib.Path, help="folder with an exported generator")
     add("--toy", type=pathlib.Path, help="folder with the tests' toy model")
     add("--idle", type=int, default=10_000, help="idle connections at once")
+    add("--batching", action="store_true", help="requests share batches")
     add("--warm_up", type=float, default=0.2, help="share of the time")
     add("--growth", type=float, default=0.05, help="of memory, at most")
     options = parser.parse_args()
