@@ -99,10 +99,11 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     command.interrupt_on_sigterm()  # until there is something to save
     try:
         train(config)
-    except (InterruptedTraining, KeyboardInterrupt) as interrupted:
-        saved = isinstance(interrupted, InterruptedTraining)
-        said = saved and str(interrupted)
-        print(said or startup.BEFORE_A_STEP, file=sys.stderr)
+    except KeyboardInterrupt:
+        print(startup.BEFORE_A_STEP, file=sys.stderr)
+        return
+    except InterruptedTraining as interrupted:
+        print(str(interrupted) or startup.BEFORE_A_STEP, file=sys.stderr)
         return
     if config.stage != "damsm":
         print(_next_commands(config))
