@@ -204,20 +204,6 @@ def start_workers(tiny_config, folder, **fields) -> list:
     ]
 
 
-@pytest.mark.slow
-def test_two_workers_compute_what_one_does(tiny_config, tmp_path, one_device):
-    """And one device goes on from the first one's folder."""
-    _, alone = one_device
-    folder = tmp_path / "workers"
-    for process in start_workers(tiny_config, folder):
-        run(process)
-    first = losses_of(folder)
-    assert_equal(alone, first)
-    assert_equal(first, losses_of(folder / "worker_1"))
-    more = losses(tiny_config, folder, gan_steps=STEPS + 1)
-    assert ("gan", STEPS + 1) in more
-
-
 def wait_for_steps(process, folder, stage: str, step: int) -> None:
     deadline = time.monotonic() + 200
     path = folder / "metrics.jsonl"
@@ -228,10 +214,11 @@ def wait_for_steps(process, folder, stage: str, step: int) -> None:
 
 
 @pytest.mark.slow
-def test_workers_end_together_when_one_is_asked_to(
-    tiny_config, tmp_path, one_device
-):
-    """As when a host is to be freed: all save one step, and go on from it."""
+def test_two_workers_compute_what_one_does(tiny_config, tmp_path, one_device):
+    """Even if one is asked to end, as when a host is to be freed.
+
+    All save one step, and go on from it; then one device does.
+    """
     _, alone = one_device
     folder = tmp_path / "workers"
     first, second = start_workers(tiny_config, folder)
@@ -243,7 +230,11 @@ def test_workers_end_together_when_one_is_asked_to(
     assert ends[0].group() == ends[1].group()
     for process in start_workers(tiny_config, folder):
         run(process)
-    assert_equal(alone, losses_of(folder))
+    found = losses_of(folder)
+    assert_equal(alone, found)
+    assert_equal(found, losses_of(folder / "worker_1"))
+    more = losses(tiny_config, folder, gan_steps=STEPS + 1)
+    assert ("gan", STEPS + 1) in more
 
 
 def assert_ends_for_another(process) -> None:
