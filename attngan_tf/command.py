@@ -125,12 +125,19 @@ def config_from_flags(values: flags.FlagValues) -> Config:
 def run(
     define: Callable[[flags.FlagValues], None],
     main: Callable[[flags.FlagValues, list[str]], None],
+    *,
+    goes_on: bool = False,
 ) -> None:
     """Runs a command: a user's mistake ends in one line and exit code 1.
+
+    Ctrl-C and SIGTERM raise KeyboardInterrupt, so that what is being written
+    is removed, and end it in one line with exit code 128 + their number.
 
     Args:
       define: defines the command's flags on the given values.
       main: does the work; takes the parsed flags and the other arguments.
+      goes_on: whether a second run goes on where an interrupted one ended,
+        which then ends with exit code 0.
     """
     define(flags.FLAGS)
     # --help lists the flags of the command's own module only.
@@ -153,27 +160,24 @@ def run(
             _fail(_plain(str(error)))
 
     def body(argv):
-        startup.started()
-        _quiet()
         try:
+            startup.started()
+            signal.signal(signal.SIGTERM, _interrupt)
+            _quiet()
             main(flags.FLAGS, argv[1:])
         except UserError as error:
             _fail(error)
         except KeyboardInterrupt as error:
-            print("interrupted", file=sys.stderr)
+            said = startup.NOTHING_LOST if goes_on else "interrupted"
+            print(said, file=sys.stderr)
             (number,) = error.args or (signal.SIGINT,)
-            sys.exit(128 + number)
+            sys.exit(0 if goes_on else 128 + number)
 
     app.run(body, flags_parser=parse)
 
 
-def interrupt_on_sigterm() -> None:
-    """SIGTERM ends a command as Ctrl-C does: what it writes is removed."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt(number)
-
-    signal.signal(signal.SIGTERM, interrupt)
+def _interrupt(number, frame):
+    raise KeyboardInterrupt(number)
 
 
 def _plain(message: str) -> str:

@@ -313,7 +313,6 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
         raise command.flags_only("convert", arguments)
-    command.interrupt_on_sigterm()
     # bash leaves the ~ of --flag=~/x.
     for name in (*NETWORKS, "captions_pickle", "workdir", "to_pytorch"):
         if values[name].value:

@@ -25,7 +25,6 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if arguments:
         raise command.flags_only("prepare", arguments)
     config = command.config_from_flags(values)
-    command.interrupt_on_sigterm()
     builder = catalog.open_configured(config)
     report = catalog.prepare(
         builder, repair=True, beam_options=values.beam_options

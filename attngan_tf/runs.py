@@ -23,10 +23,13 @@ LABELS = {
     "diversity_captions": "pixel distance of different captions",
     "colour": "birds in the colour asked for (%)",
 }
-# Computed from the generated pictures alone: no network, no reference.
+# Computed from the generated pictures alone, by no network.
 OF_PIXELS = [
     name for name in LABELS if name.startswith(("diversity", "colour"))
 ]
+# Parts of what a line says of encoders.
+TUNED = "tuned with the GAN"
+DIGEST = "; sha256 "
 NO_NETWORK = "none, pixels alone"
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
 DIFFERENCES = 2  # fields in a run's label; with more, names say more
@@ -184,14 +187,18 @@ def last_scores(run: Run) -> dict[str, Point]:
 def series(run: Run, name: str) -> list[Point]:
     """A score over the steps, all measured in one way.
 
-    Of several ways, the one with the most steps; of equals, the one that was
-    used last. The last line of a step counts.
+    Encoders that are trained with the GAN have other weights at each step,
+    and count as one way. Of several ways, the one with the most steps; of
+    equals, the one that was used last. The last line of a step counts.
     """
     ways: dict[How, dict[int, Point]] = {}
     for point in run.scores.get(name, ()):
         # Popped and set again, the way used last is the last of the dict.
-        steps = ways.pop(point.how, {})
-        ways[point.how] = steps | {point.step: point}
+        way = point.how
+        if TUNED in way.backend:
+            way = way._replace(backend=way.backend.partition(DIGEST)[0])
+        steps = ways.pop(way, {})
+        ways[way] = steps | {point.step: point}
     longest = max(reversed(ways.values()), key=len, default={})
     return [longest[step] for step in sorted(longest)]
 

@@ -1,14 +1,14 @@
-"""How a command starts: TensorFlow tells nothing, and may be interrupted.
+"""How a command starts: TensorFlow tells nothing, and signals end it at once.
 
-A mistake is then one line, and so is Ctrl-C in the seconds that TensorFlow
-takes to be imported. TF_CPP_MIN_LOG_LEVEL does not reach what TensorFlow logs
-by Abseil as it is loaded and looks for GPUs (tensorflow/tensorflow#100442, as
-of 2.21).
+A mistake is then one line, and so is Ctrl-C in the seconds that imports take.
+TF_CPP_MIN_LOG_LEVEL does not reach what TensorFlow logs by Abseil as it is
+loaded and looks for GPUs (tensorflow/tensorflow#100442, as of 2.21).
 """
 
 import contextlib
 import importlib.abc
 import importlib.util
+import itertools
 import os
 import re
 import signal
@@ -23,22 +23,27 @@ STARTING = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\)|"
     rb"[IE]\d{4} \S+ +\d+ (port|cudart_stub|cuda_platform)\.cc:\d+\]"
 )
-BEFORE_A_STEP = (
-    "interrupted before a step; nothing is lost: run the same command to go on"
-)
+# Commands by `command.run`, which calls `started`, as their names begin.
+COMMANDS = ("attngan_tf.", "export.saved_model", "export.serve")
+TRAINING = "attngan_tf.train"
+NOTHING_LOST = "interrupted; nothing is lost: run the same command to go on"
 _handlers = {}  # of signals, as they were before the start
 
 
 def start_command() -> None:
-    """Starts a command so; TensorFlow's own words stay if a level is set.
+    """Begins a command: its signals, and TensorFlow without a word.
 
-    A command is what `python -m` runs; while it is looked for, and this
-    package is imported on the way, sys.argv says so.
+    Does nothing in other programs. A command is what `python -m` runs; while
+    it is looked for, and this package is imported on the way, sys.argv says
+    so.
     """
-    if sys.argv[:1] == ["-m"]:
-        quiet = LEVEL not in os.environ
-        os.environ.setdefault(LEVEL, ERRORS)
-        sys.meta_path.insert(0, _Finder(quiet))
+    if sys.argv[:1] != ["-m"]:
+        return
+    if _module().startswith(COMMANDS):
+        _take_signals()
+    if LEVEL not in os.environ:
+        os.environ[LEVEL] = ERRORS
+        sys.meta_path.insert(0, _Finder())
 
 
 def started() -> None:
@@ -47,18 +52,26 @@ def started() -> None:
         signal.signal(*_handlers.popitem())
 
 
-def _end_if_asked() -> None:
+def _module() -> str:
+    """What `python -m` runs; "" if it runs nothing by name."""
+    for argument, after in itertools.pairwise([*sys.orig_argv[1:], ""]):
+        if found := re.fullmatch("-[^-cmWX]*m(.*)", argument):
+            return found[1] or after
+    return ""
+
+
+def _take_signals() -> None:
     """Ctrl-C and SIGTERM end the process in one line.
 
     Not by an exception, which may be raised anywhere in an import, and which
     libraries take for a failure of their own.
     """
-    stderr = os.dup(2)  # which is held back
+    stderr = os.dup(2)  # which is held back later
+    trains = _module() == TRAINING
 
     def end(number, frame):
         del frame
-        trains = "attngan_tf.train" in sys.orig_argv
-        said = BEFORE_A_STEP if trains else "interrupted"
+        said = NOTHING_LOST if trains else "interrupted"
         os.write(stderr, f"{said}\n".encode())
         os._exit(0 if trains else 128 + number)
 
@@ -88,23 +101,15 @@ def _held_back() -> Iterator[None]:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Acts when TensorFlow is about to be imported.
-
-    Args:
-      quiet: whether stderr is held back while it is, and looks for GPUs.
-    """
-
-    def __init__(self, quiet: bool):
-        self.quiet = quiet
+    """Holds stderr back while TensorFlow is imported and looks for GPUs."""
 
     def find_spec(self, name, path, target=None):
         if name != "tensorflow":
             return None
         sys.meta_path.remove(self)
-        _end_if_asked()
         spec = importlib.util.find_spec(name)
-        if spec is None or not self.quiet:
-            return spec
+        if spec is None:
+            return None
         load = spec.loader.exec_module
 
         def exec_module(module):

@@ -96,18 +96,14 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if arguments:
         raise command.flags_only("train", arguments)
     config = command.config_from_flags(values)
-    command.interrupt_on_sigterm()  # until there is something to save
     try:
         train(config)
-    except KeyboardInterrupt:
-        print(startup.BEFORE_A_STEP, file=sys.stderr)
-        return
     except InterruptedTraining as interrupted:
-        print(str(interrupted) or startup.BEFORE_A_STEP, file=sys.stderr)
+        print(str(interrupted) or startup.NOTHING_LOST, file=sys.stderr)
         return
     if config.stage != "damsm":
         print(_next_commands(config))
 
 
 if __name__ == "__main__":
-    command.run(command.define_config_flags, main)
+    command.run(command.define_config_flags, main, goes_on=True)

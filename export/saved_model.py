@@ -304,7 +304,6 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             "--checkpoint must be left out with --model=damsm, which is the "
             f"best one of its own training; received {values.checkpoint}"
         )
-    command.interrupt_on_sigterm()
     # Pictures are compared to 1e-4: on a CPU, where float32 is float32.
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun
         tf.config.set_visible_devices([], "GPU")

@@ -9,6 +9,8 @@ import warnings
 
 import pytest
 
+from tests import processes
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -49,6 +51,13 @@ def pytest_collection_modifyitems(items):
         item.path for item in items if item.get_closest_marker("slow")
     )
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.fixture(autouse=True)
+def _no_process_stays():
+    """What a test started ends with it."""
+    yield
+    processes.end_all()
 
 
 @pytest.fixture(scope="session")

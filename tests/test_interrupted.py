@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.startup import BEFORE_A_STEP
+from attngan_tf.startup import NOTHING_LOST
 from attngan_tf.train import train
 from attngan_tf.training import checkpoint
 from attngan_tf.training.checkpoint import Checkpoints
 from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.interruption import InterruptedTraining
+from tests import processes
 from tests.flags import flags_of
 from tests.kills.runs import differences
 from tests.ports import free_ports
 
 
 def start(config, **environment) -> subprocess.Popen:
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-m", "attngan_tf.train", *flags_of(config)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | environment,
-        text=True,
     )
 
 
@@ -103,7 +103,7 @@ def test_a_worker_that_waits_for_others_can_be_asked(
     process = start(config, TF_CONFIG=json.dumps(cluster))
     line = process.stdout.readline()
     assert line.startswith(f"waiting for workers: {places[1]} (")
-    assert end(process, number).splitlines()[-1] == BEFORE_A_STEP
+    assert end(process, number).splitlines()[-1] == NOTHING_LOST
     assert not list(tmp_path.iterdir())
 
 

@@ -91,6 +91,27 @@ def test_names_of_scores_to_come_are_found_by_their_n(read):
     assert list(run.scores) == ["image_to_text_at_5"]
 
 
+def test_encoders_that_are_tuned_make_one_curve(read):
+    run = read(
+        scored(1, value=1.0, encoders="step 60 (damsm); float32; sha256 0a"),
+        scored(2, value=2.0, encoders="step 60 (damsm); float32; sha256 1b"),
+        *(
+            scored(
+                step,
+                "frechet",
+                9.0 - step,
+                backend="small_cnn; step 60 (damsm, tuned with the GAN); "
+                f"float32; sha256 {step}a",
+            )
+            for step in (1, 2, 3)
+        ),
+    )
+    assert steps_and_means(series(run, "r_precision")) == [(2, 2.0)]
+    found = series(run, "frechet")
+    assert steps_and_means(found) == [(1, 8.0), (2, 7.0), (3, 6.0)]
+    assert found[-1].how.backend.endswith("sha256 3a")
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from attngan_tf import startup
+from tests import processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 START = (
@@ -87,9 +88,9 @@ def test_all_but_the_start_is_passed_on(capfd):
 @pytest.mark.parametrize(
     ("arguments", "level", "hidden"),
     [
-        (["-m"], None, [True]),
-        (["-m"], "0", [False]),
-        (["program.py", "-m"], None, []),
+        (["-m"], None, True),
+        (["-m"], "0", False),
+        (["program.py", "-m"], None, False),
     ],
 )
 def test_only_commands_start_so_and_never_over_the_users_level(
@@ -101,24 +102,59 @@ def test_only_commands_start_so_and_never_over_the_users_level(
     if level:
         monkeypatch.setenv(startup.LEVEL, level)
     startup.start_command()
-    assert [finder.quiet for finder in sys.meta_path] == hidden
-    assert os.environ.get(startup.LEVEL) == ("2" if any(hidden) else level)
+    assert bool(sys.meta_path) == hidden
+    assert os.environ.get(startup.LEVEL) == ("2" if hidden else level)
+
+
+def asked_in_an_import(number, *command, environ=None) -> tuple[int, str]:
+    """What a process ends with that is asked as TensorFlow is loaded."""
+    process = processes.start(
+        [sys.executable, *command],
+        env=environment() | (environ or {}),
+        stderr=subprocess.PIPE,
+    )
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")
+    while "libtensorflow" not in maps.read_text():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["train", "generate"])
-def test_who_interrupts_the_start_reads_one_line(name, number):
-    command = [sys.executable, "-m", f"attngan_tf.{name}", "--workdir=/none"]
-    with subprocess.Popen(
-        command, env=environment(), stderr=subprocess.PIPE, text=True
-    ) as process:
-        maps = pathlib.Path(f"/proc/{process.pid}/maps")
-        while "tensorflow" not in maps.read_text():
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    expected = {"train": (0, startup.BEFORE_A_STEP)}
-    code, line = expected.get(name, (128 + number, "interrupted"))
-    assert said == f"{line}\n"
-    assert process.returncode == code
+@pytest.mark.parametrize(
+    ("command", "trains"),
+    [
+        (["-um", "attngan_tf.train"], True),
+        (["-mattngan_tf.train"], True),
+        (["-m", "attngan_tf.generate", "--workdir=attngan_tf.train"], False),
+        (["-m", "export.saved_model"], False),
+    ],
+)
+def test_who_interrupts_the_start_reads_one_line(command, trains, number):
+    code, said = asked_in_an_import(number, *command)
+    assert said == f"{startup.NOTHING_LOST if trains else 'interrupted'}\n"
+    assert code == (0 if trains else 128 + number)
+
+
+def test_other_programs_keep_their_signals(tmp_path):
+    package = tmp_path / "theirs"
+    package.mkdir()
+    (package / "__init__.py").write_text("import attngan_tf\n")
+    (package / "program.py").write_text(
+        """
+import sys
+try:
+    import tensorflow
+finally:
+    print("mine", file=sys.stderr)
+    sys.exit(5)
+"""
+    )
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    code, said = asked_in_an_import(
+        signal.SIGINT, "-m", "theirs.program", environ=path
+    )
+    assert code == 5
+    assert said.splitlines()[-1] == "mine"

@@ -299,7 +299,9 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
         path = path if os.path.exists(path + ".index") else None
     if path is None:
         found = ", ".join(map(str, steps(workdir, stage))) or "none"
-        wanted = "train that stage first" if found == "none" else "name one"
+        wanted = "name one of these"
+        if which in ("last", "best") or found == "none":
+            wanted = "train that stage first"
         raise UserError(
             f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
             f"found: {found}; {wanted}"

@@ -155,7 +155,7 @@ class HeldOut:
     def images(self, size: int) -> tf.data.Dataset:
         """The pictures' middles in batches [B, size, size, 3], in [-1, 1].
 
-        They are reduced and stored, as drawn ones are, before they are seen.
+        As drawn ones, they are rounded to the 256 values that a PNG holds.
         """
         batches = views.centre_views(self.records, (size,), BATCH, self.places)
         return batches.map(lambda batch: as_stored(batch[f"images_{size}"]))

@@ -8,6 +8,7 @@ import keras
 from attngan_tf.config import Config
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
+from attngan_tf.runs import DIGEST, TUNED
 from attngan_tf.training import checkpoint
 from attngan_tf.training.evaluation import HeldOut
 
@@ -23,7 +24,7 @@ def weights_digest(*networks: keras.Model) -> str:
 
 def with_digest(name: str, sha256: str) -> str:
     """Networks and the SHA-256 of their weights: one line."""
-    return f"{name}; sha256 {sha256}"
+    return f"{name}{DIGEST}{sha256}"
 
 
 def encoders_step(config: Config) -> int:
@@ -64,7 +65,7 @@ def trunk_name(config: Config, step: int) -> str:
 
 def _trained(config: Config, step: int) -> str:
     """How encoders were trained, as far as names tell."""
-    tuned = ", tuned with the GAN" * config.finetune_damsm
+    tuned = f", {TUNED}" * config.finetune_damsm
     return (
         f"encoders of step {step} ({config.text_training}{tuned}); "
         f"{config.precision}"
@@ -104,5 +105,5 @@ def drawn_text(count: int, size: int, first_seed: int) -> str:
 
 
 def average_text(step: int) -> str:
-    """Which weights draw them."""
+    """Which weights of the generator draw the pictures that are scored."""
     return f"averaged (EMA) ones of GAN step {step}"

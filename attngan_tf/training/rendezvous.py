@@ -18,10 +18,11 @@ CONNECT_SECONDS = 2.0
 
 
 def wait_for_all(addresses: Sequence[str], own: str) -> None:
-    """Returns when something listens at every worker's address.
+    """Returns when something answers at the address of every worker.
 
-    Meanwhile this one's port is listened at, so that the others find it; then
-    it is free again, for TensorFlow.
+    Meanwhile this one's port answers, so that the others find it; then it is
+    free again, for TensorFlow. A process that was stopped (SIGSTOP) answers,
+    too: the system does it.
 
     Args:
       addresses: of all workers, each host:port.
@@ -31,24 +32,18 @@ def wait_for_all(addresses: Sequence[str], own: str) -> None:
       UserError: its port cannot be listened at.
       ValueError: an address has no port.
     """
-    ports = {address: _split(address) for address in addresses}
-    missing = dict.fromkeys(x for x in addresses if x != own)
-    if not missing:
+    places = {address: _split(address) for address in addresses}
+    _, port = places.pop(own)
+    if not places:
         return
     told = -TELL_SECONDS
-    with _listening(own, ports[own][1]):
-        while missing:
-            missing = {
-                address: reason
-                for address in missing
-                if (reason := _unreachable(*ports[address])) is not None
-            }
-            if missing and time.monotonic() - told > TELL_SECONDS:
+    with _listening(own, port) as server:
+        while missing := _missing(places):
+            if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
-                names = (f"{x} ({reason})" for x, reason in missing.items())
-                print(f"waiting for workers: {', '.join(names)}", flush=True)
-            if missing:
-                time.sleep(WAIT_SECONDS)
+                print(f"waiting for workers: {', '.join(missing)}", flush=True)
+            time.sleep(WAIT_SECONDS)
+            _drop_visitors(server)
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -58,24 +53,31 @@ def _split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _missing(places: dict[str, tuple[str, int]]) -> list[str]:
+    """Who does not answer now, each with the reason.
+
+    All are looked at each time: who was there may have ended since.
+    """
+    reasons = {address: _unreachable(*x) for address, x in places.items()}
+    return [f"{x} ({reason})" for x, reason in reasons.items() if reason]
+
+
 def _unreachable(host: str, port: int) -> str | None:
     """Why nothing answers there; None if something does."""
     try:
-        socket.create_connection((host, port), CONNECT_SECONDS).close()
+        with socket.create_connection((host, port), CONNECT_SECONDS) as found:
+            # A port that nobody listens at can be this connection's own.
+            alone = found.getsockname() == found.getpeername()
+            return "Connection refused" if alone else None
     except OSError as error:  # a name that is not known, too
         return error.strerror or str(error)
-    return None
 
 
-def _listening(own: str, port: int) -> contextlib.AbstractContextManager:
-    """Listens at a port, and lets the system answer: nothing is accepted.
-
-    So no connection is left that would keep the port from TensorFlow.
-    """
+def _listening(own: str, port: int) -> socket.socket:
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        return socket.create_server(
+        server = socket.create_server(
             ("", port), family=family, backlog=1024, dualstack_ipv6=both
         )
     except OSError as error:
@@ -86,3 +88,13 @@ def _listening(own: str, port: int) -> contextlib.AbstractContextManager:
             "the workers of TF_CONFIG must reach one another, each by its own "
             f"port; received {own}: {reason}"
         ) from None
+    server.setblocking(False)
+    return server
+
+
+def _drop_visitors(server: socket.socket) -> None:
+    """Makes room for more: nobody comes in where too many stand in line."""
+    with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+        while True:
+            visitor, _ = server.accept()
+            visitor.close()

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests import processes
 from tests.flags import flags_of
 from tests.ports import free_ports
 
@@ -48,12 +49,11 @@ def start(tiny_config, folder, environment=None, **fields):
         }
         | fields
     )
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-m", "attngan_tf.train", *flags_of(config)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=os.environ | (environment or {}),
-        text=True,
     )
 
 
