@@ -83,6 +83,11 @@ def _run(stage: DamsmStage | GanStage, config: Config) -> None:
 
 def _next_commands(config: Config) -> str:
     workdir, python = shlex.quote(config.workdir), sys.executable
+    if config.stage == "damsm":
+        return (
+            f"\ntrained: the encoders of {workdir}. The same command with "
+            "--stage=all goes on with the GAN"
+        )
     return f"""
 trained: {workdir}. What to do next:
   {python} -m attngan_tf.generate --workdir={workdir} "a small red bird"
@@ -101,8 +106,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     except InterruptedTraining as interrupted:
         print(str(interrupted) or startup.NOTHING_LOST, file=sys.stderr)
         return
-    if config.stage != "damsm":
-        print(_next_commands(config))
+    print(_next_commands(config))
 
 
 if __name__ == "__main__":

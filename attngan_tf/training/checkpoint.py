@@ -5,6 +5,7 @@ them are read; of the last ones, the newest that is whole counts.
 """
 
 import contextlib
+import functools
 import glob
 import os
 import shutil
@@ -20,6 +21,7 @@ from attngan_tf.disk import writing
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 NAME = "ckpt"  # before the step's number
 BEST_KEPT = 2  # the best one, and the one before it if that is damaged
+_warned: set[str] = set()  # what this process has said of damaged ones
 
 
 class Checkpoints:
@@ -244,8 +246,25 @@ def _list(folder: str, steps: list[int]) -> None:
 def damage(path: str) -> str:
     """Why a checkpoint cannot be read, in words; "" if it is whole.
 
-    All of it is read, and TensorFlow compares each tensor's checksum.
+    All of it is read, and TensorFlow compares each tensor's checksum; once,
+    while the files stay as they are.
     """
+    return _damage(path, _stamps(path))
+
+
+def _stamps(path: str) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of change of a checkpoint's files."""
+    found = []
+    for file in sorted(glob.glob(glob.escape(path) + ".*")):
+        with contextlib.suppress(OSError):  # removed since
+            state = os.stat(file)
+            found.append((file, state.st_size, state.st_mtime_ns))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=64)
+def _damage(path: str, stamps) -> str:
+    del stamps
     try:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
@@ -258,18 +277,20 @@ def damage(path: str) -> str:
 def newest(folder: str) -> str | None:
     """The newest checkpoint of a folder that is whole; None without any.
 
-    Each newer one is named on stderr.
+    Each newer one is named on stderr, once.
 
     Raises:
       UserError: none of those there is whole.
     """
-    found = _steps(folder)
+    found, damaged = _steps(folder), []
     for step in reversed(found):
         path = _path(folder, step)
         reason = damage(path)
         if not reason:
+            _warn(damaged, f"step {step} is used instead")
             return path
-        print(f"warning: {path} is damaged ({reason})", file=sys.stderr)
+        damaged.append(f"{path} is damaged ({reason})")
+    _warn(damaged, "no other is there")
     if found:
         raise UserError(
             f"a checkpoint must be whole to go on from; {folder} has "
@@ -277,6 +298,14 @@ def newest(folder: str) -> str | None:
             "remove the folder to begin that stage anew"
         )
     return None
+
+
+def _warn(damaged: Iterable[str], instead: str) -> None:
+    for text in damaged:
+        line = f"warning: {text}; {instead}"
+        if line not in _warned:
+            _warned.add(line)
+            print(line, file=sys.stderr)
 
 
 def find(workdir: str, stage: str, which: str = "last") -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -128,10 +129,23 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
             raise
         raise UserError(
             "every worker must stay until the end; another worker ended or "
-            f"cannot be reached ({error.message.splitlines()[0]}); start all "
-            "of them again with the same commands, to go on from the last "
-            "checkpoint that all have"
+            f"cannot be reached{_detail(error)}; mend what its own last line "
+            "says, and start all of them again with the same commands, to go "
+            "on from the last checkpoint that all have"
         ) from error
+
+
+# How lines begin that say where in a graph, and not what.
+_NO_WORDS = ("Graph execution error", "Detected at node", "<stack traces")
+
+
+def _detail(error: tf.errors.OpError) -> str:
+    """What TensorFlow says in words, if it does, in brackets."""
+    for line in error.message.splitlines():
+        plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]", "", line).strip()
+        if plain and not plain.startswith(_NO_WORDS):
+            return f" ({plain})"
+    return ""
 
 
 def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:

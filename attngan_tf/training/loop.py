@@ -148,6 +148,8 @@ class Loop:
                 if step < total_steps:
                     self._train(step, total_steps)
             except InterruptedTraining:
+                if not self._step:
+                    raise  # nothing was made
                 if self._step != self.checkpoints.saved:
                     self._report()
                     self._save(events_done=False)

@@ -83,7 +83,8 @@ def alone(workdir: str) -> Iterator[None]:
         file = open(path, "ab+", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise UserError(
-            f"--workdir must be a folder that can be written; {error}"
+            "--workdir must be a folder that can be written; received "
+            f"{workdir}: {error.strerror}"
         ) from None
     with file:
         _lock(file, workdir)

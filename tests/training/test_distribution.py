@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import unittest.mock
 
 import pytest
 import tensorflow as tf
@@ -122,3 +123,33 @@ def test_a_worker_without_a_checkpoint_does_not_begin_anew(monkeypatch):
     monkeypatch.setattr(distribution, "least", lambda *_: 0)
     with pytest.raises(UserError, match="step 9, another has none"):
         distribution.agreed_step(None, 9)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "{{function_node __wrapped__CollectiveBcastSend_device_/job:worker"
+            "/replica:0/task:0/device:CPU:0}} Collective ops is aborted by: "
+            "Socket closed\nThe error could be from a previous operation.",
+            "(Collective ops is aborted by: Socket closed)",
+        ),
+        (
+            "Graph execution error:\n\nDetected at node CollectiveReduceV2 "
+            "defined at (most recent call last):\n<stack traces unavailable>\n"
+            "Connection reset by peer\n\t [[{{node CollectiveReduceV2}}]]",
+            "(Connection reset by peer)",
+        ),
+        ("Graph execution error:", "reached; mend"),
+    ],
+)
+def test_a_lost_worker_is_told_in_words(message, told):
+    strategy = unittest.mock.Mock()
+    strategy.cluster_resolver.task_type = "worker"
+    with (
+        pytest.raises(UserError, match="another worker ended") as raised,
+        distribution.together(strategy),
+    ):
+        raise tf.errors.UnavailableError(None, None, message)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
