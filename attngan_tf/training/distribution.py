@@ -239,8 +239,13 @@ def least(strategy: tf.distribute.Strategy, number: int) -> int:
     """
     if not has_workers(strategy):
         return number
-    rows = strategy.run(lambda: tf.constant([number], tf.int64))
-    return int(tf.reduce_min(strategy.gather(rows, axis=0)))
+
+    @tf.function  # TensorFlow warns of strategies that run outside of one
+    def all_numbers():
+        rows = strategy.run(lambda: tf.constant([number], tf.int64))
+        return strategy.gather(rows, axis=0)
+
+    return int(tf.reduce_min(all_numbers()))
 
 
 def has_workers(strategy: tf.distribute.Strategy) -> bool:

@@ -10,7 +10,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
 from waitress.task import ErrorTask, WSGITask
-from waitress.utilities import BadRequest, Error
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from export.serving.rest import ARRIVED, error_body
 
@@ -83,6 +83,12 @@ class _Parser(HTTPRequestParser):
         if self.error:
             # Who asked whether to send the body is told no.
             self.expect_continue = False
+        if isinstance(self.error, RequestEntityTooLarge):
+            most = self.adj.max_request_body_size - 1  # it is open
+            self.error.body = (
+                f"a request must have at most {most} bytes "
+                "(--max_request_bytes)"
+            )
         if self.completed:
             self.arrived = time.monotonic()
             if not self.empty and data[consumed:].strip():

@@ -22,7 +22,10 @@ def test_what_the_library_refuses_is_json(start):
     _, port = start()
     status, body = ask(port, body=b"x" * (LIMIT + 1))
     assert status == 413
-    assert list(json.loads(body)) == ["error"]
+    assert json.loads(body) == {
+        "error": "Request Entity Too Large: a request must have at most "
+        f"{LIMIT} bytes (--max_request_bytes)"
+    }
     status, body = ask(port, "/fault")
     assert status == 500
     assert list(json.loads(body)) == ["error"]
