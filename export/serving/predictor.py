@@ -65,7 +65,7 @@ class Predictor:
         if signature.method != PREDICT_METHOD:
             raise invalid(f"the signature {signature.name} cannot predict")
         rows = signature.check(feeds)
-        if self._batcher is None and rows > self._max_rows:
+        if rows > self._max_rows:
             raise invalid(
                 f"a request must have at most --max_rows = {self._max_rows} "
                 f"rows; received {rows}"

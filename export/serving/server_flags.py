@@ -141,7 +141,7 @@ def _define_own_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "max_rows",
         64,
-        "most rows of a request; with batching, max_batch_size counts",
+        "most rows of a request, with and without batching",
         lower_bound=1,
         **common,
     )

@@ -9,7 +9,8 @@ import pytest
 
 from export.serving.batching import Batcher
 from export.serving.errors import Code, ServingError
-from export.serving.servable import PREDICT_METHOD, Signature
+from export.serving.predictor import Predictor
+from export.serving.servable import PREDICT_METHOD, Signature, TensorSpec
 from export.serving.settings import BatchingSettings
 
 SIGNATURE = Signature("s", PREDICT_METHOD, {}, {}, {})
@@ -257,3 +258,16 @@ def test_closing_runs_what_is_queued(make, doubler, pool):
     wait_until(lambda: doubler.users == 1)
     batcher.close()
     assert answer.result(10).tolist() == [2]
+
+
+def test_rows_are_limited_as_they_are_without_batching(make, doubler):
+    """By themselves, batches may have 1,000."""
+    batcher = make(max_batch_size=1000)
+    predictor = Predictor(None, batcher, None, max_rows=64)
+    spec = TensorSpec(None, np.dtype(np.int64), (None,))
+    signature = SIGNATURE._replace(inputs={"x": spec})
+    feeds = {"x": np.arange(65)}
+    with pytest.raises(ServingError, match="--max_rows = 64") as raised:
+        predictor.run(doubler, signature, feeds, ["y"], None)
+    assert raised.value.code is Code.INVALID_ARGUMENT
+    assert not doubler.batches
