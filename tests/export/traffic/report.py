@@ -96,6 +96,15 @@ def table(measured: Measured) -> Iterator[str]:
         f"| threads | {before.threads} | {warm.threads} | {end.threads} | "
         f"{after.threads} | {peaks[2]} |"
     )
+    yield f"\nmemory by tenths of the time, MB: {_tenths(measured.seen)}"
+
+
+def _tenths(seen: list[Held]) -> str:
+    """Medians of memory: whether what grew goes on growing."""
+    looks = max(1, len(seen) // 10)
+    parts = (seen[i : i + looks] for i in range(0, len(seen), looks))
+    medians = (statistics.median(x.memory for x in part) for part in parts)
+    return ", ".join(f"{median:.0f}" for median in medians)
 
 
 def faults(measured: Measured, growth: float) -> list[str]:
