@@ -50,6 +50,7 @@ TALKS = {
     "attngan_tf.models.inception": ("prepare", "inception_weights"),
     "attngan_tf.data.workers": ("prepare", "beam_options"),
     "attngan_tf.training.distribution": ("prepare", "distribution"),
+    "attngan_tf.training.rendezvous": ("prepare", "distribution"),
     "export.serving.*": ("serve", "host"),
     # Its arguments are addresses, and it does nothing else.
     "export.client": None,
