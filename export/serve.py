@@ -6,7 +6,7 @@ import shlex
 from absl import flags
 
 from attngan_tf import command
-from export.serving import console, ports, settings
+from export.serving import allocator, console, ports, settings
 from export.serving.server_flags import define_flags
 from export.serving.settings import Settings
 
@@ -102,6 +102,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         "production use the real server:\n  "
         + "\n  ".join(real_commands(values, configured))
     )
+    allocator.share_arenas()
     # TensorFlow takes seconds to import: a wrong flag is told before.
     from export.serving import server
 

@@ -1,6 +1,5 @@
 """GAN training, put together from a configuration."""
 
-import functools
 import os
 import time
 
@@ -217,7 +216,6 @@ class GanStage:
         start = time.monotonic()
         if self.config.finetune_damsm:
             self.scores.forget_encoded()
-            self.__dict__.pop("_encoder_conditions", None)
         scores = self.scores()
         numbers = {
             "epoch": step / self.training_data.steps_per_epoch,
@@ -230,22 +228,18 @@ class GanStage:
 
     def _conditions(self, step: int) -> dict[str, str]:
         """What the scores depend on beside their N."""
-        size, count = self.config.image_sizes[-1], len(self.held_out.places)
+        config, count = self.config, len(self.held_out.places)
+        size = config.image_sizes[-1]
         return {
-            **self._encoder_conditions,
+            **provenance.encoder_conditions(
+                config,
+                provenance.encoders_step(config),
+                self.text_encoder,
+                self.image_encoder,
+            ),
             "reference": provenance.reference_text(
-                self.held_out, self.config.dataset, "test", size
+                self.held_out, config.dataset, "test", size
             ),
             "drawn": provenance.drawn_text(count, size, first_seed=0),
             "weights": provenance.average_text(step),
         }
-
-    @functools.cached_property
-    def _encoder_conditions(self) -> dict[str, str]:
-        config = self.config
-        return provenance.encoder_conditions(
-            config,
-            provenance.encoders_step(config),
-            self.text_encoder,
-            self.image_encoder,
-        )
