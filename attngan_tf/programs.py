@@ -140,7 +140,7 @@ def generate(
     captions = tf.constant([row["captions"][0] for row in rows])
     seeds = tf.range(B, dtype=tf.int64)
 
-    @tf.function
+    @tf.function(autograph=False)
     def draw(captions, seeds):
         outputs = sampler.from_seeds(captions, seeds)
         return to_uint8(outputs[sampler.last_images])
@@ -164,7 +164,7 @@ def drawing_graph(sampler: Sampler, batch_size: int) -> tf.Graph:
     """
     B, T, generator = batch_size, sampler.words_num, sampler.generator
 
-    @tf.function
+    @tf.function(autograph=False)
     def draw(token_ids, lengths, z, eps):
         text = sampler.text_encoder(token_ids, lengths)
         inputs = {**text, "lengths": lengths, "z": z, "eps": eps}

@@ -191,6 +191,7 @@ def batched(
     numbers: tf.data.Dataset, example, size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
     """Examples of numbers, made side by side, in batches, in order."""
+    example = tf.autograph.experimental.do_not_convert(example)
     return (
         numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(size, drop_remainder=drop_remainder)

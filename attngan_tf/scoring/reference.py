@@ -67,7 +67,9 @@ def _look(
 ) -> Iterator[dict[str, np.ndarray]]:
     """The backend's features of batches of pictures."""
     look = tf.function(
-        lambda rows: backend.features(rows["images"]), reduce_retracing=True
+        lambda rows: backend.features(rows["images"]),
+        reduce_retracing=True,
+        autograph=False,
     )
     for images in batches:
         yield per_replica(strategy, look, {"images": images})

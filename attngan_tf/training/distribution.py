@@ -204,7 +204,7 @@ def anyone(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     if not has_workers(strategy):
         return bool
 
-    @tf.function
+    @tf.function(autograph=False)
     def count(yes):
         rows = strategy.run(lambda: tf.cast(yes, tf.float32))
         return strategy.reduce("SUM", rows, axis=None)
@@ -240,7 +240,8 @@ def least(strategy: tf.distribute.Strategy, number: int) -> int:
     if not has_workers(strategy):
         return number
 
-    @tf.function  # TensorFlow warns of strategies that run outside of one
+    # TensorFlow warns of strategies that run outside of a function.
+    @tf.function(autograph=False)
     def all_numbers():
         rows = strategy.run(lambda: tf.constant([number], tf.int64))
         return strategy.gather(rows, axis=0)

@@ -68,7 +68,9 @@ class Drawing:
         self.sampler = sampler
         self.look = look
         self.strategy = strategy or tf.distribute.get_strategy()
-        self._part = tf.function(self._draw, reduce_retracing=True)
+        self._part = tf.function(
+            self._draw, reduce_retracing=True, autograph=False
+        )
 
     def _draw(self, rows):
         outputs = self.sampler.from_text(rows, rows["seeds"])

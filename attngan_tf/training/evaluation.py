@@ -85,7 +85,9 @@ class HeldOut:
             self.groups = np.arange(len(counts))
         self.candidates = min(candidates, 1 + self._fewest_others())
         # Encoders in training are scored often: traced once, not every time.
-        traced = functools.partial(tf.function, reduce_retracing=True)
+        traced = functools.partial(
+            tf.function, reduce_retracing=True, autograph=False
+        )
         self.text_features = traced(self._text_features)
         self.pooled_features = traced(_pooled_features)
 

@@ -100,7 +100,9 @@ class FeatureCache:
 
     def _fill(self, arrays: dict, done: int) -> None:
         """Computes the rows that are missing; goes on after a stop."""
-        compute = tf.function(self.image_encoder.trunk_features)
+        compute = tf.function(
+            self.image_encoder.trunk_features, autograph=False
+        )
         first = done // BATCH
         batches = views.cached_views(
             self.records,
