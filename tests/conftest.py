@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import warnings
 
@@ -12,6 +13,11 @@ import pytest
 from tests import processes
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# What a shell runs in the background ignores Ctrl-C, and so would all that
+# the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

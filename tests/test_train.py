@@ -237,7 +237,7 @@ def test_inception_with_kept_features_in_bfloat16(tiny_config, tmp_path):
     before = (features / "pooled.npy").stat().st_mtime_ns
     (features / "regions.npy").unlink()  # to make room: it is made again
     shutil.rmtree(tmp_path / "gan")
-    train(dataclasses.replace(config, damsm_steps=5))
+    train(dataclasses.replace(config, damsm_steps=5, stage="damsm"))
     assert (features / "pooled.npy").stat().st_mtime_ns > before
     np.testing.assert_array_equal(np.load(features / "regions.npy"), regions)
 

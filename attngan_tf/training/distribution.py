@@ -136,7 +136,12 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 
 # How lines begin that say where in a graph, and not what.
-_NO_WORDS = ("Graph execution error", "Detected at node", "<stack traces")
+_NO_WORDS = (
+    "Graph execution error",
+    "Detected at node",
+    "File ",
+    "<stack traces",
+)
 
 
 def _detail(error: tf.errors.OpError) -> str:

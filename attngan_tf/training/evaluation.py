@@ -88,6 +88,7 @@ class HeldOut:
         traced = functools.partial(
             tf.function, reduce_retracing=True, autograph=False
         )
+        self._images: dict[int, tf.data.Dataset] = {}
         self.text_features = traced(self._text_features)
         self.pooled_features = traced(_pooled_features)
 
@@ -159,8 +160,11 @@ class HeldOut:
 
         As drawn ones, they are rounded to the 256 values that a PNG holds.
         """
-        batches = views.centre_views(self.records, (size,), BATCH, self.places)
-        return batches.map(lambda batch: as_stored(batch[f"images_{size}"]))
+        if size not in self._images:  # traced once, not every time
+            self._images[size] = views.centre_views(
+                self.records, (size,), BATCH, self.places
+            ).map(lambda batch: as_stored(batch[f"images_{size}"]))
+        return self._images[size]
 
     def trunk_features(
         self, image_encoder: ImageEncoder, size: int

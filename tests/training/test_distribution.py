@@ -140,6 +140,13 @@ def test_a_worker_without_a_checkpoint_does_not_begin_anew(monkeypatch):
             "Connection reset by peer\n\t [[{{node CollectiveReduceV2}}]]",
             "(Connection reset by peer)",
         ),
+        (
+            "Graph execution error:\n\nDetected at node CollectiveReduceV2 "
+            'defined at (most recent call last):\n  File "<frozen runpy>", '
+            'line 198, in _run\n\n  File "train.py", line 9, in <module>\n\n'
+            "Collective ops is aborted by: Socket closed\nfrom remote target",
+            "(Collective ops is aborted by: Socket closed)",
+        ),
         ("Graph execution error:", "reached; mend"),
     ],
 )

@@ -222,7 +222,7 @@ def test_two_workers_compute_what_one_does(tiny_config, tmp_path, one_device):
     _, alone = one_device
     folder = tmp_path / "workers"
     first, second = start_workers(tiny_config, folder)
-    wait_for_steps(second, folder / "worker_1", "gan", STEPS // 4)
+    wait_for_steps(second, folder / "worker_1", "damsm", STEPS // 4)
     second.send_signal(signal.SIGTERM)
     ends = [re.search(r"saved step \d+ of 20", run(x)) for x in (first, second)]
     assert ends[0]
@@ -246,6 +246,7 @@ def assert_ends_for_another(process) -> None:
     last = output.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert "another worker" in last
+    assert 'File "' not in last
     assert "Traceback" not in output
 
 
@@ -270,12 +271,12 @@ def test_a_job_goes_on_after_a_worker_was_killed(
     folder = tmp_path / "workers"
     fields = {"checkpoint_interval": STEPS // 4}
     first, second = start_workers(tiny_config, folder, **fields)
-    wait_for_steps(second, folder / "worker_1", "gan", STEPS // 2 + 2)
+    wait_for_steps(second, folder / "worker_1", "damsm", STEPS // 2 + 2)
     second.kill()
     assert_ends_for_another(first)
     second.communicate()
     # As if the second was cut off before its last checkpoint.
-    for path in (folder / "worker_1" / "gan").glob(f"ckpt-{STEPS // 2}.*"):
+    for path in (folder / "worker_1" / "damsm").glob(f"ckpt-{STEPS // 2}.*"):
         path.write_bytes(b"")
     for process in start_workers(tiny_config, folder, **fields):
         run(process)
