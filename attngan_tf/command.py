@@ -159,25 +159,31 @@ def run(
         except (flags.Error, ValueError) as error:
             _fail(_plain(str(error)))
 
+    signals = []  # that came
+
+    def interrupt(number, frame):
+        del frame
+        signals.append(number)
+        raise KeyboardInterrupt
+
     def body(argv):
         try:
             startup.started()
-            signal.signal(signal.SIGTERM, _interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, interrupt)
             _quiet()
             main(flags.FLAGS, argv[1:])
-        except UserError as error:
-            _fail(error)
-        except KeyboardInterrupt as error:
-            said = startup.NOTHING_LOST if goes_on else "interrupted"
-            print(said, file=sys.stderr)
-            (number,) = error.args or (signal.SIGINT,)
-            sys.exit(0 if goes_on else 128 + number)
+        except (Exception, KeyboardInterrupt) as error:
+            if signals:  # libraries may make an error of their own of it
+                said = startup.NOTHING_LOST if goes_on else "interrupted"
+                print(said, file=sys.stderr)
+                sys.exit(0 if goes_on else 128 + signals[0])
+            if isinstance(error, UserError):
+                _fail(error)
+            raise
 
     app.run(body, flags_parser=parse)
-
-
-def _interrupt(number, frame):
-    raise KeyboardInterrupt(number)
 
 
 def _plain(message: str) -> str:

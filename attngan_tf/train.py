@@ -30,6 +30,7 @@ def train(config: Config) -> None:
     with (
         # Only now: that of several workers takes SIGTERM for itself.
         Interruption() as interruption,
+        interruption.arriving(),
         workdir.alone(config.workdir),
         distribution.together(strategy),
         changes_as_mistakes(),

@@ -158,3 +158,33 @@ finally:
     )
     assert code == 5
     assert said.splitlines()[-1] == "mine"
+
+
+# As C code does that takes an exception for an answer.
+LOST = """
+import contextlib, os, signal, sys
+from attngan_tf import command
+
+def main(values, arguments):
+    with contextlib.suppress(BaseException):
+        os.kill(os.getpid(), getattr(signal, os.environ["ASKED"]))
+    raise AttributeError("no keys")
+
+command.run(lambda values: None, main, goes_on=bool(os.environ["GOES_ON"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("goes_on", ["", "yes"])
+def test_what_fails_because_of_a_signal_is_interrupted(number, goes_on):
+    asked = {"ASKED": number.name, "GOES_ON": goes_on}
+    done = subprocess.run(
+        [sys.executable, "-c", LOST],
+        env=environment() | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = startup.NOTHING_LOST if goes_on else "interrupted"
+    assert done.stderr == f"{said}\n"
+    assert done.returncode == (0 if goes_on else 128 + number)

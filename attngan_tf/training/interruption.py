@@ -32,6 +32,7 @@ class Interruption:
         self._asked = False
         self._since = 0.0  # when it was asked first
         self._holding = False
+        self._under_way = False  # raised, and not yet seen again
 
     def __enter__(self):
         self._before = {}
@@ -52,12 +53,31 @@ class Interruption:
             return
         self._asked, self._since = True, time.monotonic()
         if not self._holding:
+            self._under_way = True
             raise InterruptedTraining
 
     @property
     def asked(self) -> bool:
         """Whether a signal came."""
         return self._asked
+
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """What fails where a signal was raised raises `InterruptedTraining`.
+
+        C code that calls Python may drop any exception, and then fail by one
+        of its own: dm-tree does where it asks what kind an object is of.
+        """
+        try:
+            yield
+        except InterruptedTraining:
+            self._under_way = False
+            raise
+        except Exception as error:
+            if not self._under_way:
+                raise
+            self._under_way = False
+            raise InterruptedTraining from error
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -145,11 +145,12 @@ class Loop:
         self._step = step
         with self._agreeing():
             try:
-                if not self.checkpoints.events_done:
-                    self._events(step, total_steps)
-                    self._save()
-                if step < total_steps:
-                    self._train(step, total_steps)
+                with self.interruption.arriving():
+                    if not self.checkpoints.events_done:
+                        self._events(step, total_steps)
+                        self._save()
+                    if step < total_steps:
+                        self._train(step, total_steps)
             except InterruptedTraining:
                 if not self._step:
                     raise  # nothing was made

@@ -1,5 +1,6 @@
 """Signals and what is held."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -58,6 +59,33 @@ def test_an_error_in_what_is_held_is_told():
     def fail(interruption):
         with interruption.held():
             ask()
+            raise ValueError
+
+    with Interruption() as interruption, pytest.raises(ValueError):  # noqa: PT011
+        fail(interruption)
+
+
+def lose():
+    """As C code does that takes an exception for an answer."""
+    with contextlib.suppress(InterruptedTraining):
+        ask()
+    raise AttributeError("no keys")
+
+
+def test_what_fails_because_of_a_signal_is_interrupted():
+    with (
+        Interruption() as interruption,
+        pytest.raises(InterruptedTraining),
+        interruption.arriving(),
+    ):
+        lose()
+
+
+def test_what_fails_after_a_signal_has_arrived_is_told():
+    def fail(interruption):
+        with interruption.arriving():
+            with pytest.raises(InterruptedTraining), interruption.arriving():
+                ask()
             raise ValueError
 
     with Interruption() as interruption, pytest.raises(ValueError):  # noqa: PT011
