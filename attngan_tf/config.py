@@ -218,11 +218,30 @@ class Config:
     )
 
     # GAN: Eq. 3-5.
+    discriminator: str = option(
+        "paper",
+        "what judges images: the paper's discriminators, or, for the last "
+        "stage, one on fixed maps of the image encoder (Sauer et al., "
+        "Projected GANs, 2021), which needs far fewer steps",
+        choices=("paper", "projected"),
+    )
+    discriminator_stages: str = option(
+        "all",
+        "which stages' images are judged, each by a discriminator of its own: "
+        "all, or the last; the other stages then make no image",
+        choices=("all", "last"),
+    )
     batch_size: int = option(
         20, "pictures in a batch of GAN training, over all replicas", least=1
     )
     damsm_lambda: float = option(
         5.0, "weight of the DAMSM loss in the generator's (Eq. 3)", least=0
+    )
+    damsm_ramp_steps: int = option(
+        0,
+        "steps over which the weight of the DAMSM loss rises linearly from 0 "
+        "to --damsm_lambda; 0: it is the same from the start (paper)",
+        least=0,
     )
     damsm_stages: str = option(
         "last",
@@ -408,6 +427,11 @@ def _check_combinations(config: Config) -> None:
             "whose encoders know no DAMSM loss; received "
             f"{config.damsm_lambda}; add --damsm_lambda=0"
         )
+    if config.discriminator_stages == "last" and config.damsm_stages == "all":
+        raise UserError(
+            "--damsm_stages must be last with --discriminator_stages=last, "
+            "where only the last stage makes an image; received 'all'"
+        )
     _check_image_encoder(config)
 
 
@@ -423,4 +447,14 @@ def _check_image_encoder(config: Config) -> None:
             "--damsm_cached_views must be 0 with --image_encoder=small_cnn, "
             "whose features change as it trains; received "
             f"{config.damsm_cached_views}"
+        )
+    if (
+        config.discriminator == "projected"
+        and config.finetune_damsm
+        and config.image_encoder == "small_cnn"
+    ):
+        raise UserError(
+            "--finetune_damsm must be off with --discriminator=projected and "
+            "--image_encoder=small_cnn: the discriminator reads that network's "
+            "maps, which must stay as they are; received --finetune_damsm"
         )

@@ -73,6 +73,19 @@ WRONG = [
     ),
     ({"text_training": "reed"}, "--text_training", "joint_embedding", "'reed'"),
     ({"damsm_stages": "first"}, "--damsm_stages", "last, all", "'first'"),
+    ({"discriminator": "wgan"}, "--discriminator", "projected", "'wgan'"),
+    (
+        {"discriminator_stages": "last", "damsm_stages": "all"},
+        *("--damsm_stages", "must be last", "received 'all'"),
+    ),
+    (
+        {
+            "discriminator": "projected",
+            "finetune_damsm": True,
+            "image_encoder": "small_cnn",
+        },
+        *("--finetune_damsm", "must be off", "small_cnn"),
+    ),
     ({"ema_decay": 1.0}, "--ema_decay", "at most 0.999999", "received 1.0"),
     ({"damsm_gamma2": 0.0}, "--damsm_gamma2", "at least", "received 0.0"),
     ({"damsm_dropout": 1.0}, "--damsm_dropout", "at most", "received 1.0"),
@@ -103,6 +116,7 @@ def test_a_wrong_value_is_told_in_one_line(fields, parts):
         {"image_encoder_size": 75},
         {"dataset": "coco", "data_dir": "somewhere"},
         {"base_size": 8, "num_stages": 1},
+        {"discriminator": "projected", "finetune_damsm": True},
     ],
 )
 def test_what_lies_just_inside_the_rules(fields):
@@ -148,6 +162,9 @@ def test_the_defaults_are_the_papers_for_cub():
         "text_training": "damsm",
         "damsm_stages": "last",
         "finetune_damsm": False,
+        "discriminator": "paper",
+        "discriminator_stages": "all",
+        "damsm_ramp_steps": 0,
         "gan_mismatched_pairs": False,
         "damsm_same_class_mask": False,
     }

@@ -10,7 +10,10 @@ from attngan_tf.models.discriminator import Discriminator
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
 from attngan_tf.models.inception import inception_trunk
+from attngan_tf.models.projected_discriminator import ProjectedDiscriminator
 from attngan_tf.models.text_encoder import TextEncoder
+
+DISCRIMINATORS = {"paper": Discriminator, "projected": ProjectedDiscriminator}
 
 
 def text_encoder(
@@ -105,7 +108,7 @@ def generator(
         word_size=config.feature_size,
         residual_blocks=0 if released_dcgan else config.residual_blocks,
         attention=config.attention,
-        last_head_only=released_dcgan,
+        last_head_only=_last_only(config),
         folded=folded,
         dtype=config.precision,
         name=name,
@@ -115,28 +118,47 @@ def generator(
 
 
 def discriminator_sizes(config: Config) -> tuple[int, ...]:
-    """Sides of the pictures that a discriminator judges, in pixels."""
-    only_last = config.generator == "attndcgan"
-    return config.image_sizes[-1:] if only_last else config.image_sizes
+    """Sides of the images that a discriminator judges, in pixels."""
+    return config.image_sizes[-1:] if _last_only(config) else config.image_sizes
 
 
-def discriminators(config: Config) -> dict[int, Discriminator]:
-    """A discriminator for each size the generator draws, weights made."""
-    return {
-        size: discriminator(config, size)
-        for size in discriminator_sizes(config)
+def _last_only(config: Config) -> bool:
+    """Whether only the last stage makes an image."""
+    return (
+        config.generator == "attndcgan" or config.discriminator_stages == "last"
+    )
+
+
+def discriminators(
+    config: Config, image_encoder: ImageEncoder
+) -> dict[int, keras.Model]:
+    """A discriminator for each size that is judged, weights made.
+
+    Those that read the image encoder's maps judge the last stage alone; the
+    stages before keep the paper's.
+    """
+    kind = DISCRIMINATORS[config.discriminator]
+    sizes = discriminator_sizes(config)
+    earlier = Discriminator if kind.reads == "maps" else kind
+    found = {
+        size: _discriminator(earlier, config, size, image_size=size)
+        for size in sizes[:-1]
     }
+    last = {"image_size": sizes[-1]}
+    if kind.reads == "maps":
+        last = {"map_shapes": image_encoder.map_shapes, "seed": config.seed}
+    found[sizes[-1]] = _discriminator(kind, config, sizes[-1], **last)
+    return found
 
 
-def discriminator(config: Config, size: int) -> Discriminator:
-    """The discriminator of pictures of one size, weights made."""
-    network = Discriminator(
-        image_size=size,
+def _discriminator(kind, config: Config, size: int, **options) -> keras.Model:
+    network = kind(
         df=config.df,
         sentence_size=config.feature_size,
         unconditional=config.generator != "attndcgan",
         dtype=config.precision,
         name=f"discriminator_{size}",
+        **options,
     )
     network.build()
     return network

@@ -22,13 +22,10 @@ class Convolution(keras.layers.Conv2D):
     """
 
     def call(self, x):
-        sides = [-(-side // self.strides[0]) for side in x.shape[1:3]]
-        if not self._is_plain or np.prod(sides) > SMALL_MAP:
+        stride = self.strides[0]
+        if not self._is_plain or not _has_small_map(x, stride):
             return super().call(x)
-        places = _windows(x, self.kernel_size[0], self.strides[0])
-        columns = ops.reshape(places, [-1, places.shape[-1]])
-        kernel = ops.reshape(self.kernel, [-1, self.filters])
-        y = ops.reshape(ops.matmul(columns, kernel), [-1, *sides, self.filters])
+        y = _as_product(x, self.kernel, stride)
         if self.use_bias:
             y = y + ops.cast(self.bias, y.dtype)
         return self.activation(y)
@@ -44,6 +41,97 @@ class Convolution(keras.layers.Conv2D):
             and len(set(self.kernel_size)) == len(set(self.strides)) == 1
             and self.kernel_size[0] % self.strides[0] == 0
         )
+
+
+def _has_small_map(x, stride: int) -> bool:
+    """Whether a convolution of x, padding "same", is better a product."""
+    _, H, W, _ = x.shape
+    return -(-H // stride) * -(-W // stride) <= SMALL_MAP
+
+
+def _as_product(x, kernel, stride: int):
+    """A convolution, padding "same", as a matrix product."""
+    sides = [-(-side // stride) for side in x.shape[1:3]]
+    size, filters = kernel.shape[0], kernel.shape[-1]
+    windows = _windows(x, size, stride)
+    columns = ops.reshape(windows, [-1, windows.shape[-1]])
+    y = ops.matmul(columns, ops.reshape(kernel, [-1, filters]))
+    return ops.reshape(y, [-1, *sides, filters])
+
+
+class SpectralConvolution(keras.layers.Layer):
+    """A convolution with bias whose kernel has spectral norm 1.
+
+    Miyato et al. 2018: the kernel, as a matrix [size^2 C, filters], is divided
+    by its largest singular value, which one step of the power iteration at
+    each training call estimates. The iteration's vector is saved with the
+    weights. Padding is "same".
+
+    Args:
+      filters: channels of the output.
+      size: side of the kernel, a multiple of the stride.
+      stride: step between two windows.
+    """
+
+    def __init__(self, filters: int, size: int, stride: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.size = size
+        self.stride = stride
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(self.size, self.size, input_shape[-1], self.filters),
+            name="kernel",
+            autocast=False,  # the norm is computed in float32
+            initializer=keras.initializers.Orthogonal(),
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,), name="bias", initializer="zeros"
+        )
+        self.direction = self.add_weight(
+            shape=(self.filters,),
+            name="direction",
+            autocast=False,
+            initializer=keras.initializers.RandomNormal(),
+            trainable=False,
+            # Each replica computes the same vector from the same kernel.
+            aggregation="only_first_replica",
+        )
+
+    def call(self, x, training=False):
+        """[B, H, W, C] -> [B, H / stride, W / stride, filters]."""
+        kernel = ops.cast(self._normalized_kernel(training), x.dtype)
+        if _has_small_map(x, self.stride):
+            y = _as_product(x, kernel, self.stride)
+        else:
+            y = ops.conv(x, kernel, strides=self.stride, padding="same")
+        return y + ops.cast(self.bias, y.dtype)
+
+    def _normalized_kernel(self, training):
+        kernel = ops.convert_to_tensor(self.kernel)
+        matrix = ops.reshape(kernel, [-1, self.filters])
+        right = ops.convert_to_tensor(self.direction)[:, None]
+        fixed = ops.stop_gradient(matrix)
+        left = ops.normalize(ops.matmul(fixed, right), axis=0)
+        if training:
+            right = ops.normalize(
+                ops.matmul(ops.transpose(fixed), left), axis=0
+            )
+            self.direction.assign(right[:, 0])
+        right = ops.normalize(right, axis=0)
+        return kernel / ops.sum(left * ops.matmul(matrix, right))
+
+    def compute_output_shape(self, input_shape):
+        B, H, W, _ = input_shape
+        return B, -(-H // self.stride), -(-W // self.stride), self.filters
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "size": self.size,
+            "stride": self.stride,
+        }
 
 
 class GatedConvolution(Convolution):

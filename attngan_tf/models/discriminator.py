@@ -22,6 +22,8 @@ class Discriminator(keras.Model):
         not).
     """
 
+    reads = "images"
+
     def __init__(
         self,
         *,

@@ -12,7 +12,8 @@ def small_trunk(size: int, dtype) -> keras.Model:
 
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, size/8, size/8,
-      128], pooled [B, 256]}.
+      128], pooled [B, 256], maps}. `maps` are the four that discriminators
+      may read, from [B, size/2, size/2, 32] to [B, size/16, size/16, 256].
     """
     picture = keras.Input((size, size, 3))
     x = picture
@@ -26,7 +27,9 @@ def small_trunk(size: int, dtype) -> keras.Model:
         maps.append(x)
     pooled = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
     return keras.Model(
-        picture, {"regions": maps[2], "pooled": pooled}, name="small_cnn"
+        picture,
+        {"regions": maps[2], "pooled": pooled, "maps": maps},
+        name="small_cnn",
     )
 
 
@@ -94,8 +97,32 @@ class ImageEncoder(keras.Model):
         self.region_projection.build((None, None, regions[-1]))
         self.image_projection.build((None, pooled[-1]))
 
+    @property
+    def map_shapes(self) -> list[tuple[int, int, int]]:
+        """Height, width and channels of each of the trunk's `maps`."""
+        return [x.shape[1:] for x in self.trunk.output["maps"]]
+
+    def features_and_maps(self, images, training=False):
+        """What one pass of the trunk gives of images of any size.
+
+        Args:
+          images: float32 [B, H, W, 3] in [-1, 1].
+          training: whether a trained trunk's BN uses the batch.
+
+        Returns:
+          The dict of `trunk_features`, and the list of the trunk's maps, whose
+          shapes are `map_shapes`.
+        """
+        if images.shape[1:3] != (self.size, self.size):
+            images = self._resized(images)
+        features = self.trunk(images, training=training)
+        _, h, w, C = features["regions"].shape
+        regions = ops.reshape(features["regions"], [-1, h * w, C])
+        both = {"regions": regions, "pooled": features["pooled"]}
+        return both, features.get("maps", [])
+
     def trunk_features(self, images, training=False):
-        """The trunk's features of pictures of any size.
+        """The trunk's features of images of any size.
 
         Args:
           images: float32 [B, H, W, 3] in [-1, 1].
@@ -104,12 +131,8 @@ class ImageEncoder(keras.Model):
         Returns:
           A dict: regions [B, N, channels], pooled [B, channels].
         """
-        if images.shape[1:3] != (self.size, self.size):
-            images = self._resized(images)
-        features = self.trunk(images, training=training)
-        _, h, w, C = features["regions"].shape
-        regions = ops.reshape(features["regions"], [-1, h * w, C])
-        return {"regions": regions, "pooled": features["pooled"]}
+        features, _ = self.features_and_maps(images, training)
+        return features
 
     def _resized(self, images):
         """[B, H, W, 3] -> [B, size, size, 3], bilinear."""

@@ -43,7 +43,9 @@ def inception_trunk(
 
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, h, w, 768],
-      pooled [B, 2048]}, each BN folded into the convolution before it.
+      pooled [B, 2048], maps}, each BN folded into the convolution before it.
+      `maps` are four that discriminators may read, from fine to coarse: after
+      the first pool [B, h, w, 64], mixed2 (288), mixed7 (768), mixed8 (1280).
     """
     with _default_dtype(dtype):
         inception = keras.applications.InceptionV3(
@@ -60,11 +62,23 @@ def inception_trunk(
         {
             "regions": inception.get_layer(region_layer).output,
             "pooled": inception.output,
+            "maps": [
+                _first_pool(inception).output,
+                *(
+                    inception.get_layer(name).output
+                    for name in ("mixed2", "mixed7", "mixed8")
+                ),
+            ],
         },
         name="inception_v3",
     )
     trunk.trainable = False
     return trunk
+
+
+def _first_pool(network: keras.Model) -> keras.Layer:
+    kind = keras.layers.MaxPooling2D
+    return next(layer for layer in network.layers if isinstance(layer, kind))
 
 
 def _batch_norms(network: keras.Model) -> list[keras.Layer]:

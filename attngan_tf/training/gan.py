@@ -6,12 +6,13 @@ import keras
 import tensorflow as tf
 
 from attngan_tf import losses
-from attngan_tf.models.discriminator import Discriminator
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import augmentation, distribution
 from attngan_tf.training.damsm import DamsmStep, EncoderLoss
+
+REAL, GENERATED = 0, 1  # whose numbers of a batch's augmentation are taken
 
 
 class GanStep:
@@ -28,6 +29,8 @@ class GanStep:
       generator_optimizer: of the generator.
       discriminator_optimizers: one for each discriminator.
       damsm_lambda: weight of the DAMSM loss (Eq. 3).
+      damsm_ramp_steps: steps over which that weight rises from 0; 0: it does
+        not.
       damsm_loss: gives it.
       damsm_sizes: sides of the pictures that it is of.
       loss_scale: "paper" or "released" (Eq. 4).
@@ -43,13 +46,14 @@ class GanStep:
         *,
         generator: Generator,
         average: Generator,
-        discriminators: dict[int, Discriminator],
+        discriminators: dict[int, keras.Model],
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
         encoder_step: DamsmStep | None,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizers: dict[int, keras.optimizers.Optimizer],
         damsm_lambda: float,
+        damsm_ramp_steps: int,
         damsm_loss: EncoderLoss,
         damsm_sizes: Collection[int],
         loss_scale: str,
@@ -67,6 +71,7 @@ class GanStep:
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizers = discriminator_optimizers
         self.damsm_lambda = damsm_lambda
+        self.damsm_ramp_steps = damsm_ramp_steps
         self.damsm_loss = damsm_loss
         self.damsm_sizes = damsm_sizes
         self.loss_scale = loss_scale
@@ -104,13 +109,12 @@ class GanStep:
         total, terms = kl, {"generator/kl": kl}
         targets, upstream = [scaled], [tf.ones_like(scaled)]
         for size in sorted(self.discriminators, reverse=True):
-            picture = fakes[f"images_{size}"]
+            image = fakes[f"images_{size}"]
             with tf.control_dependencies(upstream):
-                terms |= self._update_discriminator(size, batch, picture, text)
-                loss, gradient, new = self._judge(size, batch, picture, text)
+                loss, gradient, new = self._judge(size, batch, image, text)
             total += loss
             terms |= new
-            targets.append(picture)
+            targets.append(image)
             upstream.append(gradient)
         weights = self.generator.trainable_variables
         distribution.apply_gradients(
@@ -128,15 +132,73 @@ class GanStep:
         terms = self.encoder_step(batch)
         return {f"encoders/{name}": value for name, value in terms.items()}
 
-    def _update_discriminator(self, size, batch, fake, text):
-        """Eq. 5 for one size; returns its terms."""
+    def _judge(self, size, batch, image, text):
+        """Updates a size's D, then gives G's losses of its generated images.
+
+        What D and the DAMSM see of the images, `seen`, is computed once, and
+        the gradients of their losses go back through it together.
+
+        Returns:
+          The weighted sum, its gradient for the images, the terms by name.
+        """
+        total, gradient, terms = 0.0, tf.zeros_like(image), {}
+        for view in self._views(size):
+            with tf.control_dependencies([gradient]):
+                with tf.GradientTape() as tape:
+                    tape.watch(image)
+                    seen = self._seen(view, size, image, batch, GENERATED)
+                if self.discriminators[size].reads == view:
+                    real = batch[f"images_{size}"]
+                    real = self._seen(view, size, real, batch, REAL)
+                    terms |= self._update_discriminator(size, real, seen, text)
+                loss, upstream, new = self._pass_back(
+                    seen,
+                    lambda x, v=view: self._losses(v, size, x, text, batch),
+                )
+                gradient += tape.gradient(
+                    seen, image, output_gradients=upstream
+                )
+            total += loss
+            terms |= new
+        return total, gradient, terms
+
+    def _views(self, size) -> list[str]:
+        """What the losses of a size see: images, maps, or one after another.
+
+        "maps" is a pass of the image encoder, which the DAMSM needs as well.
+        """
+        views = {self.discriminators[size].reads}
+        if self.damsm_lambda and size in self.damsm_sizes:
+            views.add("maps")
+        return sorted(views)
+
+    def _seen(self, view, size, images, batch, kind: int):
+        """What the losses see of real (0) or generated (1) images.
+
+        Returns:
+          A dict: images; or the trunk's features and, if D reads them, the
+          projected maps.
+        """
+        network = self.discriminators[size]
+        if self.augment and network.reads == view:
+            images = augmentation.augment(
+                images, batch["augmentation"][:, kind]
+            )
+        if view == "images":
+            return {"images": images}
+        features, maps = self.image_encoder.features_and_maps(images)
+        if network.reads == "maps":
+            features["maps"] = network.project(maps)
+        return features
+
+    def _update_discriminator(self, size, real, fake, text):
+        """Eq. 5 for one size, of what is seen; returns its terms."""
         network = self.discriminators[size]
         optimizer = self.discriminator_optimizers[size]
         sentence = text["sentence_features"]
         with tf.GradientTape() as tape:
-            real = self._seen(batch[f"images_{size}"], batch, 0)
             real_code, fake_code = network.codes(
-                [real, self._seen(fake, batch, 1)], training=True
+                [real[network.reads], fake[network.reads]], training=True
             )
             terms = losses.discriminator_loss(
                 network.unconditional_logits(real_code),
@@ -160,44 +222,41 @@ class GanStep:
         """
         if not self.mismatched_pairs:
             return None, 1.0
-        R, rows = distribution.replicas(), tf.shape(code)[0]
+        R, rows = distribution.replicas(), tf.shape(sentence)[0]
         first = distribution.replica_id() * rows
         following = distribution.gather(sentence)[first + 1 :][:rows]
         pairs = tf.shape(following)[0]
-        logits = network.conditional(code[:pairs], following, training=True)
+        code = tf.nest.map_structure(lambda x: x[:pairs], code)
+        logits = network.conditional(code, following, training=True)
         return logits, tf.cast(pairs * R / (rows * R - 1), tf.float32)
 
-    def _judge(self, size, batch, picture, text):
-        """Eq. 4 of one picture, and the DAMSM's loss where it is asked for.
-
-        Returns:
-          The weighted sum, its gradient for the picture, the terms by name.
-        """
-        total, gradient, terms = self._pass_back(
-            picture, lambda x: self._stage_loss(size, batch, x, text)
-        )
-        if self.damsm_lambda and size in self.damsm_sizes:
-            with tf.control_dependencies([gradient]):
-                damsm, more, new = self._pass_back(
-                    picture, lambda x: self._damsm_loss(size, batch, x, text)
-                )
-            total, gradient = total + damsm, gradient + more
-            terms |= new
-        return total, gradient, terms
-
-    def _pass_back(self, picture, loss):
-        """A loss of a picture, its scaled gradient for it, and its terms."""
+    def _pass_back(self, seen, loss):
+        """A loss of what is seen, its scaled gradient for it, its terms."""
         with tf.GradientTape() as tape:
-            tape.watch(picture)
-            total, terms = loss(picture)
+            tape.watch(seen)
+            total, terms = loss(seen)
             share = total / distribution.replicas()
             scaled = self.generator_optimizer.scale_loss(share)
-        return total, tape.gradient(scaled, picture), terms
+        gradient = tape.gradient(
+            scaled, seen, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return total, gradient, terms
 
-    def _stage_loss(self, size, batch, picture, text):
+    def _losses(self, view, size, seen, text, batch):
+        """G's losses of what one view shows: their sum, and terms by name."""
+        total, terms = 0.0, {}
+        if self.discriminators[size].reads == view:
+            loss, new = self._stage_loss(size, seen, text)
+            total, terms = total + loss, terms | new
+        if view == "maps" and self.damsm_lambda and size in self.damsm_sizes:
+            loss, new = self._damsm_loss(size, seen, text, batch)
+            total, terms = total + loss, terms | new
+        return total, terms
+
+    def _stage_loss(self, size, seen, text):
         """Eq. 4 of one stage, and its terms by name."""
         network = self.discriminators[size]
-        code = network.code(self._seen(picture, batch, 1), training=True)
+        code = network.code(seen[network.reads], training=True)
         loss = losses.generator_loss(
             network.unconditional_logits(code),
             network.conditional(code, text["sentence_features"], training=True),
@@ -205,18 +264,22 @@ class GanStep:
         )
         return loss.total, _named(f"generator_{size}", loss)
 
-    def _damsm_loss(self, size, batch, picture, text):
+    def _damsm_loss(self, size, features, text, batch):
         """Lambda L_DAMSM of Eq. 3, and Eq. 14's terms by name."""
-        damsm = self.damsm_loss(self.image_encoder(picture) | text, batch)
+        damsm = self.damsm_loss(
+            self.image_encoder.project(features) | text, batch
+        )
         last = size == max(self.discriminators)
         name = "damsm" if last else f"damsm_{size}"
-        return self.damsm_lambda * damsm.total, _named(name, damsm)
+        return self._damsm_weight() * damsm.total, _named(name, damsm)
 
-    def _seen(self, images, batch, kind: int):
-        """What a discriminator sees of real (0) or generated (1) pictures."""
-        if not self.augment:
-            return images
-        return augmentation.augment(images, batch["augmentation"][:, kind])
+    def _damsm_weight(self):
+        """Lambda of Eq. 3 at this step."""
+        if not self.damsm_ramp_steps:
+            return self.damsm_lambda
+        steps = tf.cast(self.generator_optimizer.iterations, tf.float32)
+        fraction = tf.minimum(1.0, steps / self.damsm_ramp_steps)
+        return self.damsm_lambda * fraction
 
     def update_average(self) -> None:
         """Moves the average; called once a step, outside of replicas.

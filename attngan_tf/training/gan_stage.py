@@ -37,7 +37,7 @@ def gan_step(
     generator = build.generator(config)
     average = build.generator(config, "average")
     average.set_weights(generator.get_weights())
-    discriminators = build.discriminators(config)
+    discriminators = build.discriminators(config, image_encoder)
     return GanStep(
         generator=generator,
         average=average,
@@ -51,6 +51,7 @@ def gan_step(
             for size in discriminators
         },
         damsm_lambda=config.damsm_lambda,
+        damsm_ramp_steps=config.damsm_ramp_steps,
         damsm_loss=assembly.damsm_loss(config),
         damsm_sizes=sizes if config.damsm_stages == "all" else sizes[-1:],
         loss_scale=config.gan_loss_scale,

@@ -62,6 +62,7 @@ def equal(before, network) -> bool:
     )
 
 
+PROJECTED = {"discriminator": "projected"}
 RELEASED = {
     "gan_mismatched_pairs": True,
     "gan_loss_scale": "released",
@@ -73,8 +74,23 @@ RELEASED = {
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, RELEASED, {"generator": "attndcgan"}, {"attention": "none"}],
-    ids=["paper", "released", "attndcgan", "no attention"],
+    [
+        {},
+        RELEASED,
+        {"generator": "attndcgan"},
+        {"attention": "none"},
+        {"discriminator_stages": "last"},
+        PROJECTED,
+        PROJECTED | RELEASED | {"damsm_stages": "all"},
+        PROJECTED | {"discriminator_stages": "last", "damsm_lambda": 0.0},
+        PROJECTED | {"generator": "attndcgan", "gan_mismatched_pairs": True},
+        PROJECTED | {"num_stages": 1, "precision": "mixed_bfloat16"},
+    ],
+    ids=[
+        *("paper", "released", "attndcgan", "no attention", "last stage"),
+        *("projected", "projected released", "projected last stage"),
+        *("projected attndcgan", "projected one stage"),
+    ],
 )
 def test_a_step_moves_every_weight_it_should(make_gan, fields):
     step = make_gan(**fields)
@@ -96,7 +112,8 @@ def test_a_discriminators_update_leaves_the_generator_alone(make_gan):
     generator, other = weights(step.generator), weights(step.discriminators[8])
     before = weights(step.discriminators[16])
     fake = tf.random.stateless_uniform([B, 16, 16, 3], [0, 0], -1, 1)
-    step._update_discriminator(16, make_batch(), fake, text)
+    real = make_batch()["images_16"]
+    step._update_discriminator(16, {"images": real}, {"images": fake}, text)
     assert equal(generator, step.generator)
     assert equal(other, step.discriminators[8])
     assert not equal(before, step.discriminators[16])
@@ -201,6 +218,90 @@ def test_all_stages_add_lambda_times_the_first_pictures_damsm(make_gan):
         else:
             size = np.abs(g).max()
             np.testing.assert_allclose(b - a, 2.0 * g, atol=1e-3 * size)
+
+
+def as_one(network, maps):
+    """A projected discriminator's logits, both kinds, of the trunk's maps."""
+    code = network.code(network.project(maps))
+    return network.unconditional_logits(code), code
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_one_pass_of_the_encoder_serves_eq_4_and_the_damsm(
+    make_gan, monkeypatch, augmented
+):
+    """The gradient is that of one tape from G's weights to both losses."""
+    keras.utils.set_random_seed(0)
+    step = make_gan(
+        **PROJECTED,
+        discriminator_stages="last",
+        discriminator_augmentation=augmented,
+    )
+    for optimizer in step.discriminator_optimizers.values():
+        optimizer.learning_rate.assign(0.0)
+    network, encoder = step.discriminators[16], step.image_encoder
+    for convolution in network._flatten_layers():
+        if hasattr(convolution, "direction"):  # until it does not move
+            for _ in range(200):
+                convolution._normalized_kernel(training=True)
+    batch = make_batch()
+    text = step.text_encoder(batch["token_ids"], batch["lengths"])
+    inputs = text | {k: batch[k] for k in ("lengths", "z", "eps")}
+    with tf.GradientTape() as tape:
+        fakes = step.generator(inputs, training=True)
+        images = fakes["images_16"]
+        if augmented:
+            draws = batch["augmentation"][:, 1]
+            images = augmentation.augment(images, draws)
+        features, maps = encoder.features_and_maps(images)
+        unconditional, code = as_one(network, maps)
+        judged = losses.generator_loss(
+            unconditional,
+            network.conditional(code, text["sentence_features"]),
+        )
+        damsm = losses.damsm_loss(
+            *((encoder.project(features) | text)[name] for name in FEATURES),
+            batch["lengths"],
+            **assembly.damsm_options(Config(dataset="demo")),
+        )
+        kl = losses.kl_loss(fakes["mu"], fakes["logvar"])
+        total = kl + judged.total + 5.0 * damsm.total
+    gradient = tape.gradient(
+        total, [w.value for w in step.generator.trainable_variables]
+    )
+    rows = []
+    one_pass = encoder.features_and_maps
+
+    def counting(images, training=False):
+        rows.append(len(images))
+        return one_pass(images, training)
+
+    monkeypatch.setattr(encoder, "features_and_maps", counting)
+    terms = step(batch)
+    assert rows == [B, B]  # generated images, and real ones
+    assert float(terms["generator/total"]) == pytest.approx(
+        float(total), rel=1e-4
+    )
+    for moment, g in zip(first_moments(step), gradient, strict=True):
+        size = np.abs(g).max()
+        np.testing.assert_allclose(moment, 0.5 * g, atol=2e-3 * size)
+
+
+def test_the_damsms_weight_rises_from_0(make_gan):
+    step = make_gan(damsm_lambda=4.0, damsm_ramp_steps=2)
+    for number in range(4):
+        terms = {k: float(v) for k, v in step(make_batch(number)).items()}
+        others = sum(terms[name] for name in ("generator/kl", *judged(terms)))
+        added = terms["generator/total"] - others
+        weight = 4.0 * min(1, number / 2)
+        assert added == pytest.approx(
+            weight * terms["damsm/total"], rel=1e-4, abs=1e-4
+        )
+
+
+def judged(terms) -> list[str]:
+    """Names of Eq. 4's terms, one a stage."""
+    return [x for x in terms if x.startswith("generator_") and "total" in x]
 
 
 @pytest.mark.parametrize("warmup", [False, True])

@@ -1,0 +1,246 @@
+"""A discriminator on the image encoder's maps ("Projected GANs", 2021).
+
+Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021. What the paper's
+discriminators must learn of images first, a trained network knows already.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from attngan_tf.models.blocks import LEAK
+from attngan_tf.models.convolutions import SpectralConvolution
+from attngan_tf.models.image_encoder import resize_aligned
+
+SMALLEST_HALVED = 6  # side of the smallest map that is still halved
+
+
+class RandomProjection(keras.layers.Layer):
+    """Fixed random mixing of a network's maps, over channels and scales.
+
+    Each map gets df, 2 df, 4 df, ... channels by a random convolution 1x1.
+    From the coarsest on, each mixed map is then convolved (3x3, random),
+    enlarged and added to the next finer one (Projected GANs, 3.2). The
+    kernels are a function of the seed alone: constants, not weights.
+
+    Args:
+      map_shapes: height, width and channels of each map, from fine to coarse.
+      df: channels of the finest map's projection.
+      seed: of the kernels.
+    """
+
+    def __init__(
+        self,
+        map_shapes: Sequence[tuple[int, int, int]],
+        df: int,
+        seed: int,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.map_shapes = [tuple(shape) for shape in map_shapes]
+        self.channels = [df * 2**i for i in range(len(map_shapes))]
+        rng = np.random.default_rng(seed)
+        self._mixing = [
+            _random_kernel(rng, 1, shape[-1], channels)
+            for shape, channels in zip(
+                self.map_shapes, self.channels, strict=True
+            )
+        ]
+        self._upward = [
+            _random_kernel(rng, 3, coarse, fine)
+            for fine, coarse in zip(
+                self.channels[:-1], self.channels[1:], strict=True
+            )
+        ]
+
+    def call(self, maps):
+        """Maps [B, h, w, channels] -> as many [B, h, w, projected channels]."""
+        mixed = [
+            ops.conv(x, ops.cast(kernel, x.dtype))
+            for x, kernel in zip(maps, self._mixing, strict=True)
+        ]
+        for i in reversed(range(len(mixed) - 1)):
+            coarse, fine = mixed[i + 1], mixed[i]
+            kernel = ops.cast(self._upward[i], coarse.dtype)
+            up = ops.conv(coarse, kernel, padding="same")
+            up = resize_aligned(up, fine.shape[1])
+            mixed[i] = (fine + up) * 2**-0.5
+        return mixed
+
+
+def _random_kernel(rng, size: int, inputs: int, outputs: int) -> np.ndarray:
+    """Normal with variance 1 / fan-in: keeps the scale of its input."""
+    deviation = (size * size * inputs) ** -0.5
+    kernel = rng.normal(0.0, deviation, (size, size, inputs, outputs))
+    return kernel.astype("float32")
+
+
+class Head(keras.layers.Layer):
+    """Trained convolutions on one projected map, and their logits.
+
+    Spectrally normalized convolutions 4x4 halve the map to a side of 3 to 5;
+    smaller maps get one of 3x3.
+
+    Args:
+      channels: of the last convolutions.
+      sentence_size: D, size of the sentence features.
+      unconditional: whether the map alone is judged, too.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        sentence_size: int,
+        unconditional: bool = True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.sentence_size = sentence_size
+        self.unconditional = unconditional
+
+    def build(self, input_shape):
+        B, side, _, C = input_shape
+        dtype = self.dtype_policy
+        self.convolutions = []
+        while side >= SMALLEST_HALVED or not self.convolutions:
+            size, stride = (4, 2) if side >= SMALLEST_HALVED else (3, 1)
+            side, C_in = -(-side // stride), C
+            C = min(2 * C, self.channels) if stride == 2 else self.channels
+            conv = SpectralConvolution(C, size, stride, dtype=dtype)
+            conv.build((B, None, None, C_in))
+            # TensorFlow's checkpoints hold attributes, not layers in lists.
+            setattr(self, f"convolution_{len(self.convolutions)}", conv)
+            self.convolutions.append(conv)
+        self.joint = SpectralConvolution(self.channels, 3, dtype=dtype)
+        self.joint.build((B, side, side, C))
+        self.sentence = keras.layers.Dense(
+            self.channels, use_bias=False, dtype=dtype
+        )
+        self.sentence.build((B, self.sentence_size))
+        self.conditional_logit = keras.layers.Dense(1, dtype="float32")
+        self.conditional_logit.build((B, side * side * self.channels))
+        if self.unconditional:
+            self.unconditional_logit = keras.layers.Dense(1, dtype="float32")
+            self.unconditional_logit.build((B, side * side * C))
+
+    def features(self, x, training=False):
+        """A projected map [B, h, w, c] -> features [B, s, s, C], s 2 to 5."""
+        for convolution in self.convolutions:
+            x = convolution(x, training=training)
+            x = ops.leaky_relu(x, LEAK)
+        return x
+
+    def conditional(self, features, sentence_features, training=False):
+        """Logits float32 [B] of features [B, s, s, C] with sentences [B, D].
+
+        The sentence is joined as in the paper's discriminators, tiled over
+        all positions; its part of the convolution is the same at each.
+        """
+        joined = self.joint(features, training=training)
+        sentence = self.sentence(ops.cast(sentence_features, joined.dtype))
+        joined = ops.leaky_relu(joined + sentence[:, None, None, :], LEAK)
+        return _logit(self.conditional_logit, joined)
+
+    def unconditional_logits(self, features):
+        """Logits float32 [B] of features [B, s, s, C] alone."""
+        return _logit(self.unconditional_logit, features)
+
+
+def _logit(dense, features):
+    """Features [B, ...] -> logits [B]."""
+    side_h, side_w, C = features.shape[1:]
+    flat = ops.reshape(features, [-1, side_h * side_w * C])
+    return dense(flat)[:, 0]
+
+
+class ProjectedDiscriminator(keras.Model):
+    """Judges images by the maps that a fixed network makes of them.
+
+    It has the methods of `Discriminator`, but reads what `project` gives
+    instead of images; its codes are a list, one a map, and its logits those of
+    all maps, one map after the other.
+
+    Args:
+      map_shapes: height, width and channels of each map, from fine to coarse.
+      df: channels of the finest projected map; the heads end with 4 df.
+      sentence_size: D, size of the sentence features.
+      unconditional: whether to judge images alone, too.
+      seed: of the fixed projections.
+    """
+
+    reads = "maps"
+
+    def __init__(
+        self,
+        *,
+        map_shapes: Sequence[tuple[int, int, int]],
+        df: int = 64,
+        sentence_size: int = 256,
+        unconditional: bool = True,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.unconditional = unconditional
+        dtype = self.dtype_policy
+        self.projection = RandomProjection(map_shapes, df, seed, dtype=dtype)
+        self.heads = [
+            Head(4 * df, sentence_size, unconditional, dtype=dtype)
+            for _ in map_shapes
+        ]
+        # TensorFlow's checkpoints hold attributes, not layers in lists.
+        for i, head in enumerate(self.heads):
+            setattr(self, f"head_{i}", head)
+
+    def build(self, input_shape=None):
+        projection = self.projection
+        for head, (h, w, _), channels in zip(
+            self.heads,
+            projection.map_shapes,
+            projection.channels,
+            strict=True,
+        ):
+            head.build((None, h, w, channels))
+
+    def project(self, maps):
+        """The fixed part: a network's maps -> the maps that heads read."""
+        return self.projection(maps)
+
+    def code(self, projected, training=False):
+        """What `project` gives -> the heads' features, a list."""
+        return [
+            head.features(x, training=training)
+            for head, x in zip(self.heads, projected, strict=True)
+        ]
+
+    def codes(self, batches, training=False):
+        """Codes of each of several batches, in one pass."""
+        joined = [ops.concatenate(maps) for maps in zip(*batches, strict=True)]
+        parts = [
+            ops.split(code, len(batches))
+            for code in self.code(joined, training=training)
+        ]
+        return list(map(list, zip(*parts, strict=True)))
+
+    def conditional(self, code, sentence_features, training=False):
+        """Logits float32 [maps * B]: do the images fit the sentences?"""
+        return ops.concatenate(
+            [
+                head.conditional(x, sentence_features, training=training)
+                for head, x in zip(self.heads, code, strict=True)
+            ]
+        )
+
+    def unconditional_logits(self, code):
+        """Logits float32 [maps * B]: are the images real? Or None."""
+        if not self.unconditional:
+            return None
+        return ops.concatenate(
+            [
+                head.unconditional_logits(x)
+                for head, x in zip(self.heads, code, strict=True)
+            ]
+        )

@@ -1,0 +1,187 @@
+"""The discriminator on maps of the image encoder, and its convolutions."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from attngan_tf.models.convolutions import SpectralConvolution
+from attngan_tf.models.projected_discriminator import (
+    ProjectedDiscriminator,
+    RandomProjection,
+)
+
+SHAPES = [(9, 9, 6), (5, 5, 8), (2, 2, 10)]
+
+
+def make(**options) -> ProjectedDiscriminator:
+    network = ProjectedDiscriminator(
+        map_shapes=SHAPES, df=4, sentence_size=7, **options
+    )
+    network.build()
+    return network
+
+
+def make_maps(rows: int = 3, seed: int = 0) -> list[tf.Tensor]:
+    rng = np.random.default_rng(seed)
+    return [
+        tf.constant(rng.normal(size=(rows, *shape)), tf.float32)
+        for shape in SHAPES
+    ]
+
+
+def sentences(rows: int = 3) -> tf.Tensor:
+    return tf.random.stateless_normal([rows, 7], [1, 2])
+
+
+def trained_directions(layer, x, calls: int = 60) -> None:
+    for _ in range(calls):
+        layer(x, training=True)
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "stride"),
+    [(12, 4, 2), (7, 4, 2), (6, 3, 1), (4, 3, 1), (2, 3, 1)],
+)
+def test_a_spectral_convolution_is_that_of_the_kernel_over_its_norm(
+    side, size, stride
+):
+    """The norm by a singular value decomposition, the maps by PyTorch."""
+    layer = SpectralConvolution(6, size, stride)
+    layer.build((None, side, side, 5))
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(size, size, 5, 6)).astype("float32")
+    layer.kernel.assign(kernel)
+    layer.bias.assign(np.arange(6.0))
+    x = rng.normal(size=(2, side, side, 5)).astype("float32")
+    trained_directions(layer, x)
+    found = layer(x)
+    assert found.shape == layer.compute_output_shape(x.shape)
+    norm = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
+    # Padding "same" of TensorFlow: more at the end where it is odd.
+    lack = max((-(-side // stride) - 1) * stride + size - side, 0)
+    pads = [(0, 0), *[(lack // 2, lack - lack // 2)] * 2, (0, 0)]
+    expected = torch.nn.functional.conv2d(
+        torch.tensor(np.pad(x, pads).transpose(0, 3, 1, 2)),
+        torch.tensor((kernel / norm).transpose(3, 2, 0, 1)),
+        torch.arange(6.0),
+        stride,
+    )
+    np.testing.assert_allclose(
+        found, expected.permute(0, 2, 3, 1).numpy(), atol=1e-4
+    )
+
+
+def test_the_power_iteration_moves_in_training_only():
+    layer = SpectralConvolution(4, 3)
+    layer.build((None, 8, 8, 2))
+    before = layer.direction.numpy()
+    x = tf.ones([1, 8, 8, 2])
+    layer(x)
+    np.testing.assert_array_equal(layer.direction.numpy(), before)
+    layer(x, training=True)
+    assert not np.array_equal(layer.direction.numpy(), before)
+    assert len(layer.trainable_variables) == 2  # kernel and bias
+
+
+def test_the_projection_is_a_function_of_the_seed_and_has_no_weights():
+    one, same, other = (RandomProjection(SHAPES, 4, s) for s in (3, 3, 4))
+    maps = make_maps()
+    first = one(maps)
+    assert [x.shape for x in first] == [
+        (3, 9, 9, 4),
+        (3, 5, 5, 8),
+        (3, 2, 2, 16),
+    ]
+    for a, b, c in zip(first, same(maps), other(maps), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.allclose(a, c)
+    assert one.weights == []
+
+
+def test_finer_maps_get_a_part_of_coarser_ones_but_not_the_reverse():
+    projection = RandomProjection(SHAPES, 4, 0)
+    maps = make_maps()
+    before = projection(maps)
+    for changed in range(3):
+        others = list(maps)
+        others[changed] = others[changed] + 1.0
+        moved = [
+            not np.allclose(a, b)
+            for a, b in zip(before, projection(others), strict=True)
+        ]
+        assert moved == [i <= changed for i in range(3)]
+
+
+def test_the_scale_of_maps_stays():
+    shapes = [(33, 33, 64), (15, 15, 288), (7, 7, 768), (3, 3, 1280)]
+    rng = np.random.default_rng(0)
+    maps = [rng.normal(size=(4, *x)).astype("float32") for x in shapes]
+    for x in RandomProjection(shapes, 32, 0)(maps):
+        assert 0.5 < np.std(x) < 1.3
+
+
+def test_logits_are_those_of_every_map():
+    network = make()
+    projected = network.project(make_maps())
+    code = network.code(projected)
+    assert [x.shape[1] for x in code] == [5, 5, 2]
+    found = network.conditional(code, sentences())
+    assert found.shape == network.unconditional_logits(code).shape == (9,)
+    # Of one map and one row each: rows and maps are apart.
+    head, x = network.heads[1], code[1][2:3]
+    alone = head.conditional(x, sentences()[2:3])
+    np.testing.assert_allclose(found[3 + 2], alone[0], rtol=1e-4)
+    other = network.conditional(code, sentences() + 1.0)
+    assert not np.any(np.isclose(found, other))
+
+
+def test_codes_of_several_batches_are_those_of_each():
+    network = make()
+    batches = [network.project(make_maps(seed=seed)) for seed in (0, 1)]
+    for code, batch in zip(network.codes(batches), batches, strict=True):
+        for a, b in zip(code, network.code(batch), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_without_unconditional_logits():
+    network = make(unconditional=False)
+    code = network.code(network.project(make_maps()))
+    assert network.unconditional_logits(code) is None
+    names = [w.path for w in network.weights]
+    assert names
+    assert not [name for name in names if "unconditional" in name]
+
+
+def test_every_weight_is_saved_and_restored(tmp_path):
+    keras.utils.set_random_seed(0)
+    network = make()
+    path = tf.train.Checkpoint(network=network).save(str(tmp_path / "ckpt"))
+    saved = sum(
+        np.prod(shape)
+        for name, shape in tf.train.list_variables(path)
+        if "OBJECT" not in name and "save_counter" not in name
+    )
+    assert saved == network.count_params()
+    keras.utils.set_random_seed(1)
+    other = make()
+    tf.train.Checkpoint(network=other).restore(path).assert_consumed()
+    for a, b in zip(network.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_mixed_precision_computes_in_it_and_judges_in_float32():
+    network = make(dtype="mixed_bfloat16")
+    low = [tf.cast(x, tf.bfloat16) for x in make_maps()]
+    code = network.code(network.project(low), training=True)
+    assert {x.dtype for x in code} == {tf.bfloat16}
+    logits = network.conditional(code, sentences())
+    assert logits.dtype == network.unconditional_logits(code).dtype
+    assert logits.dtype == tf.float32
+    exact = make()
+    exact.set_weights(network.get_weights())
+    expected = exact.conditional(
+        exact.code(exact.project(make_maps())), sentences()
+    )
+    np.testing.assert_allclose(logits, expected, atol=0.05)
