@@ -130,7 +130,7 @@ class Head(keras.layers.Layer):
         """A projected map [B, h, w, c] -> features [B, s, s, C], s 2 to 5."""
         for convolution in self.convolutions:
             x = convolution(x, training=training)
-            x = ops.leaky_relu(x, LEAK)
+            x = _leaky_relu(x)
         return x
 
     def conditional(self, features, sentence_features, training=False):
@@ -141,12 +141,22 @@ class Head(keras.layers.Layer):
         """
         joined = self.joint(features, training=training)
         sentence = self.sentence(ops.cast(sentence_features, joined.dtype))
-        joined = ops.leaky_relu(joined + sentence[:, None, None, :], LEAK)
+        joined = _leaky_relu(joined + sentence[:, None, None, :])
         return _logit(self.conditional_logit, joined)
 
     def unconditional_logits(self, features):
         """Logits float32 [B] of features [B, s, s, C] alone."""
         return _logit(self.unconditional_logit, features)
+
+
+def _leaky_relu(x):
+    """LeakyReLU as a maximum.
+
+    TensorFlow 2.21 fuses its own operation with the sum before it although
+    the gradient needs that sum, fails, and then optimizes nothing else either
+    ("remapper failed").
+    """
+    return ops.maximum(x, LEAK * x)
 
 
 def _logit(dense, features):
