@@ -3,10 +3,11 @@
 `attngan_tf.load(workdir)` gives a trained model; see `attngan_tf.model`.
 """
 
-from attngan_tf.startup import start_command
+from attngan_tf.startup import start_command, use_onednn
 
 __version__ = "0.1.0"
 
+use_onednn()
 start_command()  # before any module of a command imports TensorFlow
 
 

@@ -10,9 +10,10 @@ import warnings
 
 import pytest
 
+import attngan_tf  # noqa: F401  first, as it sets what TensorFlow starts with
 from tests import processes
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # What a shell runs in the background ignores Ctrl-C, and so would all that
 # the tests start and interrupt.

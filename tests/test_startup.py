@@ -103,7 +103,24 @@ def test_only_commands_start_so_and_never_over_the_users_level(
         monkeypatch.setenv(startup.LEVEL, level)
     startup.start_command()
     assert bool(sys.meta_path) == hidden
-    assert os.environ.get(startup.LEVEL) == ("2" if hidden else level)
+    assert os.environ.get(startup.LEVEL) == ("3" if hidden else level)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_onednn_is_used_unless_the_user_said_no(before, after):
+    environ = environment() | ({startup.ONEDNN: before} if before else {})
+    if not before:
+        environ.pop(startup.ONEDNN, None)
+    code = f"import attngan_tf, os; print(os.environ[{startup.ONEDNN!r}])"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == after
 
 
 def asked_in_an_import(number, *command, environ=None) -> tuple[int, str]:

@@ -85,11 +85,19 @@ def test_every_term_is_reported(tiny_workdir):
 
 
 @pytest.mark.slow
-def test_two_halves_are_one_whole(tiny_config, tmp_path):
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"finetune_damsm": True},
+        {"discriminator": "projected", "damsm_ramp_steps": 4},
+    ],
+    ids=["tuned", "projected"],
+)
+def test_two_halves_are_one_whole(tiny_config, tmp_path, given):
     whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
     fields = {"damsm_steps": 6, "gan_steps": 6, "ema_warmup": True}
     fields |= {"discriminator_augmentation": True, "sample_interval": 100}
-    fields |= {"finetune_damsm": True}
+    fields |= given
     train(tiny_config(workdir=whole, **fields))
     train(
         tiny_config(
@@ -221,7 +229,7 @@ def test_inception_with_kept_features_in_bfloat16(tiny_config, tmp_path):
         **{"image_encoder": "inception_v3", "image_encoder_size": 75},
         **{"inception_weights": "none", "damsm_cached_views": 2},
         **{"precision": "mixed_bfloat16", "damsm_steps": 4, "gan_steps": 2},
-        keep_checkpoints=1,
+        **{"discriminator": "projected", "keep_checkpoints": 1},
     )
     train(config)
     features = tmp_path / "damsm" / "features"
@@ -234,6 +242,9 @@ def test_inception_with_kept_features_in_bfloat16(tiny_config, tmp_path):
     assert len(rows(tmp_path, "gan", "damsm/total")) == 2
     state = tf.train.get_checkpoint_state(tmp_path / "gan")
     assert len(state.all_model_checkpoint_paths) == 1
+    # Inception-v3, which the discriminator reads, has 87 MB.
+    sizes = [path.stat().st_size for path in (tmp_path / "gan").glob("ckpt-*")]
+    assert sum(sizes) < 10e6
     before = (features / "pooled.npy").stat().st_mtime_ns
     (features / "regions.npy").unlink()  # to make room: it is made again
     shutil.rmtree(tmp_path / "gan")

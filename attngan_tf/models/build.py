@@ -140,11 +140,8 @@ def discriminators(
     kind = DISCRIMINATORS[config.discriminator]
     sizes = discriminator_sizes(config)
     earlier = Discriminator if kind.reads == "maps" else kind
-    found = {
-        size: _discriminator(earlier, config, size, image_size=size)
-        for size in sizes[:-1]
-    }
-    last = {"image_size": sizes[-1]}
+    found = {size: _discriminator(earlier, config, size) for size in sizes[:-1]}
+    last = {}
     if kind.reads == "maps":
         last = {"map_shapes": image_encoder.map_shapes, "seed": config.seed}
     found[sizes[-1]] = _discriminator(kind, config, sizes[-1], **last)
@@ -153,6 +150,7 @@ def discriminators(
 
 def _discriminator(kind, config: Config, size: int, **options) -> keras.Model:
     network = kind(
+        image_size=size,
         df=config.df,
         sentence_size=config.feature_size,
         unconditional=config.generator != "attndcgan",

@@ -84,33 +84,37 @@ class Head(keras.layers.Layer):
     smaller maps get one of 3x3.
 
     Args:
-      channels: of the last convolutions.
+      width: half of the first convolution's channels; they double with every
+        further one.
+      channels: most channels of a convolution.
       sentence_size: D, size of the sentence features.
       unconditional: whether the map alone is judged, too.
     """
 
     def __init__(
         self,
+        width: int,
         channels: int,
         sentence_size: int,
         unconditional: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.width = width
         self.channels = channels
         self.sentence_size = sentence_size
         self.unconditional = unconditional
 
     def build(self, input_shape):
-        B, side, _, C = input_shape
+        B, side, _, inputs = input_shape
         dtype = self.dtype_policy
-        self.convolutions = []
+        self.convolutions, C = [], self.width
         while side >= SMALLEST_HALVED or not self.convolutions:
             size, stride = (4, 2) if side >= SMALLEST_HALVED else (3, 1)
-            side, C_in = -(-side // stride), C
-            C = min(2 * C, self.channels) if stride == 2 else self.channels
+            C = min(2 * C, self.channels)
             conv = SpectralConvolution(C, size, stride, dtype=dtype)
-            conv.build((B, None, None, C_in))
+            conv.build((B, side, side, inputs))
+            side, inputs = -(-side // stride), C
             # TensorFlow's checkpoints hold attributes, not layers in lists.
             setattr(self, f"convolution_{len(self.convolutions)}", conv)
             self.convolutions.append(conv)
@@ -171,9 +175,11 @@ class ProjectedDiscriminator(keras.Model):
 
     It has the methods of `Discriminator`, but reads what `project` gives
     instead of images; its codes are a list, one a map, and its logits those of
-    all maps, one map after the other.
+    all maps, one map after the other. The first map is the image itself: lines
+    and edges of single pixels hardly show in the others.
 
     Args:
+      image_size: side of the images.
       map_shapes: height, width and channels of each map, from fine to coarse.
       df: channels of the finest projected map; the heads end with 4 df.
       sentence_size: D, size of the sentence features.
@@ -186,6 +192,7 @@ class ProjectedDiscriminator(keras.Model):
     def __init__(
         self,
         *,
+        image_size: int,
         map_shapes: Sequence[tuple[int, int, int]],
         df: int = 64,
         sentence_size: int = 256,
@@ -197,27 +204,35 @@ class ProjectedDiscriminator(keras.Model):
         self.unconditional = unconditional
         dtype = self.dtype_policy
         self.projection = RandomProjection(map_shapes, df, seed, dtype=dtype)
+        shapes = [(image_size, image_size, 3)]
+        widths = [df // 4]
+        for (h, w, _), channels in zip(
+            map_shapes, self.projection.channels, strict=True
+        ):
+            shapes.append((h, w, channels))
+            widths.append(channels)
+        self._shapes = shapes
         self.heads = [
-            Head(4 * df, sentence_size, unconditional, dtype=dtype)
-            for _ in map_shapes
+            Head(width, 4 * df, sentence_size, unconditional, dtype=dtype)
+            for width in widths
         ]
         # TensorFlow's checkpoints hold attributes, not layers in lists.
         for i, head in enumerate(self.heads):
             setattr(self, f"head_{i}", head)
 
     def build(self, input_shape=None):
-        projection = self.projection
-        for head, (h, w, _), channels in zip(
-            self.heads,
-            projection.map_shapes,
-            projection.channels,
-            strict=True,
-        ):
-            head.build((None, h, w, channels))
+        for head, shape in zip(self.heads, self._shapes, strict=True):
+            head.build((None, *shape))
 
-    def project(self, maps):
-        """The fixed part: a network's maps -> the maps that heads read."""
-        return self.projection(maps)
+    def project(self, images, maps):
+        """The fixed part: images and their maps -> the maps that heads read.
+
+        Args:
+          images: float32 [B, image_size, image_size, 3] in [-1, 1].
+          maps: a fixed network's, of `map_shapes`.
+        """
+        projected = self.projection(maps)
+        return [ops.cast(images, projected[0].dtype), *projected]
 
     def code(self, projected, training=False):
         """What `project` gives -> the heads' features, a list."""

@@ -188,7 +188,7 @@ class GanStep:
             return {"images": images}
         features, maps = self.image_encoder.features_and_maps(images)
         if network.reads == "maps":
-            features["maps"] = network.project(maps)
+            features["maps"] = network.project(images, maps)
         return features
 
     def _update_discriminator(self, size, real, fake, text):

@@ -17,7 +17,7 @@ SHAPES = [(9, 9, 6), (5, 5, 8), (2, 2, 10)]
 
 def make(**options) -> ProjectedDiscriminator:
     network = ProjectedDiscriminator(
-        map_shapes=SHAPES, df=4, sentence_size=7, **options
+        image_size=8, map_shapes=SHAPES, df=4, sentence_size=7, **options
     )
     network.build()
     return network
@@ -29,6 +29,13 @@ def make_maps(rows: int = 3, seed: int = 0) -> list[tf.Tensor]:
         tf.constant(rng.normal(size=(rows, *shape)), tf.float32)
         for shape in SHAPES
     ]
+
+
+def projected(network, seed: int = 0, dtype=tf.float32) -> list[tf.Tensor]:
+    rng = np.random.default_rng(seed)
+    images = tf.constant(rng.uniform(-1, 1, (3, 8, 8, 3)), tf.float32)
+    maps = [tf.cast(x, dtype) for x in make_maps(seed=seed)]
+    return network.project(images, maps)
 
 
 def sentences(rows: int = 3) -> tf.Tensor:
@@ -124,11 +131,10 @@ def test_the_scale_of_maps_stays():
 
 def test_logits_are_those_of_every_map():
     network = make()
-    projected = network.project(make_maps())
-    code = network.code(projected)
-    assert [x.shape[1] for x in code] == [5, 5, 2]
+    code = network.code(projected(network))
+    assert [x.shape[1] for x in code] == [4, 5, 5, 2]  # the image comes first
     found = network.conditional(code, sentences())
-    assert found.shape == network.unconditional_logits(code).shape == (9,)
+    assert found.shape == network.unconditional_logits(code).shape == (12,)
     # Of one map and one row each: rows and maps are apart.
     head, x = network.heads[1], code[1][2:3]
     alone = head.conditional(x, sentences()[2:3])
@@ -139,7 +145,7 @@ def test_logits_are_those_of_every_map():
 
 def test_codes_of_several_batches_are_those_of_each():
     network = make()
-    batches = [network.project(make_maps(seed=seed)) for seed in (0, 1)]
+    batches = [projected(network, seed) for seed in (0, 1)]
     for code, batch in zip(network.codes(batches), batches, strict=True):
         for a, b in zip(code, network.code(batch), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
@@ -147,7 +153,7 @@ def test_codes_of_several_batches_are_those_of_each():
 
 def test_without_unconditional_logits():
     network = make(unconditional=False)
-    code = network.code(network.project(make_maps()))
+    code = network.code(projected(network))
     assert network.unconditional_logits(code) is None
     names = [w.path for w in network.weights]
     assert names
@@ -173,15 +179,12 @@ def test_every_weight_is_saved_and_restored(tmp_path):
 
 def test_mixed_precision_computes_in_it_and_judges_in_float32():
     network = make(dtype="mixed_bfloat16")
-    low = [tf.cast(x, tf.bfloat16) for x in make_maps()]
-    code = network.code(network.project(low), training=True)
+    code = network.code(projected(network, 0, tf.bfloat16), training=True)
     assert {x.dtype for x in code} == {tf.bfloat16}
     logits = network.conditional(code, sentences())
     assert logits.dtype == network.unconditional_logits(code).dtype
     assert logits.dtype == tf.float32
     exact = make()
     exact.set_weights(network.get_weights())
-    expected = exact.conditional(
-        exact.code(exact.project(make_maps())), sentences()
-    )
+    expected = exact.conditional(exact.code(projected(exact)), sentences())
     np.testing.assert_allclose(logits, expected, atol=0.05)

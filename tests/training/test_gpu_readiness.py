@@ -33,6 +33,7 @@ RELEASED = {
     "discriminator_augmentation": True,
 }
 INCEPTION = {"image_encoder": "inception_v3", "image_encoder_size": 75}
+PROJECTED = {"discriminator": "projected", "gan_mismatched_pairs": True}
 PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 # Only the kernel knows the size of what it leaves for its gradient.
 OPAQUE = {"FusedBatchNormV3", "CudnnRNNV3", "ZerosLike"}
@@ -117,8 +118,9 @@ def as_on_a_gpu(monkeypatch):
             **INCEPTION,
             **RELEASED,
         },
+        PROJECTED | INCEPTION | {"base_size": 16},
     ],
-    ids=["float32", "float16", "bfloat16"],
+    ids=["float32", "float16", "bfloat16", "projected"],
 )
 def test_a_gpu_runs_every_operation_of_a_step(make, as_on_a_gpu, stage, fields):
     graph = make(stage, **fields).graph()
@@ -142,11 +144,14 @@ def test_a_gpu_runs_every_operation_of_a_step(make, as_on_a_gpu, stage, fields):
 
 @needs_kernels
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "fields",
+    [RELEASED, RELEASED | {"precision": "mixed_float16"}, PROJECTED],
+    ids=["float32", "float16", "projected"],
+)
 def test_xla_compiles_every_operation_for_a_gpu(
-    make, as_on_a_gpu, stage, precision
+    make, as_on_a_gpu, stage, fields
 ):
-    fields = {"precision": precision, **RELEASED}
     graph = make(stage, jit_compile=True, **fields).graph()
     assert not not_compiled(graph)
 
@@ -277,15 +282,19 @@ def all_weights(step) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
-def test_xla_gives_the_same_weights(make, stage):
+@pytest.mark.parametrize(
+    ("stage", "fields"),
+    [("damsm", {}), ("gan", {}), ("gan", PROJECTED)],
+    ids=["damsm", "gan", "projected"],
+)
+def test_xla_gives_the_same_weights(make, stage, fields):
     """To rounding: differences of up to 1e-2 of the largest step.
 
     A gradient of almost 0 may have either sign, and so has Adam's step.
     """
-    begun = all_weights(make(stage).step)
-    plain = weights_after_two_steps(make(stage))
-    compiled = weights_after_two_steps(make(stage, jit_compile=True))
+    begun = all_weights(make(stage, **fields).step)
+    plain = weights_after_two_steps(make(stage, **fields))
+    compiled = weights_after_two_steps(make(stage, jit_compile=True, **fields))
     for start, one, other in zip(begun, plain, compiled, strict=True):
         bound = 1e-2 * np.abs(one - start).max() + 1e-6 * np.abs(one).max()
         off = np.sum(np.abs(one - other) > bound)

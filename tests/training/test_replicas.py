@@ -23,6 +23,13 @@ RELEASED_AND_TUNED = {
     "damsm_stages": "all",
     "finetune_damsm": True,
 }
+PROJECTED = {
+    "discriminator": "projected",
+    "gan_mismatched_pairs": True,
+    "discriminator_augmentation": True,
+    "damsm_ramp_steps": 3,
+}
+LOW_PRECISION = {"precision": "mixed_bfloat16"}
 JOINT_EMBEDDING = {
     "text_training": "joint_embedding",
     "damsm_lambda": 0.0,
@@ -118,8 +125,16 @@ def test_replicas_compute_what_one_does(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
-    [RELEASED_AND_TUNED, JOINT_EMBEDDING],
-    ids=["released and tuned", "joint embedding"],
+    [
+        RELEASED_AND_TUNED,
+        JOINT_EMBEDDING,
+        PROJECTED,
+        PROJECTED | LOW_PRECISION,
+    ],
+    ids=[
+        *("released and tuned", "joint embedding"),
+        *("projected", "projected in bfloat16"),
+    ],
 )
 def test_two_replicas_of_other_settings(tiny_config, tmp_path, given):
     fields = given | {"damsm_steps": 5, "gan_steps": 5}

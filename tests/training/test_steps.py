@@ -220,12 +220,6 @@ def test_all_stages_add_lambda_times_the_first_pictures_damsm(make_gan):
             np.testing.assert_allclose(b - a, 2.0 * g, atol=1e-3 * size)
 
 
-def as_one(network, maps):
-    """A projected discriminator's logits, both kinds, of the trunk's maps."""
-    code = network.code(network.project(maps))
-    return network.unconditional_logits(code), code
-
-
 @pytest.mark.parametrize("augmented", [False, True])
 def test_one_pass_of_the_encoder_serves_eq_4_and_the_damsm(
     make_gan, monkeypatch, augmented
@@ -254,9 +248,9 @@ def test_one_pass_of_the_encoder_serves_eq_4_and_the_damsm(
             draws = batch["augmentation"][:, 1]
             images = augmentation.augment(images, draws)
         features, maps = encoder.features_and_maps(images)
-        unconditional, code = as_one(network, maps)
+        code = network.code(network.project(images, maps))
         judged = losses.generator_loss(
-            unconditional,
+            network.unconditional_logits(code),
             network.conditional(code, text["sentence_features"]),
         )
         damsm = losses.damsm_loss(
