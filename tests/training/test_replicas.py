@@ -29,7 +29,6 @@ PROJECTED = {
     "discriminator_augmentation": True,
     "damsm_ramp_steps": 3,
 }
-LOW_PRECISION = {"precision": "mixed_bfloat16"}
 JOINT_EMBEDDING = {
     "text_training": "joint_embedding",
     "damsm_lambda": 0.0,
@@ -91,12 +90,12 @@ def losses(tiny_config, folder, **fields):
     return losses_of(folder)
 
 
-def assert_equal(one, two):
+def assert_equal(one, two, rel=1e-4):
     assert one.keys() == two.keys()
     for step, row in one.items():
         assert row.keys() == two[step].keys()
         for name, value in row.items():
-            expected = pytest.approx(value, rel=1e-4, abs=1e-4)
+            expected = pytest.approx(value, rel=rel, abs=1e-4)
             assert two[step][name] == expected, (step, name)
 
 
@@ -125,22 +124,30 @@ def test_replicas_compute_what_one_does(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
-    [
-        RELEASED_AND_TUNED,
-        JOINT_EMBEDDING,
-        PROJECTED,
-        PROJECTED | LOW_PRECISION,
-    ],
-    ids=[
-        *("released and tuned", "joint embedding"),
-        *("projected", "projected in bfloat16"),
-    ],
+    [RELEASED_AND_TUNED, JOINT_EMBEDDING, PROJECTED],
+    ids=["released and tuned", "joint embedding", "projected"],
 )
 def test_two_replicas_of_other_settings(tiny_config, tmp_path, given):
     fields = given | {"damsm_steps": 5, "gan_steps": 5}
     one = losses(tiny_config, tmp_path / "one", **fields)
     two = losses(tiny_config, tmp_path / "two", **fields, **mirrored(2))
     assert_equal(one, two)
+
+
+@pytest.mark.slow
+def test_two_replicas_in_bfloat16(tiny_config, tmp_path, one_device):
+    """On encoders of float32: the first step's losses to 1e-4.
+
+    Later ones differ by bfloat16's rounding, of 4e-3: 4e-4 was measured.
+    """
+    encoders, _ = one_device
+    fields = {"precision": "mixed_bfloat16", "encoders": str(encoders)}
+    fields |= PROJECTED | {"gan_steps": 3}
+    one = losses(tiny_config, tmp_path / "one", **fields)
+    two = losses(tiny_config, tmp_path / "two", **fields, **mirrored(2))
+    assert_equal(one, two, rel=2e-3)
+    first = ("gan", 1)
+    assert_equal({first: one[first]}, {first: two[first]})
 
 
 @pytest.mark.slow
