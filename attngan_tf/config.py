@@ -7,6 +7,13 @@ import os
 from attngan_tf.files import replacing
 from attngan_tf.options import UserError, check_option, option
 
+# What may judge images: a name of --discriminator, and the class in models/.
+DISCRIMINATORS = {
+    "paper": "attngan_tf.models.discriminator:Discriminator",
+    "projected": (
+        "attngan_tf.models.projected_discriminator:ProjectedDiscriminator"
+    ),
+}
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 
@@ -223,7 +230,7 @@ class Config:
         "what judges images: the paper's discriminators, or, for the last "
         "stage, one on fixed maps of the image encoder (Sauer et al., "
         "Projected GANs, 2021), which needs far fewer steps",
-        choices=("paper", "projected"),
+        choices=tuple(DISCRIMINATORS),
     )
     discriminator_stages: str = option(
         "all",

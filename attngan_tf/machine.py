@@ -1,10 +1,14 @@
 """What the machine gives: its devices and their arithmetic."""
 
+import contextlib
+import pathlib
+import re
 import time
 
 import tensorflow as tf
 
 SIZES = (512, 1024, 2048, 4096, 8192)  # sides of the matrices
+CPU_INFO = pathlib.Path("/proc/cpuinfo")
 LONG = 0.1  # seconds of a product: a larger one tells nothing new
 SECONDS = 0.5  # that each size is tried for
 
@@ -44,3 +48,15 @@ def devices(strategy: tf.distribute.Strategy) -> int:
     if tf.config.list_physical_devices("GPU"):
         return strategy.num_replicas_in_sync
     return strategy.num_replicas_in_sync // here
+
+
+def lacks_bfloat16() -> bool:
+    """Whether the processor says that it has no instructions for bfloat16.
+
+    Only Linux lists them; elsewhere the answer is no.
+    """
+    found = ""
+    with contextlib.suppress(OSError):
+        found = CPU_INFO.read_text()
+    listed = re.search(r"^(flags|Features)\s*:(.*)$", found, re.MULTILINE)
+    return listed is not None and "bf16" not in listed[2]

@@ -8,7 +8,7 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command, startup
+from attngan_tf import command, machine, startup
 from attngan_tf.config import Config, UserError
 from attngan_tf.data import catalog
 from attngan_tf.data.views import changes_as_mistakes
@@ -36,7 +36,20 @@ def train(config: Config) -> None:
         changes_as_mistakes(),
     ):
         workdir.check_owner(config)
+        _warn_of_slow_precision(config)
         _train(config, strategy, interruption)
+
+
+def _warn_of_slow_precision(config: Config) -> None:
+    """Says so where bfloat16 takes longer than float32."""
+    low = config.precision == "mixed_bfloat16"
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if low and not has_gpu and machine.lacks_bfloat16():
+        print(
+            "warning: this processor has no instructions for bfloat16; "
+            "--precision=float32 is several times faster on it",
+            file=sys.stderr,
+        )
 
 
 def _train(

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from attngan_tf import config
 from attngan_tf.config import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -35,11 +36,13 @@ LEVELS = [
     ("attngan_tf.models.attention", 1),
     ("attngan_tf.models.folding", 1),
     ("attngan_tf.models.inception", 1),
+    ("attngan_tf.models.resizing", 1),
     ("attngan_tf.metrics.*", 1),
     ("attngan_tf.models.text_encoder", 2),
     ("attngan_tf.models.image_encoder", 2),
     ("attngan_tf.models.generator", 2),
     ("attngan_tf.models.discriminator", 2),
+    ("attngan_tf.models.projected_discriminator", 2),
     ("attngan_tf.losses", 2),
     ("attngan_tf.runs", 2),
     ("attngan_tf.data.*", 3),
@@ -208,6 +211,7 @@ def test_every_module_is_imported_by_somebody_or_is_a_command():
     used = set().union(*edges(sources).values())
     # attngan_tf/__init__.py gives `load` of model.
     used |= {"attngan_tf.model", "attngan_tf.startup", *COMMANDS}
+    used |= {place.split(":")[0] for place in config.DISCRIMINATORS.values()}
     unused = [x for x in sources if x not in used and "export" not in x]
     assert unused == []
 

@@ -48,3 +48,21 @@ def test_matrices_grow_until_their_product_takes_long(
 def test_one_cpu_is_one_device():
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     assert machine.devices(strategy) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "lacks"),
+    [
+        ("processor: 0\nflags\t\t: fpu avx2 fma\n", True),
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", False),
+        ("Features\t: fp asimd bf16\n", False),
+        ("model name\t: bf16less\n", False),  # it lists none
+        (None, False),
+    ],
+)
+def test_processors_without_bfloat16(monkeypatch, tmp_path, content, lacks):
+    path = tmp_path / "cpuinfo"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(machine, "CPU_INFO", path)
+    assert machine.lacks_bfloat16() == lacks

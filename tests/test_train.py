@@ -12,10 +12,11 @@ from PIL import Image
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
 import attngan_tf
+from attngan_tf import machine
 from attngan_tf.config import UserError
 from attngan_tf.data import catalog
 from attngan_tf.model import load_encoders
-from attngan_tf.train import train
+from attngan_tf.train import _warn_of_slow_precision, train
 from attngan_tf.training import assembly, distribution
 from attngan_tf.training.evaluation import GeneratedScores
 from attngan_tf.training.gan_stage import GanStage
@@ -82,6 +83,23 @@ def test_every_term_is_reported(tiny_workdir):
     # Batches of 4 of 24 pictures.
     epochs = rows(tiny_workdir, "gan", "epoch")
     assert epochs == {4: pytest.approx(4 * 4 / 24)}
+
+
+@pytest.mark.parametrize(
+    ("precision", "lacks", "warned"),
+    [
+        ("mixed_bfloat16", True, True),
+        ("mixed_bfloat16", False, False),
+        ("float32", True, False),
+    ],
+)
+def test_a_slow_precision_is_warned_of(
+    monkeypatch, tiny_config, capsys, precision, lacks, warned
+):
+    monkeypatch.setattr(machine, "lacks_bfloat16", lambda: lacks)
+    _warn_of_slow_precision(tiny_config(precision=precision))
+    lines = capsys.readouterr().err.splitlines()
+    assert [x.startswith("warning: ") for x in lines] == [True] * warned
 
 
 @pytest.mark.slow

@@ -1,19 +1,17 @@
 """From a configuration to networks: the only place that knows both."""
 
 import os
+import pkgutil
 from collections.abc import Iterable
 
 import keras
 
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import DISCRIMINATORS, Config, UserError
 from attngan_tf.models.discriminator import Discriminator
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
 from attngan_tf.models.inception import inception_trunk
-from attngan_tf.models.projected_discriminator import ProjectedDiscriminator
 from attngan_tf.models.text_encoder import TextEncoder
-
-DISCRIMINATORS = {"paper": Discriminator, "projected": ProjectedDiscriminator}
 
 
 def text_encoder(
@@ -137,7 +135,7 @@ def discriminators(
     Those that read the image encoder's maps judge the last stage alone; the
     stages before keep the paper's.
     """
-    kind = DISCRIMINATORS[config.discriminator]
+    kind = pkgutil.resolve_name(DISCRIMINATORS[config.discriminator])
     sizes = discriminator_sizes(config)
     earlier = Discriminator if kind.reads == "maps" else kind
     found = {size: _discriminator(earlier, config, size) for size in sizes[:-1]}

@@ -1,10 +1,10 @@
 """The image encoder of the DAMSM (paper, 3.2, Eq. 6)."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from attngan_tf.models.batch_norm import BatchNorm
+from attngan_tf.models.resizing import resize_aligned
 
 
 def small_trunk(size: int, dtype) -> keras.Model:
@@ -31,21 +31,6 @@ def small_trunk(size: int, dtype) -> keras.Model:
         {"regions": maps[2], "pooled": pooled, "maps": maps},
         name="small_cnn",
     )
-
-
-def resize_aligned(images, size: int):
-    """Bilinear [B, H, W, C] -> [B, size, size, C]; corners stay corners."""
-    _, H, W, _ = images.shape
-    rows, columns = (
-        ops.cast(_interpolation(n, size), images.dtype) for n in (H, W)
-    )
-    return ops.einsum("ph,bhwc,qw->bpqc", rows, images, columns)
-
-
-def _interpolation(n: int, size: int) -> np.ndarray:
-    """A matrix [size, n] of the shares of n places in each new one."""
-    places = np.linspace(0.0, n - 1.0, size)[:, None]
-    return np.maximum(0.0, 1.0 - np.abs(places - np.arange(n)))
 
 
 def _uniform() -> keras.initializers.Initializer:

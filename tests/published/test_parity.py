@@ -10,7 +10,7 @@ from peers import networks, sizes
 from peers.attention import padding_mask
 
 from attngan_tf.models import build
-from attngan_tf.models.image_encoder import resize_aligned
+from attngan_tf.models.resizing import resize_aligned
 from attngan_tf.published import layouts
 
 B, T = 4, 9
