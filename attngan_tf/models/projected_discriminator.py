@@ -131,26 +131,33 @@ class Head(keras.layers.Layer):
             self.unconditional_logit.build((B, side * side * C))
 
     def features(self, x, training=False):
-        """A projected map [B, h, w, c] -> features [B, s, s, C], s 2 to 5."""
-        for convolution in self.convolutions:
-            x = convolution(x, training=training)
-            x = _leaky_relu(x)
-        return x
+        """What the logits are made from: [B, s, s, C], s 2 to 5, twice.
 
-    def conditional(self, features, sentence_features, training=False):
-        """Logits float32 [B] of features [B, s, s, C] with sentences [B, D].
+        The second goes through the convolution that the sentence joins. Its
+        part for the map is the same whatever the sentence is.
+
+        Args:
+          x: a projected map [B, h, w, c].
+          training: whether the kernels' norms are followed.
+        """
+        for convolution in self.convolutions:
+            x = _leaky_relu(convolution(x, training=training))
+        return x, self.joint(x, training=training)
+
+    def conditional(self, features, sentence_features):
+        """Logits float32 [B] of `features` with sentences [B, D].
 
         The sentence is joined as in the paper's discriminators, tiled over
-        all positions; its part of the convolution is the same at each.
+        all positions: its part of the convolution is the same at each.
         """
-        joined = self.joint(features, training=training)
+        _, joined = features
         sentence = self.sentence(ops.cast(sentence_features, joined.dtype))
         joined = _leaky_relu(joined + sentence[:, None, None, :])
         return _logit(self.conditional_logit, joined)
 
     def unconditional_logits(self, features):
-        """Logits float32 [B] of features [B, s, s, C] alone."""
-        return _logit(self.unconditional_logit, features)
+        """Logits float32 [B] of `features` alone."""
+        return _logit(self.unconditional_logit, features[0])
 
 
 def _leaky_relu(x):
@@ -174,9 +181,9 @@ class ProjectedDiscriminator(keras.Model):
     """Judges images by the maps that a fixed network makes of them.
 
     It has the methods of `Discriminator`, but reads what `project` gives
-    instead of images; its codes are a list, one a map, and its logits those of
-    all maps, one map after the other. The first map is the image itself: lines
-    and edges of single pixels hardly show in the others.
+    instead of images; its codes are a list, a pair for each map, and its
+    logits those of all maps, one map after the other. The first map is the
+    image itself: lines and edges of single pixels hardly show in the others.
 
     Args:
       image_size: side of the images.
@@ -205,7 +212,7 @@ class ProjectedDiscriminator(keras.Model):
         dtype = self.dtype_policy
         self.projection = RandomProjection(map_shapes, df, seed, dtype=dtype)
         shapes = [(image_size, image_size, 3)]
-        widths = [df // 4]
+        widths = [max(1, df // 4)]
         for (h, w, _), channels in zip(
             map_shapes, self.projection.channels, strict=True
         ):
@@ -235,7 +242,7 @@ class ProjectedDiscriminator(keras.Model):
         return [ops.cast(images, projected[0].dtype), *projected]
 
     def code(self, projected, training=False):
-        """What `project` gives -> the heads' features, a list."""
+        """What `project` gives -> each head's features, a list of pairs."""
         return [
             head.features(x, training=training)
             for head, x in zip(self.heads, projected, strict=True)
@@ -244,17 +251,21 @@ class ProjectedDiscriminator(keras.Model):
     def codes(self, batches, training=False):
         """Codes of each of several batches, in one pass."""
         joined = [ops.concatenate(maps) for maps in zip(*batches, strict=True)]
-        parts = [
-            ops.split(code, len(batches))
-            for code in self.code(joined, training=training)
+        code = self.code(joined, training=training)
+        parts = keras.tree.map_structure(
+            lambda x: ops.split(x, len(batches)), code
+        )
+        return [
+            keras.tree.map_structure_up_to(code, lambda x, i=i: x[i], parts)
+            for i in range(len(batches))
         ]
-        return list(map(list, zip(*parts, strict=True)))
 
     def conditional(self, code, sentence_features, training=False):
         """Logits float32 [maps * B]: do the images fit the sentences?"""
+        del training  # nothing is normalized here
         return ops.concatenate(
             [
-                head.conditional(x, sentence_features, training=training)
+                head.conditional(x, sentence_features)
                 for head, x in zip(self.heads, code, strict=True)
             ]
         )

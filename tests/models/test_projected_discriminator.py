@@ -132,12 +132,17 @@ def test_the_scale_of_maps_stays():
 def test_logits_are_those_of_every_map():
     network = make()
     code = network.code(projected(network))
-    assert [x.shape[1] for x in code] == [4, 5, 5, 2]  # the image comes first
+    assert [x.shape[1] for x, _ in code] == [
+        4,
+        5,
+        5,
+        2,
+    ]  # the image comes first
     found = network.conditional(code, sentences())
     assert found.shape == network.unconditional_logits(code).shape == (12,)
     # Of one map and one row each: rows and maps are apart.
-    head, x = network.heads[1], code[1][2:3]
-    alone = head.conditional(x, sentences()[2:3])
+    head, pair = network.heads[1], [x[2:3] for x in code[1]]
+    alone = head.conditional(pair, sentences()[2:3])
     np.testing.assert_allclose(found[3 + 2], alone[0], rtol=1e-4)
     other = network.conditional(code, sentences() + 1.0)
     assert not np.any(np.isclose(found, other))
@@ -147,8 +152,10 @@ def test_codes_of_several_batches_are_those_of_each():
     network = make()
     batches = [projected(network, seed) for seed in (0, 1)]
     for code, batch in zip(network.codes(batches), batches, strict=True):
-        for a, b in zip(code, network.code(batch), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5)
+        assert len(code) == 4
+        for ours, theirs in zip(code, network.code(batch), strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_without_unconditional_logits():
@@ -180,7 +187,7 @@ def test_every_weight_is_saved_and_restored(tmp_path):
 def test_mixed_precision_computes_in_it_and_judges_in_float32():
     network = make(dtype="mixed_bfloat16")
     code = network.code(projected(network, 0, tf.bfloat16), training=True)
-    assert {x.dtype for x in code} == {tf.bfloat16}
+    assert {x.dtype for pair in code for x in pair} == {tf.bfloat16}
     logits = network.conditional(code, sentences())
     assert logits.dtype == network.unconditional_logits(code).dtype
     assert logits.dtype == tf.float32
