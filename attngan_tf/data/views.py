@@ -93,12 +93,16 @@ class Records:
             found = tf.io.parse_example(stored, wanted)
             yield found["captions"], found["class_id"]
 
-    def digest(self, places: Sequence[int]) -> str:
-        """The SHA-256 of the records at some places, as they are stored."""
+    def digest(self, places: Sequence[int], rows: int = 256) -> str:
+        """The SHA-256 of the records at some places, as they are stored.
+
+        So many are read at a time: one by one takes forty times as long.
+        """
         total = hashlib.sha256()
-        for place in places:
-            (stored,) = self._stored(self._source.__getitems__, [int(place)])
-            total.update(hashlib.sha256(stored).digest())
+        for first in range(0, len(places), rows):
+            part = [int(place) for place in places[first : first + rows]]
+            for stored in self._stored(self._source.__getitems__, part):
+                total.update(hashlib.sha256(stored).digest())
         return total.hexdigest()
 
     def class_ids(self) -> np.ndarray:

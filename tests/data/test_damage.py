@@ -160,6 +160,19 @@ def test_checksums_are_those_of_other_programs(prepared):
     assert done.stdout.count(b": OK\n") == len(FILES) - 1
 
 
+def test_the_digest_is_of_the_records_at_their_places(open_builder):
+    builder = open_builder()
+    catalog.prepare(builder)
+    records, places = Records(builder, "train"), [3, 0, 2]
+    total = hashlib.sha256()
+    for place in places:
+        (stored,) = records._source.__getitems__([place])
+        total.update(hashlib.sha256(stored).digest())
+    for rows in (1, 2, 3, 256):
+        assert records.digest(places, rows) == total.hexdigest()
+    assert records.digest(sorted(places)) != total.hexdigest()
+
+
 @pytest.mark.parametrize("change", ["truncated", "zeroed", "flipped"])
 def test_data_that_changes_while_it_is_read(prepared, open_builder, change):
     """In the middle of an epoch: tf.data's error is one line again."""
