@@ -48,7 +48,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "metrics",
         None,
         f"scores to compute, of {', '.join(METRICS)}; without it, all that "
-        "apply (is: to backends that know classes; colour: to the demo data)",
+        "apply (is: to backends that know classes; colour and parts: to the "
+        "demo data)",
         **common,
     )
     flags.DEFINE_integer(

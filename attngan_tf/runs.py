@@ -22,6 +22,7 @@ LABELS = {
     "diversity_one_caption_smallest": "smallest pixel distance of one caption",
     "diversity_captions": "pixel distance of different captions",
     "colour": "birds in the colour asked for (%)",
+    "parts": "parts in the colour asked for (%)",
 }
 # Computed from the generated pictures alone, by no network.
 OF_PIXELS = [
@@ -40,7 +41,9 @@ class How(NamedTuple):
 
     stage: str  # "gan": while training; "evaluate"
     n: int
-    backend: str  # of R-precision: the encoders; of pixels: NO_NETWORK
+    # Of R-precision: the encoders; of parts: their classifier; of pixels:
+    # NO_NETWORK.
+    backend: str
     reference: str
     splits: int  # of the Inception score; others have 0
 
@@ -155,6 +158,8 @@ def _how(line: dict, name: str, n: int) -> How:
     backend = line.get("backend", "")
     if name == "r_precision":
         backend = line.get("encoders", backend)
+    elif name.split("_")[0] == "parts":
+        backend = line.get("part_classifier", backend)
     elif name in OF_PIXELS:
         backend = NO_NETWORK
     return How(

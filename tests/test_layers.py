@@ -37,6 +37,7 @@ LEVELS = [
     ("attngan_tf.models.folding", 1),
     ("attngan_tf.models.inception", 1),
     ("attngan_tf.models.resizing", 1),
+    ("attngan_tf.models.part_classifier", 1),
     ("attngan_tf.metrics.*", 1),
     ("attngan_tf.models.text_encoder", 2),
     ("attngan_tf.models.image_encoder", 2),

@@ -74,7 +74,9 @@ def test_a_line_may_say_less(read):
 
 def test_each_score_is_measured_by_what_it_depends_on(read):
     line = scored(1, backend="inception", encoders="damsm", splits=10.0)
+    line |= {"part_classifier": "CNN"}
     names = ("inception_score", "frechet", "r_precision", "colour")
+    names += ("parts", "parts_beak")
     run = read(line | {k: 3.0 for name in names for k in (name, f"{name}_n")})
     ways = {name: run.scores[name][0].how for name in names}
     assert {name: how.backend for name, how in ways.items()} == {
@@ -82,8 +84,10 @@ def test_each_score_is_measured_by_what_it_depends_on(read):
         "frechet": "inception",
         "r_precision": "damsm",
         "colour": "none, pixels alone",
+        "parts": "CNN",
+        "parts_beak": "CNN",
     }
-    assert [how.splits for how in ways.values()] == [10, 0, 0, 0]
+    assert [how.splits for how in ways.values()] == [10, 0, 0, 0, 0, 0]
 
 
 def test_names_of_scores_to_come_are_found_by_their_n(read):

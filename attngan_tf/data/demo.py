@@ -29,9 +29,9 @@ _SPLITS = ("train", "test")
 _SINGLE_COLOUR = 0.2  # share of birds of one colour
 _COLOURS = tuple(PALETTE)
 _BEAKS = ("black", "grey", "white", "yellow", "orange", "red", "brown")
-_BODY = PARTS[:4]  # all but the beak
+BODY = PARTS[:4]  # all but the beak
 
-_NOUNS = {
+NOUNS = {
     "crown": ("crown", "crown", "cap"),
     "back": ("back",),
     "wings": ("wings",),
@@ -70,6 +70,15 @@ def is_single_coloured(bird: Bird) -> bool:
 def class_id(bird: Bird) -> int:
     """A number for each combination of colours."""
     return _combination(bird.colours)
+
+
+def part_colours(class_ids: np.ndarray) -> np.ndarray:
+    """The colours of birds' parts, int [N, parts], from class ids int [N].
+
+    Each is an index of PALETTE; the parts stand in the order of PARTS.
+    """
+    powers = len(_COLOURS) ** np.arange(len(PARTS))
+    return class_ids[:, None] // powers % len(_COLOURS)
 
 
 def single_colour_classes() -> dict[int, str]:
@@ -128,7 +137,7 @@ def _size_word(bird: Bird, rng: np.random.Generator) -> str:
 
 def _phrase(bird: Bird, part: str, rng: np.random.Generator) -> str:
     """Such as "an orange crown" or "a short black beak"."""
-    words = [bird.colours[part], _pick(rng, _NOUNS[part])]
+    words = [bird.colours[part], _pick(rng, NOUNS[part])]
     if part == "beak" and rng.random() < 0.7:
         words.insert(0, "long" if bird.long_beak else "short")
     if part != "wings":
@@ -144,7 +153,7 @@ def _listed(phrases: Sequence[str]) -> str:
 
 def _named_parts(rng: np.random.Generator) -> list[str]:
     """Four parts in any order: the body's, or the beak in place of one."""
-    parts = [str(part) for part in rng.permutation(_BODY)]
+    parts = [str(part) for part in rng.permutation(BODY)]
     if rng.random() < 0.5:
         parts[3] = "beak"
     return [parts[i] for i in rng.permutation(4)]
@@ -155,7 +164,7 @@ def _part_caption(bird: Bird, rng: np.random.Generator) -> str:
     parts = _named_parts(rng)
     if rng.random() < 0.15:
         clauses = [
-            f"the {_pick(rng, _NOUNS[part])} "
+            f"the {_pick(rng, NOUNS[part])} "
             f"{'are' if part == 'wings' else 'is'} {bird.colours[part]}"
             for part in parts
         ]
@@ -178,7 +187,7 @@ def _part_caption(bird: Bird, rng: np.random.Generator) -> str:
 
 def _main_colour(bird: Bird) -> str | None:
     """The colour of two or more parts of the body, if there is just one."""
-    colours = [bird.colours[part] for part in _BODY]
+    colours = [bird.colours[part] for part in BODY]
     common = {name for name in colours if colours.count(name) > 1}
     return common.pop() if len(common) == 1 else None
 
@@ -186,7 +195,7 @@ def _main_colour(bird: Bird) -> str | None:
 def _main_colour_caption(bird: Bird, rng: np.random.Generator) -> str:
     """Names one colour, and every part of the body that has another."""
     main = _main_colour(bird)
-    parts = [part for part in _BODY if bird.colours[part] != main]
+    parts = [part for part in BODY if bird.colours[part] != main]
     if rng.random() < 0.4:
         parts.append("beak")
     parts = [parts[i] for i in rng.permutation(len(parts))]

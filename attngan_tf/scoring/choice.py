@@ -52,9 +52,10 @@ def _lacking(config: Config, backend: Backend | None) -> dict[str, str]:
                 "gives none; name another --backend"
             )
     if config.dataset != "demo" or size < COLOUR_LEAST_SIZE:
-        lacking["colour"] = (
-            "looks for the birds of --dataset=demo in pictures of "
-            f"{COLOUR_LEAST_SIZE} pixels or more; this model was trained on "
-            f"{config.dataset}, {size} pixels; leave it out"
-        )
+        for name in ("colour", "parts"):
+            lacking[name] = (
+                "looks for the birds of --dataset=demo in pictures of "
+                f"{COLOUR_LEAST_SIZE} pixels or more; this model was trained "
+                f"on {config.dataset}, {size} pixels; leave it out"
+            )
     return lacking

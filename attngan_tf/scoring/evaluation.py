@@ -25,6 +25,7 @@ from attngan_tf.scoring.birds import asked_colours
 from attngan_tf.scoring.differences import diversity_rows
 from attngan_tf.scoring.encoders import encoder_backend, encoders_text
 from attngan_tf.scoring.kept import Kept
+from attngan_tf.scoring.parts import PartScore
 from attngan_tf.scoring.reference import real_features
 from attngan_tf.training import evaluation, provenance
 from attngan_tf.training.assembly import Data
@@ -34,6 +35,7 @@ from attngan_tf.training.evaluation import HeldOut
 # Metrics by what looks at the drawn pictures for them.
 BY_BACKEND = {"is", "fid", "kid"}
 BY_ENCODERS = {"r_precision"}
+LOOKED_AT = {*BY_BACKEND, *BY_ENCODERS, "parts"}
 OWN_PICTURES = {"retrieval", "colour"}  # draw their own, or none
 
 
@@ -85,17 +87,21 @@ class Evaluation:
         self.size = model.config.image_sizes[-1]
         self.backend = backend or encoder_backend(judge, self.size)
         self.held_out = self._hold_out(split)
-        self._looks = self._choose_looks(backend)
+        self._by_encoders = BY_ENCODERS if backend else BY_ENCODERS | BY_BACKEND
 
-    def _choose_looks(self, backend: Backend | None) -> list[Look]:
-        """What looks at the drawn pictures; the last one's features count."""
-        by_encoders = BY_ENCODERS if backend else BY_ENCODERS | BY_BACKEND
+    def _look(self) -> Look:
+        """What looks at the drawn pictures: all networks that are needed."""
         looks = []
-        if by_encoders.intersection(self.metrics):
+        if self._by_encoders.intersection(self.metrics):
             looks.append(evaluation.features_of(self.judge.image_encoder))
-        if backend and BY_BACKEND.intersection(self.metrics):
-            looks.append(backend.features)
-        return looks
+        if (BY_BACKEND - self._by_encoders).intersection(self.metrics):
+            looks.append(self.backend.features)
+        if "parts" in self.metrics:
+            looks.append(self._part_score.classifier.look)
+        # Of two networks' pooled features, the backend's count.
+        return lambda images: dict(
+            pair for look in looks for pair in look(images).items()
+        )
 
     def _hold_out(self, split: str) -> HeldOut:
         return HeldOut(
@@ -137,7 +143,7 @@ class Evaluation:
     @property
     def _looked_at(self) -> int:
         """Drawn pictures that networks look at."""
-        return self.num_images if self._looks else 0
+        return self.num_images if LOOKED_AT.intersection(self.metrics) else 0
 
     @property
     def _compared(self) -> int:
@@ -170,11 +176,7 @@ class Evaluation:
     @functools.cached_property
     def drawing(self) -> Drawing:
         """Draws and looks, traced once for all steps of a run."""
-
-        def look(images):
-            return {k: v for one in self._looks for k, v in one(images).items()}
-
-        return Drawing(self.model.sampler, look, self.strategy)
+        return Drawing(self.model.sampler, self._look(), self.strategy)
 
     def _inception(self, N: int) -> RunningInceptionScore:
         splits = min(self.splits, N)  # of few real pictures
@@ -299,6 +301,14 @@ class Evaluation:
         sampler = self.model.sampler
         return [asked_colours(sampler, records, self.size, self.num_images)]
 
+    @functools.cached_property
+    def _part_score(self) -> PartScore:
+        return PartScore(self.data, self.held_out, self.size, self.strategy)
+
+    def parts(self, drawn: Kept) -> list[Row]:
+        """Parts in the colours that captions ask for; `demo` only."""
+        return self._part_score.rows(drawn.rows, drawn.part_colours)
+
     def conditions(self) -> dict[str, str | int]:
         """What the scores depend on beside their N."""
         backend = self.backend
@@ -318,6 +328,8 @@ class Evaluation:
             found["splits"] = self.splits
         if "r_precision" in self.metrics:
             found["candidates"] = self.held_out.candidates
+        if "parts" in self.metrics:
+            found["part_classifier"] = self._part_score.classifier.text
         return found
 
     @functools.cached_property
@@ -333,4 +345,5 @@ METRICS: dict[str, Callable[[Evaluation, Kept | None], list[Row]]] = {
     "retrieval": Evaluation.retrieval,
     "diversity": Evaluation.diversity,
     "colour": Evaluation.colour,
+    "parts": Evaluation.parts,
 }

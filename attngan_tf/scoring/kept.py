@@ -41,19 +41,23 @@ class Kept:
         self._n = 0
         self._images = []
         self._image_features = []
+        self._part_colours = []
 
     def update(self, batch: Mapping[str, np.ndarray]) -> None:
         """Adds the next pictures and what was said of them.
 
         Args:
-          batch: images float32 [b, H, W, 3] in [-1, 1]; image_features, pooled
-            and probabilities [b, ...], as far as they are asked for.
+          batch: images float32 [b, H, W, 3] in [-1, 1]; image_features, pooled,
+            probabilities and part_colours [b, ...], as far as they are asked
+            for.
         """
         missing = max(self._pictures - self._n, 0)
         if missing:
             self._images.append(to_uint8(batch["images"][:missing]).numpy())
         if "image_features" in batch:
             self._image_features.append(batch["image_features"])
+        if "part_colours" in batch:
+            self._part_colours.append(batch["part_colours"])
         if self.moments:
             self.moments.update(batch["pooled"])
         if self.kernel:
@@ -71,3 +75,8 @@ class Kept:
     def image_features(self) -> np.ndarray:
         """Of all pictures, by the judge: float32 [N, D]."""
         return np.concatenate(self._image_features)
+
+    @property
+    def part_colours(self) -> np.ndarray:
+        """Of all pictures, by `PartClassifier`: int32 [N, P]."""
+        return np.concatenate(self._part_colours)

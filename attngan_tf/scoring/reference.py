@@ -53,7 +53,7 @@ def real_features(
     records = held_out.records.digest(held_out.places)
     state = backend.name, backend.sha256, backend.size, size, records
     key = hashlib.sha256(repr(state).encode()).hexdigest()
-    home = _writable(os.path.join(folder, FOLDER))
+    home = writable(os.path.join(folder, FOLDER))
     paths = {k: os.path.join(home, f"{key}_{k}.npy") for k in widths}
     if not all(map(os.path.exists, paths.values())):
         found = _look(backend, held_out.images(size), strategy)
@@ -97,7 +97,7 @@ def _write(batches, home, paths, widths, count: int) -> None:
 
 
 @functools.cache
-def _writable(folder: str) -> str:
+def writable(folder: str) -> str:
     """The folder, or one that ends with the process if it cannot be written."""
     try:
         os.makedirs(folder, exist_ok=True)
@@ -105,7 +105,9 @@ def _writable(folder: str) -> str:
             return folder
     except OSError as error:
         print(
-            f"features of real pictures are not kept: {error}", file=sys.stderr
+            "features and classifiers of scores are not kept beside the "
+            f"prepared data: {error}",
+            file=sys.stderr,
         )
     home = tempfile.mkdtemp(prefix="attngan_tf_")
     atexit.register(shutil.rmtree, home, ignore_errors=True)

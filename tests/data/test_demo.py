@@ -150,6 +150,9 @@ def test_every_combination_of_colours_is_a_class(shown):
     assert all(len(ids) == 1 for ids in combinations.values())
     ids = set.union(*combinations.values())
     assert len(ids) == len(combinations) > 300
+    for names, (class_id,) in combinations.items():
+        (row,) = demo.part_colours(np.array([class_id]))
+        assert tuple(np.take(list(demo.PALETTE), row)) == names
 
 
 def test_a_picture_depends_on_seed_split_and_index_alone():

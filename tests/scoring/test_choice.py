@@ -13,14 +13,15 @@ def test_metrics_that_apply(tiny_config):
     folder = tiny_config()
     assert choose_metrics(None, folder, None) == named
     drawn = tiny_config(dataset="demo")
-    assert choose_metrics(None, drawn, None) == [*named, "colour"]
+    assert choose_metrics(None, drawn, None) == [*named, "colour", "parts"]
     tiny = tiny_config(dataset="demo", num_stages=1)
     assert choose_metrics(None, tiny, None) == named
     twice = ["r_precision", "fid", "r_precision"]
     assert choose_metrics(twice, folder, None) == ["r_precision", "fid"]
     for config in (folder, tiny):
-        with pytest.raises(UserError, match="--metrics=colour"):
-            choose_metrics(["fid", "colour"], config, None)
+        for name in ("colour", "parts"):
+            with pytest.raises(UserError, match=f"--metrics={name}"):
+                choose_metrics(["fid", name], config, None)
 
 
 def only(name):

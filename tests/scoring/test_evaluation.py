@@ -7,13 +7,14 @@ from PIL import Image
 
 from attngan_tf import evaluate
 from attngan_tf.backends.backend import Backend
-from attngan_tf.data import catalog, demo
+from attngan_tf.data import catalog, demo, demo_captions
 from attngan_tf.data.demo_drawing import draw_bird
 from attngan_tf.data.views import centre_views
 from attngan_tf.metrics.frechet import frechet_distance, statistics
 from attngan_tf.metrics.r_precision import r_precision
 from attngan_tf.model import Encoders, load, load_encoders
 from attngan_tf.sampling import to_uint8
+from attngan_tf.scoring import parts
 from attngan_tf.scoring.evaluation import Evaluation
 from attngan_tf.training import assembly
 
@@ -279,3 +280,40 @@ def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
     assert row.generated.n == 110
     assert row.real.n == len(single) > 10
     assert row.real.mean >= 80
+
+
+class Hash:
+    """Stands for a classifier: each image has colours of its own."""
+
+    text = "hash"
+
+    def look(self, images):
+        pixels = tf.cast(to_uint8(images), tf.int64)
+        sums = tf.reduce_sum(pixels, [1, 2, 3])[:, None]
+        return {"part_colours": sums // 5 ** np.arange(5) % 11}
+
+    def colours(self, batches):
+        return np.concatenate([self.look(x)["part_colours"] for x in batches])
+
+
+def test_parts_of_copies_of_real_pictures_score_as_theirs(
+    evaluation_of, model, demo_data, monkeypatch
+):
+    monkeypatch.setattr(parts, "PartClassifier", lambda *arguments: Hash())
+    found = evaluation_of("parts", data=demo_data, num_images=150)
+    pictures = real_images(demo_data.test, found.held_out.places)
+    owners = found.held_out.owners[found.held_out.caption_rows(150)]
+    for images, same in ((pictures, True), (pictures[::-1], False)):
+        copier = Copier(images[owners])
+        monkeypatch.setattr(model, "sampler", copier)
+        found.__dict__.pop("drawing", None)
+        rows = found.score()
+        assert copier.captions[:120] == found.held_out.first_captions()
+        assert len(copier.captions) == 150
+        assert (rows[0].generated.mean == rows[0].real.mean) == same
+    named = [len(demo_captions.asked_colours(x)) for x in copier.captions]
+    assert rows[0].name == "parts"
+    assert rows[0].generated.n == rows[0].real.n == sum(named)
+    told = found.conditions()
+    assert told["part_classifier"] == "hash"
+    assert "150 pictures of 16 x 16" in told["drawn"]

@@ -21,6 +21,7 @@ def drawn():
         "image_features": rng.random((N, D)),
         "pooled": rng.random((N, D)),
         "probabilities": classes / classes.sum(axis=1, keepdims=True),
+        "part_colours": rng.integers(11, size=(N, 5)),
     }
 
 
@@ -50,7 +51,8 @@ def test_every_picture_counts_once_and_in_its_place(drawn):
         for q in (p[:3], p[3:])
     ]
     assert kept.inception.score().mean == pytest.approx(np.mean(parts))
-    np.testing.assert_array_equal(kept.image_features, drawn["image_features"])
+    for name in ("image_features", "part_colours"):
+        np.testing.assert_array_equal(getattr(kept, name), drawn[name])
 
 
 @pytest.mark.parametrize("count", [4, 6, 9])

@@ -1,0 +1,93 @@
+"""A network that reads the colours of a bird's parts, for scores."""
+
+import itertools
+from collections.abc import Iterator
+
+import keras
+
+READ_SIZE = 32  # channels of what is read of each pixel
+
+
+def part_classifier(
+    size: int, parts: int, colours: int, *, channels: int = 16, seed: int
+) -> keras.Model:
+    """Images [B, size, size, 3] in [-1, 1] -> logits [B, parts, colours].
+
+    For each part, a softmax over all pixels finds the part. The colours of
+    these pixels are averaged and classified. So the network reads the colour
+    where the part is, and does not guess it from the colours of other parts.
+    A plain CNN learns such guesses: after 1000 steps of 64 images, it
+    classified 70 % of the bellies of real test images correctly, and this
+    network after 400 steps of 32 images more than 99 %.
+
+    The first weights depend on `seed` alone, and making them takes nothing
+    from the global random state.
+
+    Args:
+      size: side of the images, a multiple of 8.
+      parts: P.
+      colours: classes of each part.
+      channels: of the largest feature maps; the smallest have 4 times more.
+      seed: of the first weights.
+    """
+    seeds = itertools.count(1000 * seed)
+    images = keras.Input((size, size, 3))
+    maps = _feature_maps(images, channels, seeds)
+    attention = _attention(maps, size, parts, seeds)  # [B, S * S, P]
+    pixels = keras.layers.Conv2D(
+        READ_SIZE, 1, activation="leaky_relu", kernel_initializer=_start(seeds)
+    )(images)
+    pixels = keras.layers.Reshape((size * size, READ_SIZE))(pixels)
+    read = keras.layers.Dot(axes=1)([attention, pixels])  # [B, P, READ_SIZE]
+    hidden = keras.layers.Dense(
+        2 * READ_SIZE,
+        activation="leaky_relu",
+        kernel_initializer=_start(seeds),
+    )(read)
+    logits = keras.layers.Dense(colours, kernel_initializer=_start(seeds))
+    return keras.Model(images, logits(hidden), name="part_classifier")
+
+
+def _start(seeds: Iterator[int]) -> keras.initializers.Initializer:
+    return keras.initializers.HeNormal(next(seeds))
+
+
+def _block(x, filters: int, size: int, strides: int, seeds: Iterator[int]):
+    """Convolution, batch normalization and ReLU."""
+    x = keras.layers.Conv2D(
+        filters,
+        size,
+        strides,
+        "same",
+        use_bias=False,
+        kernel_initializer=_start(seeds),
+    )(x)
+    x = keras.layers.BatchNormalization(momentum=0.9)(x)
+    return keras.layers.ReLU()(x)
+
+
+def _feature_maps(images, channels: int, seeds: Iterator[int]):
+    """[B, S, S, 3] -> [B, S/2, S/2, channels]: down to S/8, and up again."""
+    half = _block(images, channels, 4, 2, seeds)
+    quarter = _block(half, 2 * channels, 4, 2, seeds)
+    eighth = _block(quarter, 4 * channels, 4, 2, seeds)
+    x = _block(eighth, 4 * channels, 3, 1, seeds)
+    for larger in (quarter, half):
+        x = keras.layers.UpSampling2D()(x)
+        x = keras.layers.Concatenate()([x, larger])
+        x = _block(x, larger.shape[-1], 3, 1, seeds)
+    return x
+
+
+def _attention(maps, size: int, parts: int, seeds: Iterator[int]):
+    """[B, S/2, S/2, C] -> [B, S * S, parts], whose sums over pixels are 1.
+
+    Each position of the maps gives the logits of 2 x 2 pixels.
+    """
+    x = keras.layers.Conv2D(4 * parts, 1, kernel_initializer=_start(seeds))(
+        maps
+    )
+    x = keras.layers.Reshape((size // 2, size // 2, 2, 2, parts))(x)
+    x = keras.layers.Permute((1, 3, 2, 4, 5))(x)  # [B, S/2, 2, S/2, 2, P]
+    x = keras.layers.Reshape((size * size, parts))(x)
+    return keras.layers.Softmax(axis=1)(x)
