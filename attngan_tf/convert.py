@@ -264,6 +264,11 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
     lines.append(
         f"written: {os.path.join(folder, CAPTIONS)}, the words, no captions"
     )
+    if config.discriminator != "paper":
+        lines.append(
+            "not written: the last stage's discriminator; the released code "
+            f"has none like --discriminator={config.discriminator}"
+        )
     if IMAGE_ENCODER_FILE not in networks:
         lines.append(
             f"not written: {IMAGE_ENCODER_FILE}; the released code's is "
@@ -285,7 +290,10 @@ def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
         found[IMAGE_ENCODER_FILE] = parts
     path = checkpoint.find(workdir, "gan")
     names = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
-    for i, size in enumerate(build.discriminator_sizes(config)):
+    sizes = build.discriminator_sizes(config)
+    if config.discriminator != "paper":
+        sizes = sizes[:-1]
+    for i, size in enumerate(sizes):
         name = f"discriminator_{size}"
         if name in names:
             network = build.discriminator(config, size)
@@ -301,6 +309,12 @@ def _check_publishable(config: Config) -> None:
             "--to_pytorch needs pictures of 64, 128 and 256 pixels, as the "
             f"released code draws; those of {config.workdir} are of "
             f"{', '.join(map(str, sizes))}"
+        )
+    if config.discriminator_stages != "all":
+        raise UserError(
+            "--to_pytorch needs an image from every stage, as the released "
+            f"code's generator makes; that of {config.workdir} was trained "
+            f"with --discriminator_stages={config.discriminator_stages}"
         )
     if config.attention != "words":
         raise UserError(

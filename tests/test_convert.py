@@ -378,3 +378,28 @@ def test_models_the_released_code_cannot_have_are_refused(
     with pytest.raises(UserError, match=r"128 and 256 pixels.*are of 8, 16"):
         run(workdir=tiny_workdir, to_pytorch=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def with_fields(workdir, folder, **fields):
+    """A copy of a workdir whose config.json says something else."""
+    shutil.copytree(workdir, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    return folder
+
+
+def test_a_projected_discriminator_is_not_written(workdir, tmp_path, capsys):
+    other = with_fields(workdir, tmp_path / "run", discriminator="projected")
+    run(workdir=other, to_pytorch=tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "not written: the last stage's discriminator" in said
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"netG.pth", "netD0.pth", "netD1.pth"} < names
+    assert "netD2.pth" not in names
+
+
+def test_generators_without_the_first_images_are_refused(workdir, tmp_path):
+    other = with_fields(workdir, tmp_path / "run", discriminator_stages="last")
+    with pytest.raises(UserError, match="--discriminator_stages=last"):
+        run(workdir=other, to_pytorch=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

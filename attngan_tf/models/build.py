@@ -128,25 +128,37 @@ def _last_only(config: Config) -> bool:
 
 
 def discriminators(
-    config: Config, image_encoder: ImageEncoder
+    config: Config, image_encoder: ImageEncoder | None = None
 ) -> dict[int, keras.Model]:
     """A discriminator for each size that is judged, weights made.
 
-    Those that read the image encoder's maps judge the last stage alone; the
-    stages before keep the paper's.
+    Args:
+      config: the configuration.
+      image_encoder: whose maps a discriminator of the last stage may read; not
+        needed for the paper's.
+    """
+    return {
+        size: discriminator(config, size, image_encoder)
+        for size in discriminator_sizes(config)
+    }
+
+
+def discriminator(
+    config: Config, size: int, image_encoder: ImageEncoder | None = None
+) -> keras.Model:
+    """The discriminator of images of one size, weights made.
+
+    One that reads the image encoder's maps judges the last stage alone; the
+    stages before it keep the paper's.
     """
     kind = pkgutil.resolve_name(DISCRIMINATORS[config.discriminator])
-    sizes = discriminator_sizes(config)
-    earlier = Discriminator if kind.reads == "maps" else kind
-    found = {size: _discriminator(earlier, config, size) for size in sizes[:-1]}
-    last = {}
+    options = {}
     if kind.reads == "maps":
-        last = {"map_shapes": image_encoder.map_shapes, "seed": config.seed}
-    found[sizes[-1]] = _discriminator(kind, config, sizes[-1], **last)
-    return found
-
-
-def _discriminator(kind, config: Config, size: int, **options) -> keras.Model:
+        if size != config.image_sizes[-1]:
+            kind = Discriminator
+        else:
+            options["map_shapes"] = image_encoder.map_shapes
+            options["seed"] = config.seed
     network = kind(
         image_size=size,
         df=config.df,
