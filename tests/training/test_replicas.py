@@ -80,7 +80,7 @@ def losses_of(folder) -> dict[tuple[str, int], dict[str, float]]:
 
 def run(process) -> str:
     """What a run printed that has ended well."""
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output[-4000:]
     return output
 
