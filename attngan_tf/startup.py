@@ -37,7 +37,7 @@ def use_onednn() -> None:
     """Has TensorFlow use oneDNN on every x86 processor, if it starts later.
 
     It does so by itself only where there is AVX-512. With AVX2 alone, a GAN
-    step takes 2.3 times as long without it (docs/performance.md). The user's
+    step takes 2.2 to 2.5 times as long without it (BUILD_NOTES.md). The user's
     own setting of the variable stays.
     """
     os.environ.setdefault(ONEDNN, "1")

@@ -41,13 +41,13 @@ def train(config: Config) -> None:
 
 
 def _warn_of_slow_precision(config: Config) -> None:
-    """Says so where bfloat16 takes longer than float32."""
+    """Warns where TensorFlow must emulate bfloat16."""
     low = config.precision == "mixed_bfloat16"
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if low and not has_gpu and machine.lacks_bfloat16():
         print(
             "warning: this processor has no instructions for bfloat16; "
-            "--precision=float32 is several times faster on it",
+            "use --precision=float32 on it",
             file=sys.stderr,
         )
 
