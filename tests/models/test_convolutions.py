@@ -41,7 +41,7 @@ def assert_same(found, expected):
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
         size = np.abs(other).max()
-        np.testing.assert_allclose(one / size, other / size, atol=2e-6)
+        np.testing.assert_allclose(one / size, other / size, atol=1e-5)
 
 
 @pytest.mark.parametrize(

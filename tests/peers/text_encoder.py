@@ -50,7 +50,11 @@ class RNN_ENCODER(nn.Module):
         packed = rnn.pack_padded_sequence(
             embedded, lengths.cpu(), batch_first=True, enforce_sorted=False
         )
-        states, (last, _) = self.rnn(packed)
+        # oneDNN has no LSTM in bfloat16 for processors without it.
+        lacks = not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        enabled = torch.is_autocast_enabled("cpu") and not lacks
+        with torch.autocast("cpu", enabled=enabled):
+            states, (last, _) = self.rnn(packed)
         words, _ = rnn.pad_packed_sequence(
             states, batch_first=True, total_length=token_ids.shape[1]
         )
