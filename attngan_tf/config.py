@@ -319,6 +319,14 @@ class Config:
         may_change=True,
     )
 
+    intra_op_threads: int = option(
+        0,
+        "threads that share one operation, before TensorFlow starts; 0: as "
+        "many as there are cores; small networks train faster with 1",
+        least=0,
+        may_change=True,
+    )
+
     # What to write, and when.
     log_interval: int = option(
         50, "steps between two reports", least=1, may_change=True

@@ -5,6 +5,7 @@ different colours, about a fifth of them one colour all over. The test split
 shows combinations that the train split never does, see `held_out`.
 """
 
+import functools
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from attngan_tf.data.demo_drawing import (
     Bird,
     draw_bird,
 )
+from attngan_tf.data.entries import in_threads
 from attngan_tf.data.records import CaptionedPictures, Example, Report
 
 CAPTIONS_PER_IMAGE = 6
@@ -288,7 +290,8 @@ def example(seed: int, split: str, index: int) -> Example:
 
 def examples(seed: int, split: str, count: int) -> Iterator[Example]:
     """The first `count` examples of the `train` or the `test` split."""
-    return (example(seed, split, index) for index in range(count))
+    draw = functools.partial(example, seed, split)
+    return (drawn for _, drawn in in_threads(draw, range(count)))
 
 
 def single_colour_captions(count: int, seed: int) -> list[tuple[str, str]]:

@@ -102,10 +102,7 @@ class SpectralConvolution(keras.layers.Layer):
     def call(self, x, training=False):
         """[B, H, W, C] -> [B, H / stride, W / stride, filters]."""
         kernel = ops.cast(self._normalized_kernel(training), x.dtype)
-        if _has_small_map(x, self.stride):
-            y = _as_product(x, kernel, self.stride)
-        else:
-            y = ops.conv(x, kernel, strides=self.stride, padding="same")
+        y = ops.conv(x, kernel, strides=self.stride, padding="same")
         return y + ops.cast(self.bias, y.dtype)
 
     def _normalized_kernel(self, training):

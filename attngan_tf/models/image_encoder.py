@@ -12,8 +12,9 @@ def small_trunk(size: int, dtype) -> keras.Model:
 
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, size/8, size/8,
-      128], pooled [B, 256], maps}. `maps` are the four that discriminators
-      may read, from [B, size/2, size/2, 32] to [B, size/16, size/16, 256].
+      128], pooled [B, 256], maps}. `maps` are the two that discriminators
+      may read: [B, size/2, size/2, 32] and [B, size/4, size/4, 64]. The later
+      ones know colours more than shapes, and those the DAMSM judges already.
     """
     picture = keras.Input((size, size, 3))
     x = picture
@@ -28,7 +29,7 @@ def small_trunk(size: int, dtype) -> keras.Model:
     pooled = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
     return keras.Model(
         picture,
-        {"regions": maps[2], "pooled": pooled, "maps": maps},
+        {"regions": maps[2], "pooled": pooled, "maps": maps[:2]},
         name="small_cnn",
     )
 

@@ -212,7 +212,7 @@ class ProjectedDiscriminator(keras.Model):
         dtype = self.dtype_policy
         self.projection = RandomProjection(map_shapes, df, seed, dtype=dtype)
         shapes = [(image_size, image_size, 3)]
-        widths = [max(1, df // 4)]
+        widths = [max(1, df // 2)]
         for (h, w, _), channels in zip(
             map_shapes, self.projection.channels, strict=True
         ):

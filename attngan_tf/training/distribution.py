@@ -20,6 +20,8 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     Raises:
       UserError: the devices do not fit the configuration.
     """
+    if config.intra_op_threads:
+        _share_operations(config.intra_op_threads)
     strategy = devices(config)
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
@@ -44,6 +46,17 @@ def devices(config: Config) -> tf.distribute.Strategy:
     if config.distribution == "mirrored" or len(names) > 1:
         return tf.distribute.MirroredStrategy(names)
     return tf.distribute.OneDeviceStrategy(names[0])
+
+
+def _share_operations(threads: int) -> None:
+    """Sets how many threads share one operation."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:  # TensorFlow already runs
+        raise UserError(
+            f"--intra_op_threads={threads} must be set before TensorFlow "
+            f"starts: {error}"
+        ) from None
 
 
 def _cpus(count: int) -> list[str]:

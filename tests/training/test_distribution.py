@@ -88,6 +88,28 @@ def test_a_port_that_is_taken(monkeypatch):
     assert "Traceback" not in done.stderr
 
 
+def test_threads_of_an_operation():
+    """Set in a process of its own; refused where TensorFlow runs already."""
+    script = (
+        "import tensorflow as tf;"
+        "from attngan_tf.config import Config;"
+        "from attngan_tf.training import distribution;"
+        "distribution.make_strategy(Config(dataset='demo', "
+        "intra_op_threads=3));"
+        "print(tf.config.threading.get_intra_op_parallelism_threads())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["3"]
+    tf.zeros([])
+    with pytest.raises(UserError, match="intra_op_threads=3 must be set"):
+        distribution.make_strategy(demo(intra_op_threads=3))
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
