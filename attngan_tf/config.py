@@ -321,8 +321,8 @@ class Config:
 
     intra_op_threads: int = option(
         0,
-        "threads that share one operation, before TensorFlow starts; 0: as "
-        "many as there are cores; small networks train faster with 1",
+        "threads that share one operation; 0: TensorFlow's choice, one for "
+        "each core; small networks train faster with 1",
         least=0,
         may_change=True,
     )

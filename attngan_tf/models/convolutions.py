@@ -69,7 +69,7 @@ class SpectralConvolution(keras.layers.Layer):
 
     Args:
       filters: channels of the output.
-      size: side of the kernel, a multiple of the stride.
+      size: side of the kernel.
       stride: step between two windows.
     """
 

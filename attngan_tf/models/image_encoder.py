@@ -13,8 +13,8 @@ def small_trunk(size: int, dtype) -> keras.Model:
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, size/8, size/8,
       128], pooled [B, 256], maps}. `maps` are the two that discriminators
-      may read: [B, size/2, size/2, 32] and [B, size/4, size/4, 64]. The later
-      ones know colours more than shapes, and those the DAMSM judges already.
+      may read: [B, size/2, size/2, 32] and [B, size/4, size/4, 64]. With the
+      later ones, drawings got their colours before their shapes.
     """
     picture = keras.Input((size, size, 3))
     x = picture

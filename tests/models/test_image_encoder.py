@@ -166,3 +166,9 @@ def real_pictures(shared_data, count: int, size: int) -> np.ndarray:
         for file in files[:: len(files) // count][:count]
     ]
     return np.float32(images) / 127.5 - 1.0
+
+
+def test_discriminators_may_read_the_two_finest_maps_of_the_small_network():
+    trunk = small_trunk(32, "float32")
+    shapes = [x.shape[1:] for x in trunk.output["maps"]]
+    assert shapes == [(16, 16, 32), (8, 8, 64)]
