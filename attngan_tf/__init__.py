@@ -1,9 +1,9 @@
-"""AttnGAN in TensorFlow: pictures from captions.
+"""AttnGAN in TensorFlow: images from captions.
 
-`attngan_tf.load(workdir)` gives a trained model; see `attngan_tf.model`.
+`attngan_tf.load(workdir)` returns a trained model: `text_to_image.Model`.
 """
 
-from attngan_tf.startup import start_command, use_onednn
+from attngan_tf.cli.startup import start_command, use_onednn
 
 __version__ = "0.1.0"
 
@@ -14,7 +14,7 @@ start_command()  # before any module of a command imports TensorFlow
 def __getattr__(name: str):
     # TensorFlow takes seconds to import: only who loads a model pays.
     if name == "load":
-        from attngan_tf.model import load
+        from attngan_tf.text_to_image import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,12 +16,14 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command, flops, machine, process, programs
-from attngan_tf.config import Config, UserError
-from attngan_tf.data import catalog
+from attngan_tf.benchmarking import flops, machine, memory, programs
+from attngan_tf.benchmarking.programs import Program
+from attngan_tf.cli import command
+from attngan_tf.config import Config
+from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.views import changes_as_mistakes
-from attngan_tf.programs import Program
-from attngan_tf.training import assembly, distribution
+from attngan_tf.errors import UserError
+from attngan_tf.training import distribution
 
 MODES = {
     "train": programs.train,
@@ -141,11 +143,11 @@ def benchmark(
     strategy = distribution.make_strategy(config)
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    program = MODES[mode](config, strategy, assembly.read_data(builder))
+    program = MODES[mode](config, strategy, prepared_data.read_data(builder))
     found = {
         "mode": mode,
         **speeds(program, steps),
-        "peak_rss_mb": process.peak_rss() / 1e6,
+        "peak_rss_mb": memory.peak_rss() / 1e6,
         "batch_size": program.batch_size,
         "steps": steps,
         "image_sizes": list(config.image_sizes),

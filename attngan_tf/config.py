@@ -4,8 +4,9 @@ import dataclasses
 import json
 import os
 
-from attngan_tf.files import replacing
-from attngan_tf.options import UserError, check_option, option
+from attngan_tf.errors import UserError
+from attngan_tf.io.files import replacing
+from attngan_tf.options import check_option, option
 
 # What may judge images: a name of --discriminator, and the class in models/.
 DISCRIMINATORS = {

@@ -8,15 +8,17 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command, scratch
-from attngan_tf.config import Config, UserError
+from attngan_tf.cli import command
+from attngan_tf.config import Config
 from attngan_tf.data import pickles
-from attngan_tf.data.text import Vocabulary, check_words
-from attngan_tf.model import load
+from attngan_tf.data.vocabulary import Vocabulary, check_words
+from attngan_tf.errors import UserError
+from attngan_tf.io import scratch
 from attngan_tf.models import build
-from attngan_tf.published import files, layouts, recognition
-from attngan_tf.training import checkpoint
-from attngan_tf.training import workdir as workdirs
+from attngan_tf.pretrained import files, layouts, recognition
+from attngan_tf.runs import checkpoint
+from attngan_tf.runs import workdir as workdirs
+from attngan_tf.text_to_image import load
 
 NETWORKS = ("text_encoder", "image_encoder", "generator")
 # What the released code's image encoder is.

@@ -13,23 +13,24 @@ import tensorflow as tf
 import tqdm
 from absl import flags
 
-from attngan_tf import command
-from attngan_tf.backends.backend import Backend
-from attngan_tf.backends.opening import KINDS, open_backend
-from attngan_tf.config import Config, UserError
-from attngan_tf.curves import plot_curves
-from attngan_tf.data import catalog
+from attngan_tf.cli import command
+from attngan_tf.config import Config
+from attngan_tf.data import catalog, prepared_data
+from attngan_tf.data.prepared_data import Data
 from attngan_tf.data.views import changes_as_mistakes
-from attngan_tf.metrics.scores import table
-from attngan_tf.model import Encoders, load, load_encoders
-from attngan_tf.report import write_report
-from attngan_tf.runs import read_runs
-from attngan_tf.scoring.choice import choose_metrics
-from attngan_tf.scoring.evaluation import METRICS, Evaluation
-from attngan_tf.scoring.follow import follow, is_scored
-from attngan_tf.training import assembly, distribution
-from attngan_tf.training.assembly import Data
+from attngan_tf.errors import UserError
+from attngan_tf.evaluation.choice import choose_metrics
+from attngan_tf.evaluation.evaluator import METRICS, Evaluation
+from attngan_tf.evaluation.features.extractor import Backend
+from attngan_tf.evaluation.features.opening import KINDS, open_backend
+from attngan_tf.evaluation.follow import follow, is_scored
+from attngan_tf.evaluation.report import write_report
+from attngan_tf.runs.reports import read_runs
+from attngan_tf.runs.scores import table
+from attngan_tf.text_to_image import Encoders, load, load_encoders
+from attngan_tf.training import distribution
 from attngan_tf.training.log import Log
+from attngan_tf.visualization.curves import plot_curves
 
 # Flags, and those that mean nothing beside them.
 ALONE = {
@@ -161,7 +162,7 @@ def open_data(
     config = dataclasses.replace(config, **moved)
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    return assembly.open_data(builder, config)
+    return prepared_data.open_data(builder, config)
 
 
 @contextlib.contextmanager

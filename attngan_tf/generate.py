@@ -4,10 +4,11 @@ import os
 
 from absl import flags
 
-from attngan_tf import command, drawing
-from attngan_tf.captions import clean, read_captions, variants
-from attngan_tf.config import UserError
-from attngan_tf.model import Model, load
+from attngan_tf.cli import command
+from attngan_tf.cli.captions import clean, read_captions, variants
+from attngan_tf.errors import UserError
+from attngan_tf.text_to_image import Model, load
+from attngan_tf.visualization import image_files
 
 MOST_STEPS_BETWEEN = 30  # in one row
 # Flags, and those that mean nothing beside them.
@@ -139,15 +140,15 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         check_attention(model)
     common = {"output": values.output, "seed": values.seed}
     if values.interpolate:
-        files = drawing.interpolate(
+        files = image_files.interpolate(
             model, captions, steps_between=values.steps_between, **common
         )
     else:
         common |= {"samples": values.samples, "attention": values.attention}
         if values.grid is not None:
-            files = drawing.grid(model, sentences, **common)
+            files = image_files.grid(model, sentences, **common)
         else:
-            files = drawing.generate(
+            files = image_files.generate(
                 model, captions, best_of=values.best_of, **common
             )
     unknown = model.unknown_words(captions)

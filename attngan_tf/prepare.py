@@ -2,9 +2,9 @@
 
 from absl import flags
 
-from attngan_tf import command
+from attngan_tf.cli import command
 from attngan_tf.data import catalog
-from attngan_tf.options import printable
+from attngan_tf.errors import printable
 
 
 def define_flags(values: flags.FlagValues) -> None:

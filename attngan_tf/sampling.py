@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from attngan_tf import figures
-from attngan_tf.config import UserError
-from attngan_tf.data.text import Vocabulary
+from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.errors import UserError
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.text_encoder import TextEncoder
 
@@ -290,24 +288,3 @@ class Sampler(CaptionEncoder):
         """The last stage's pictures: uint8 [N, H, W, 3]."""
         found = self.outputs(captions, seeds, [self.last_images], batch_size)
         return to_uint8(found[self.last_images]).numpy()
-
-    def attention_figure(
-        self, outputs: Mapping[str, np.ndarray], row: int
-    ) -> Image.Image | None:
-        """The paper's Fig. 4 of one row of `outputs`.
-
-        Returns None where no stage attends to words.
-        """
-        names = [name for name in outputs if name.startswith("attention_")]
-        if not names:
-            return None
-        count = outputs["lengths"][row]
-        words = [
-            self.vocabulary.words[i] for i in outputs["token_ids"][row][:count]
-        ]
-        images = [
-            to_uint8(outputs[f"images_{size}"][row]).numpy()
-            for size in self.generator.image_sizes
-        ]
-        maps = [outputs[name][row].transpose(1, 2, 0) for name in names]
-        return figures.attention_figure(images, maps, words)

@@ -8,14 +8,17 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command, machine, startup
-from attngan_tf.config import Config, UserError
-from attngan_tf.data import catalog
+from attngan_tf.benchmarking import machine
+from attngan_tf.cli import command, startup
+from attngan_tf.cli.interruption import InterruptedTraining, Interruption
+from attngan_tf.config import Config
+from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.views import changes_as_mistakes
-from attngan_tf.training import assembly, checkpoint, distribution, workdir
-from attngan_tf.training.damsm_stage import DamsmStage
-from attngan_tf.training.gan_stage import GanStage
-from attngan_tf.training.interruption import InterruptedTraining, Interruption
+from attngan_tf.errors import UserError
+from attngan_tf.runs import checkpoint, workdir
+from attngan_tf.training import assembly, distribution
+from attngan_tf.training.damsm_trainer import DamsmStage
+from attngan_tf.training.gan_trainer import GanStage
 
 
 def train(config: Config) -> None:
@@ -63,7 +66,7 @@ def _train(
         print(line)
     if config.encoders:
         assembly.adopt_encoders(config)
-    data = assembly.open_data(builder, config)
+    data = prepared_data.open_data(builder, config)
     workdir.claim_workdir(config)
     if config.stage != "gan" and not config.encoders:
         stage = DamsmStage(config, strategy, data, interruption)

@@ -14,14 +14,16 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command, scratch
-from attngan_tf.config import Config, UserError
-from attngan_tf.data.text import Vocabulary
-from attngan_tf.disk import writing
-from attngan_tf.model import Encoders, Model, load, load_encoders
+from attngan_tf.cli import command
+from attngan_tf.config import Config
+from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.errors import UserError
+from attngan_tf.io import scratch
+from attngan_tf.io.disk import writing
 from attngan_tf.models import build
-from attngan_tf.models.folding import fold_batch_norm
+from attngan_tf.models.layers.folding import fold_batch_norm
 from attngan_tf.sampling import Sampler
+from attngan_tf.text_to_image import Encoders, Model, load, load_encoders
 from export import comparison, examples, session_gate
 from export.serving import warmup
 from export.signatures import (

@@ -5,7 +5,7 @@ import shlex
 
 from absl import flags
 
-from attngan_tf import command
+from attngan_tf.cli import command
 from export.serving import allocator, console, ports, settings
 from export.serving.server_flags import define_flags
 from export.serving.settings import Settings

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from attngan_tf.model import Encoders, pair_scores
 from attngan_tf.sampling import (
     CAPTIONS,
     SEEDS,
@@ -16,6 +15,7 @@ from attngan_tf.sampling import (
     caption_seeds,
     to_uint8,
 )
+from attngan_tf.text_to_image import Encoders, pair_scores
 from export.image_bytes import decode_squares
 
 IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")

@@ -83,12 +83,12 @@ def shared_data() -> pathlib.Path:
 @pytest.fixture(scope="session")
 def birds_folder(tmp_path_factory) -> pathlib.Path:
     """Drawn birds in the folder layout: 24 to train, 110 to test."""
-    from attngan_tf.data import demo
+    from attngan_tf.data.demo import builder
 
     folder = tmp_path_factory.mktemp("birds")
     for split, count in (("train", 24), ("test", 110)):
         names = []
-        for example in demo.examples(0, split, count):
+        for example in builder.examples(0, split, count):
             name = f"{example.class_id:07d}/{example.name}"
             for kind, ending in (("images", "png"), ("text", "txt")):
                 path = folder / kind / f"{name}.{ending}"

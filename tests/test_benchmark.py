@@ -8,7 +8,8 @@ import os
 import pytest
 from absl import flags
 
-from attngan_tf import benchmark, config, programs
+from attngan_tf import benchmark, config
+from attngan_tf.benchmarking import programs
 from attngan_tf.models import build
 
 SIZES = {

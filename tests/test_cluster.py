@@ -13,7 +13,8 @@ import pytest
 import yaml
 from absl import flags
 
-from attngan_tf import command, prepare
+from attngan_tf import prepare
+from attngan_tf.cli import command
 from attngan_tf.config import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -9,14 +9,15 @@ import sys
 import pytest
 from absl import flags
 
-from attngan_tf import command
-from attngan_tf.config import Config, UserError
+from attngan_tf.cli import command
+from attngan_tf.config import Config
+from attngan_tf.errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIELDS = [field.name for field in dataclasses.fields(Config)]
 # A command of this module's flags that starts without TensorFlow.
 COMMAND = """
-from attngan_tf import command
+from attngan_tf.cli import command
 def main(values, arguments):
     print(command.config_from_flags(values))
 command.run(command.define_config_flags, main)

@@ -15,8 +15,8 @@ from peers.attention import padding_mask
 
 import attngan_tf
 from attngan_tf import convert
-from attngan_tf.config import UserError
-from attngan_tf.published import files as published_files
+from attngan_tf.errors import UserError
+from attngan_tf.pretrained import files as published_files
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -178,8 +178,9 @@ def test_the_image_encoder_written_sees_the_same(published, back):
 def test_training_goes_on_from_a_converted_model(
     workdir, birds_folder, tmp_path, monkeypatch
 ):
-    from attngan_tf import command, train
-    from attngan_tf.training.gan_stage import GanStage
+    from attngan_tf import train
+    from attngan_tf.cli import command
+    from attngan_tf.training.gan_trainer import GanStage
 
     # Scoring by Inception-v3 takes a minute, and is tested elsewhere.
     monkeypatch.setattr(GanStage, "_score", lambda *_: None)

@@ -19,8 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import (
 )
 
 from attngan_tf import evaluate
-from attngan_tf.config import Config, UserError
-from attngan_tf.model import load
+from attngan_tf.config import Config
+from attngan_tf.errors import UserError
+from attngan_tf.text_to_image import load
 
 TRAIN, TEST = 24, 110  # pictures of birds_folder
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from absl import flags
 
-from attngan_tf import command, programs
+from attngan_tf.benchmarking import programs
+from attngan_tf.cli import command
 from attngan_tf.config import Config
-from attngan_tf.data import catalog
+from attngan_tf.data import catalog, prepared_data
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import small_trunk
-from attngan_tf.training import assembly, damsm_stage, gan_stage
+from attngan_tf.training import damsm_trainer, gan_trainer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -100,10 +101,10 @@ def stand_in(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def data(tiny_config) -> assembly.Data:
+def data(tiny_config) -> prepared_data.Data:
     builder = catalog.open_configured(tiny_config())
     catalog.prepare(builder)
-    return assembly.read_data(builder)
+    return prepared_data.read_data(builder)
 
 
 def two_steps(step, batches, after=lambda: None) -> list[dict[str, float]]:
@@ -131,11 +132,11 @@ def test_two_steps_of_both_stages(monkeypatch, stand_in, data, path):
     # Pictures, not places in a cache: test_train.py has one.
     fields = SMALL | {"image_encoder_size": size, "damsm_cached_views": 0}
     config = dataclasses.replace(given, **fields)
-    batches = damsm_stage.training_data(config, data)
+    batches = damsm_trainer.training_data(config, data)
     encoders = programs.fresh_damsm_step(config, len(data.vocabulary), batches)
     trained = {encoders.text_encoder: encoders.text_encoder.get_weights()}
     terms = two_steps(encoders, batches)
-    step = gan_stage.gan_step(
+    step = gan_trainer.gan_step(
         config, encoders.text_encoder, encoders.image_encoder
     )
     for network in (
@@ -145,7 +146,7 @@ def test_two_steps_of_both_stages(monkeypatch, stand_in, data, path):
     ):
         trained[network] = network.get_weights()
     terms += two_steps(
-        step, gan_stage.training_data(config, data), step.update_average
+        step, gan_trainer.training_data(config, data), step.update_average
     )
     for network, before in trained.items():
         assert_moved(network, before)

@@ -6,8 +6,9 @@ from absl import flags
 from PIL import Image
 
 import attngan_tf
-from attngan_tf import drawing, generate
-from attngan_tf.config import UserError
+from attngan_tf import generate
+from attngan_tf.errors import UserError
+from attngan_tf.visualization import image_files
 
 
 def run(*arguments):
@@ -82,7 +83,9 @@ def test_the_best_of_several_come_first(tiny_workdir, tmp_path):
 
 def test_rows_of_the_best():
     scores = np.array([[0.1, 0.9, 0.5], [0.7, 0.7, 0.8]])
-    np.testing.assert_array_equal(drawing.best_rows(scores, 2), [1, 2, 5, 3])
+    np.testing.assert_array_equal(
+        image_files.best_rows(scores, 2), [1, 2, 5, 3]
+    )
 
 
 def test_captions_of_a_file(tiny_workdir, tmp_path):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.startup import NOTHING_LOST
+from attngan_tf.cli.interruption import InterruptedTraining
+from attngan_tf.cli.startup import NOTHING_LOST
+from attngan_tf.evaluation.held_out import GeneratedScores
+from attngan_tf.runs import checkpoint
+from attngan_tf.runs.checkpoint import Checkpoints
 from attngan_tf.train import train
-from attngan_tf.training import checkpoint
-from attngan_tf.training.checkpoint import Checkpoints
-from attngan_tf.training.evaluation import GeneratedScores
-from attngan_tf.training.interruption import InterruptedTraining
 from tests import processes
 from tests.flags import flags_of
 from tests.kills.runs import differences

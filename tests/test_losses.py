@@ -291,7 +291,7 @@ MEMORY_PROGRAM = """
 import numpy as np
 import tensorflow as tf
 from attngan_tf import losses
-from attngan_tf.process import peak_rss
+from attngan_tf.benchmarking.memory import peak_rss
 
 def features(B):
     rng = np.random.default_rng(0)

@@ -9,7 +9,8 @@ import absl.flags
 import pytest
 from PIL import Image
 
-from attngan_tf import command, config, prepare
+from attngan_tf import config, prepare
+from attngan_tf.cli import command
 from attngan_tf.data import catalog
 
 

@@ -46,7 +46,10 @@ NEVER = {"shell": True, "allow_pickle": True}
 
 # Modules that talk to others, and the flags whose help says so.
 TALKS = {
-    "attngan_tf.backends.keras_models": ("evaluate", "backend_weights"),
+    "attngan_tf.evaluation.features.keras_models": (
+        "evaluate",
+        "backend_weights",
+    ),
     "attngan_tf.models.inception": ("prepare", "inception_weights"),
     "attngan_tf.data.workers": ("prepare", "beam_options"),
     "attngan_tf.training.distribution": ("prepare", "distribution"),
@@ -239,7 +242,8 @@ sys.addaudithook(hook)
 OFFLINE = """
 import sys
 from absl import flags
-from attngan_tf import command, evaluate, generate, prepare, train
+from attngan_tf.cli import command
+from attngan_tf import evaluate, generate, prepare, train
 from export import saved_model
 config, work, out = sys.argv[1:4], sys.argv[4], sys.argv[5]
 def run(module, define, *arguments):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import attngan_tf
 from attngan_tf import sampling
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 
 CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 

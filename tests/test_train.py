@@ -12,15 +12,15 @@ from PIL import Image
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
 import attngan_tf
-from attngan_tf import machine
-from attngan_tf.config import UserError
-from attngan_tf.data import catalog
-from attngan_tf.model import load_encoders
+from attngan_tf.benchmarking import machine
+from attngan_tf.cli.interruption import Interruption
+from attngan_tf.data import catalog, prepared_data
+from attngan_tf.errors import UserError
+from attngan_tf.evaluation.held_out import GeneratedScores
+from attngan_tf.text_to_image import load_encoders
 from attngan_tf.train import _warn_of_slow_precision, train
 from attngan_tf.training import assembly, distribution
-from attngan_tf.training.evaluation import GeneratedScores
-from attngan_tf.training.gan_stage import GanStage
-from attngan_tf.training.interruption import Interruption
+from attngan_tf.training.gan_trainer import GanStage
 from attngan_tf.training.loop import NonFiniteLossError
 
 
@@ -189,7 +189,9 @@ def test_tuned_encoders_are_those_of_the_gans_checkpoint(tiny_config, tmp_path):
     fields = {"workdir": str(tmp_path), "finetune_damsm": True}
     fields |= {"damsm_learning_rate": 0.02, "evaluation_interval": 2}
     train(tiny_config(**fields, stage="damsm"))
-    data = assembly.read_data(catalog.open_configured(tiny_config(**fields)))
+    data = prepared_data.read_data(
+        catalog.open_configured(tiny_config(**fields))
+    )
     found = []
     for steps in (2, 4):
         config = tiny_config(**fields, gan_steps=steps)
@@ -220,7 +222,7 @@ def test_scores_are_by_the_encoders_as_they_are(tiny_config, tmp_path):
     )
     train(config)
     model = attngan_tf.load(str(tmp_path))
-    data = assembly.read_data(catalog.open_configured(config))
+    data = prepared_data.read_data(catalog.open_configured(config))
     scores = GeneratedScores(
         held_out=assembly.held_out(config, data),
         sampler=model.sampler,

@@ -12,21 +12,18 @@ import warnings
 import tensorflow_datasets as tfds
 from absl import logging
 
-from attngan_tf import scratch
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import Config
 from attngan_tf.data import checksums
 from attngan_tf.data.coco import Coco
 from attngan_tf.data.cub import Cub
-from attngan_tf.data.demo import Demo
+from attngan_tf.data.demo.builder import Demo
 from attngan_tf.data.files import config_name
 from attngan_tf.data.folder import Folder
-from attngan_tf.data.raw import (
-    FaultsError,
-    RawConfig,
-    RawPictures,
-)
+from attngan_tf.data.raw import FaultsError, RawConfig, RawPictures
 from attngan_tf.data.records import CaptionedPictures, Report
 from attngan_tf.data.workers import pipeline_options
+from attngan_tf.errors import UserError
+from attngan_tf.io import scratch
 
 # What array_record says of a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")

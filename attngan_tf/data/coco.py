@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import UserError
 from attngan_tf.data.entries import Entry
 from attngan_tf.data.files import listing, read_file
 from attngan_tf.data.raw import (
@@ -20,6 +19,7 @@ from attngan_tf.data.raw import (
     keep_captions,
 )
 from attngan_tf.data.records import Report
+from attngan_tf.errors import UserError
 
 _FORMS = {
     "images": {"id": int, "file_name": str},

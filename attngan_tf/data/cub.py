@@ -6,11 +6,7 @@ import shutil
 from attngan_tf.data import cub_files, pictures
 from attngan_tf.data.entries import Box, Entry
 from attngan_tf.data.files import listing
-from attngan_tf.data.raw import (
-    Findings,
-    RawPictures,
-    read_captions,
-)
+from attngan_tf.data.raw import Findings, RawPictures, read_captions
 from attngan_tf.data.records import WHOLE_PICTURE
 
 

@@ -10,16 +10,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from attngan_tf.config import UserError
 from attngan_tf.data import pickles
 from attngan_tf.data.entries import Box
 from attngan_tf.data.files import check_file
-from attngan_tf.data.raw import (
-    Findings,
-    check_name,
-    check_splits,
-    read_lines,
-)
+from attngan_tf.data.raw import Findings, check_name, check_splits, read_lines
+from attngan_tf.errors import UserError
 
 _FOLDER = "CUB_200_2011"
 _ARCHIVES = (f"{_FOLDER}.tgz", f"{_FOLDER}.tar.gz")

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from attngan_tf.config import UserError
 from attngan_tf.data import pictures
 from attngan_tf.data.files import read_file
 from attngan_tf.data.records import Example
+from attngan_tf.errors import UserError
 
 Box = tuple[float, float, float, float]
 

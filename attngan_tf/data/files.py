@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 
 MOST_BYTES = 2**28  # COCO's captions, the largest file known, take 67 MB
 _KINDS = {

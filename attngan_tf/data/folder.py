@@ -3,7 +3,6 @@
 import collections
 import os
 
-from attngan_tf.config import UserError
 from attngan_tf.data.entries import Entry
 from attngan_tf.data.files import listing
 from attngan_tf.data.raw import (
@@ -14,6 +13,7 @@ from attngan_tf.data.raw import (
     read_captions,
     read_lines,
 )
+from attngan_tf.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 LISTS = {"train": "train.txt", "test": "test.txt"}

@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.data import views
-from attngan_tf.data.text import Vocabulary
 from attngan_tf.data.views import Records
+from attngan_tf.data.vocabulary import Vocabulary
 
 
 class Captions:

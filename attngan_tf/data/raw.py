@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from attngan_tf.config import UserError
 from attngan_tf.data import pictures, workers
 from attngan_tf.data.entries import (
     Checked,
@@ -25,7 +24,7 @@ from attngan_tf.data.records import (
     Example,
     Report,
 )
-from attngan_tf.options import printable
+from attngan_tf.errors import UserError, printable
 
 _WORD = re.compile(r"[a-z0-9_]")  # what a word of the tokenizer is made of
 _NAMED_FAULTS = 3

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from attngan_tf.data import checksums
 from attngan_tf.data.files import check_file
-from attngan_tf.data.text import Vocabulary
-from attngan_tf.options import printable
+from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.errors import printable
 
 REPORT_FILE = "report.json"
 WHOLE_PICTURE = (0, 0, 0, 0)

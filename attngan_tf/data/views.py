@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 
 # Released code: pictures are scaled so that the shorter side has this share
 # more pixels than the crop.

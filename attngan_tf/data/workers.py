@@ -14,9 +14,9 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
-from attngan_tf.config import UserError
 from attngan_tf.data import pictures
 from attngan_tf.data.entries import Checked, Entry, look, make_example
+from attngan_tf.errors import UserError
 
 FOLDER = "beam"  # in the folder that is prepared, until it is
 

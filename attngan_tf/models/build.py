@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import keras
 
-from attngan_tf.config import DISCRIMINATORS, Config, UserError
+from attngan_tf.config import DISCRIMINATORS, Config
+from attngan_tf.errors import UserError
 from attngan_tf.models.discriminator import Discriminator
 from attngan_tf.models.generator import Generator
 from attngan_tf.models.image_encoder import ImageEncoder, small_trunk

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from attngan_tf.models import blocks
-from attngan_tf.models.batch_norm import BatchNorm
+from attngan_tf.models.layers import blocks
+from attngan_tf.models.layers.batch_norm import BatchNorm
 
 
 class Discriminator(keras.Model):

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from attngan_tf.models import attention as attention_lib
-from attngan_tf.models import blocks
-from attngan_tf.models.batch_norm import GatedBatchNorm
-from attngan_tf.models.convolutions import PictureConvolution
-from attngan_tf.models.glu import GLU, HalvedGLU
+from attngan_tf.models.layers import blocks
+from attngan_tf.models.layers.batch_norm import GatedBatchNorm
+from attngan_tf.models.layers.convolutions import PictureConvolution
+from attngan_tf.models.layers.glu import GLU, HalvedGLU
 
 
 class ConditioningAugmentation(keras.Layer):

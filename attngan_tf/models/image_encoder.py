@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from attngan_tf.models.batch_norm import BatchNorm
-from attngan_tf.models.resizing import resize_aligned
+from attngan_tf.models.layers.batch_norm import BatchNorm
+from attngan_tf.models.layers.resizing import resize_aligned
 
 
 def small_trunk(size: int, dtype) -> keras.Model:

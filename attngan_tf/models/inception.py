@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import keras
 from keras import ops
 
-from attngan_tf.models.folding import fold
+from attngan_tf.models.layers.folding import fold
 
 
 @contextlib.contextmanager

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from attngan_tf.models.blocks import LEAK
-from attngan_tf.models.convolutions import SpectralConvolution
-from attngan_tf.models.resizing import resize_aligned
+from attngan_tf.models.layers.blocks import LEAK
+from attngan_tf.models.layers.convolutions import SpectralConvolution
+from attngan_tf.models.layers.resizing import resize_aligned
 
 SMALLEST_HALVED = 6  # side of the smallest map that is still halved
 

@@ -3,80 +3,25 @@
 import functools
 import os
 import shutil
-from typing import NamedTuple
 
 import keras
-import tensorflow_datasets as tfds
 
-from attngan_tf.config import Config, UserError
-from attngan_tf.data.text import VOCABULARY_FILE, Vocabulary
-from attngan_tf.data.views import Records
-from attngan_tf.disk import writing
-from attngan_tf.models import build
+from attngan_tf.adam import Adam
+from attngan_tf.config import Config
+from attngan_tf.data.prepared_data import Data
+from attngan_tf.data.vocabulary import VOCABULARY_FILE
+from attngan_tf.errors import UserError
+from attngan_tf.evaluation.held_out import HeldOut
+from attngan_tf.io.disk import writing
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
-from attngan_tf.training import checkpoint
-from attngan_tf.training.adam import Adam
-from attngan_tf.training.damsm import (
+from attngan_tf.runs import checkpoint
+from attngan_tf.training.damsm_step import (
     DamsmStep,
     EncoderLoss,
     global_damsm_loss,
     global_joint_embedding_loss,
 )
-from attngan_tf.training.evaluation import HeldOut
-
-# Share of the data's words that a workdir's vocabulary may lack: they are left
-# out. Published vocabularies were counted on the captions of their time.
-MOST_UNKNOWN = 0.02
-
-
-class Data(NamedTuple):
-    """A prepared data set, opened."""
-
-    name: str
-    train: Records
-    test: Records
-    vocabulary: Vocabulary
-
-
-def read_data(builder: tfds.core.DatasetBuilder) -> Data:
-    """Opens prepared data with its own vocabulary, of no workdir."""
-    folder = os.fspath(builder.data_dir)
-    train, test = (Records(builder, split) for split in ("train", "test"))
-    return Data(folder, train, test, Vocabulary.load(folder))
-
-
-def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
-    """Opens prepared data, and keeps its vocabulary in the workdir.
-
-    A workdir that has one, such as a converted model's, keeps it: its order of
-    the words is what the text encoder was trained with.
-
-    Raises:
-      UserError: the workdir's words are others.
-    """
-    data = read_data(builder)
-    if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
-        with writing("the vocabulary", config.workdir):
-            data.vocabulary.save(config.workdir)
-        return data
-    known = Vocabulary.load(config.workdir)
-    if known.words == data.vocabulary.words:
-        return data
-    unknown = set(data.vocabulary.words) - set(known.words)
-    if len(unknown) > MOST_UNKNOWN * len(data.vocabulary):
-        raise UserError(
-            "the data's vocabulary must be the workdir's; received "
-            f"{len(data.vocabulary)} words in {data.name}, of which "
-            f"{len(unknown)} are not among the {len(known)} in "
-            f"{config.workdir}; name another --workdir for other data"
-        )
-    if unknown:
-        print(
-            f"{len(unknown)} of the data's {len(data.vocabulary)} words are "
-            "not in the workdir's vocabulary; they are left out"
-        )
-    return data._replace(vocabulary=known)
 
 
 def damsm_options(config: Config) -> dict:
@@ -181,21 +126,3 @@ def adopt_encoders(config: Config) -> None:
             os.path.join(config.encoders, "damsm", "best"), target + ".new"
         )
         os.replace(target + ".new", target)
-
-
-def trained_encoders(
-    config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
-) -> tuple[TextEncoder, ImageEncoder]:
-    """The best encoders of a workdir.
-
-    Raises:
-      UserError: there are none, or the vocabulary does not fit them.
-    """
-    path = checkpoint.find(config.workdir, "damsm", "best")
-    checkpoint.check_vocabulary(vocabulary, path, config.workdir)
-    text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
-    image_encoder = build.image_encoder(config, None)
-    checkpoint.restore_part(
-        path, text_encoder=text_encoder, image_encoder=image_encoder
-    )
-    return text_encoder, image_encoder

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import Config
+from attngan_tf.errors import UserError
 from attngan_tf.training.rendezvous import wait_for_all
 
 

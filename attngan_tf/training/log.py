@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from attngan_tf import png
 from attngan_tf.config import METRICS_FILE
-from attngan_tf.disk import writing
+from attngan_tf.io import png
+from attngan_tf.io.disk import writing
 
 KEPT = "the checkpoints are kept"
 

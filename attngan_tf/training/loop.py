@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 import tqdm
 
-from attngan_tf.config import UserError
-from attngan_tf.data.pipeline import Slice, TrainingData
+from attngan_tf.cli.interruption import InterruptedTraining, Interruption
+from attngan_tf.data.input_pipeline import Slice, TrainingData
+from attngan_tf.errors import UserError
+from attngan_tf.runs.checkpoint import Checkpoints
 from attngan_tf.training import distribution
-from attngan_tf.training.checkpoint import Checkpoints
-from attngan_tf.training.interruption import InterruptedTraining, Interruption
 from attngan_tf.training.log import Log
 
 Step = Callable[[dict], Mapping[str, tf.Tensor]]

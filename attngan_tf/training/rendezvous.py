@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 
 WAIT_SECONDS = 0.5  # between two looks
 TELL_SECONDS = 60.0  # between two lines of who is missing

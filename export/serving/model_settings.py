@@ -6,7 +6,7 @@ import os
 from absl import flags
 from tensorflow_serving.config import model_server_config_pb2
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving import text_protos
 
 _PLATFORM = "tensorflow"

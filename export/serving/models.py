@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving.console import tell
 from export.serving.errors import not_found
 from export.serving.model_settings import ModelSettings

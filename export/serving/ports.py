@@ -2,7 +2,7 @@
 
 import socket
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 
 
 def address(host: str, port: int) -> str:

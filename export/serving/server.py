@@ -9,7 +9,7 @@ import time
 
 import tensorflow as tf
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving import model_settings, warmup
 from export.serving.batching import Batcher
 from export.serving.console import tell

@@ -5,7 +5,7 @@ import os
 
 from absl import flags
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving import model_settings, text_protos
 from export.serving.limits import Limits
 from export.serving.model_settings import ModelSettings

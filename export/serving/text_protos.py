@@ -16,7 +16,7 @@ from google.protobuf import (
 )
 from google.protobuf.message import Message
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 
 _PACKAGE = "tensorflow_model_server"
 _INT64_VALUE = wrappers_pb2.Int64Value.DESCRIPTOR.full_name

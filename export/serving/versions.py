@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving.console import tell
 from export.serving.errors import Code, ServingError, invalid, not_found
 from export.serving.model_settings import ModelSettings

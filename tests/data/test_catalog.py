@@ -7,8 +7,8 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog, files
+from attngan_tf.errors import UserError
 
 
 def test_prepared_dir_is_tfdss_if_not_named(raw_folder, tmp_path, monkeypatch):

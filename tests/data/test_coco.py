@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog
 from attngan_tf.data.raw import FaultsError
+from attngan_tf.errors import UserError
 
 IDS = {"train2014": [9, 25, 30], "val2014": [42, 73, 74]}
 

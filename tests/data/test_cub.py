@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog, cub
 from attngan_tf.data.raw import FaultsError
+from attngan_tf.errors import UserError
 
 CLASSES = {
     "001.Black_footed_Albatross": "test",

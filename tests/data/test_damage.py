@@ -10,12 +10,11 @@ import pytest
 import tensorflow as tf
 
 from attngan_tf import evaluate
-from attngan_tf.config import UserError
-from attngan_tf.data import catalog, checksums
+from attngan_tf.data import catalog, checksums, prepared_data
 from attngan_tf.data.raw import FaultsError
 from attngan_tf.data.views import Records, changes_as_mistakes
+from attngan_tf.errors import UserError
 from attngan_tf.train import train
-from attngan_tf.training import assembly
 
 REPAIR = "to repair it, run python -m attngan_tf.prepare with the same flags"
 SHARD = "attngan_folder-train.array_record-00000-of-00001"
@@ -213,7 +212,7 @@ def test_training_and_evaluation_end_in_a_line(
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
     (shard,) = pathlib.Path(builder.data_dir).glob("*train*")
-    whole, open_data = shard.read_bytes(), assembly.open_data
+    whole, open_data = shard.read_bytes(), prepared_data.open_data
 
     def open_and_cut(*arguments):
         data = open_data(*arguments)
@@ -221,7 +220,7 @@ def test_training_and_evaluation_end_in_a_line(
         os.truncate(shard, 100)
         return data
 
-    monkeypatch.setattr(assembly, "open_data", open_and_cut)
+    monkeypatch.setattr(prepared_data, "open_data", open_and_cut)
     with pytest.raises(UserError, match="must stay as it is while it is read"):
         train(config)
     for begin in (train, lambda config: evaluate.open_data(config, None, None)):

@@ -8,9 +8,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog, pictures
 from attngan_tf.data.raw import FaultsError
+from attngan_tf.errors import UserError
 
 
 def prepare(folder, prepared, captions=0):

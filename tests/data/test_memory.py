@@ -48,7 +48,7 @@ import tensorflow as tf
 sys.path.insert(0, "tests/data")
 from test_memory import Drawn
 from attngan_tf.data.memory import ScaledPictures
-from attngan_tf.process import peak_rss
+from attngan_tf.benchmarking.memory import peak_rss
 
 ScaledPictures(Drawn(4), 256)  # what TensorFlow takes once
 before = peak_rss()

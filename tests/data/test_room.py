@@ -9,9 +9,9 @@ import tempfile
 
 import pytest
 
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog, checksums
 from attngan_tf.data.views import Records
+from attngan_tf.errors import UserError
 
 OTHER_USER = 65534  # nobody
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import UserError
 from attngan_tf.data import catalog, checksums, entries, workers
 from attngan_tf.data.raw import FaultsError
+from attngan_tf.errors import UserError
 
 RUNNER = "--runner=DirectRunner --direct_num_workers=1"
 

@@ -16,9 +16,9 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 import attngan_tf
-from attngan_tf.config import UserError
-from attngan_tf.model import Encoders
+from attngan_tf.errors import UserError
 from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.text_to_image import Encoders
 from attngan_tf.train import train
 from export import examples, saved_model
 from export.signatures import damsm_signatures, generator_signatures

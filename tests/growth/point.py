@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from attngan_tf.process import peak_rss
+from attngan_tf.benchmarking.memory import peak_rss
 
 LEAST, MOST = 3, 7  # calls that count
 ENOUGH, TOO_LONG = 3.0, 10.0  # seconds of them

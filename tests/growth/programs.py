@@ -12,13 +12,13 @@ from PIL import Image
 
 from attngan_tf import losses
 from attngan_tf.config import Config
-from attngan_tf.data import catalog
-from attngan_tf.data.pipeline import TrainingData
+from attngan_tf.data import catalog, prepared_data
+from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.records import CaptionedPictures, Example
-from attngan_tf.data.text import END, VOCABULARY_FILE, Vocabulary
+from attngan_tf.data.vocabulary import END, VOCABULARY_FILE, Vocabulary
 from attngan_tf.models import build
 from attngan_tf.sampling import CaptionEncoder, Sampler
-from attngan_tf.training import assembly, damsm_stage, gan_stage, loop
+from attngan_tf.training import assembly, damsm_trainer, gan_trainer, loop
 
 Call = Callable[[], object]
 WORDS, VOCABULARY = 18, 5450  # T and the number of words of CUB
@@ -93,7 +93,7 @@ def gan_step(config: Config) -> Call:
     text_encoder = build.text_encoder(config, VOCABULARY)
     image_encoder = build.image_encoder(config, None)
     text_encoder.trainable = image_encoder.trainable = False
-    step = gan_stage.gan_step(config, text_encoder, image_encoder)
+    step = gan_trainer.gan_step(config, text_encoder, image_encoder)
     batch = random_batch(config, config.batch_size, config.image_sizes)
     compiled = loop.compile_step(
         tf.distribute.get_strategy(), step, step.update_average
@@ -180,7 +180,7 @@ def vocabulary_of(value: int, folder: pathlib.Path) -> Call:
     known = Vocabulary.load(str(words))
     config = small_config(damsm_batch_size=48)
     B, T = config.damsm_batch_size, config.words_num
-    step = damsm_stage.damsm_step(
+    step = damsm_trainer.damsm_step(
         config,
         build.text_encoder(config, len(known)),
         build.image_encoder(config, None),
@@ -233,7 +233,7 @@ def pictures_of(value: int, folder: pathlib.Path) -> Call:
     With the default --memory_mb they would stay in memory up to its limit.
     """
     builder = TinyPictures(value, folder)
-    data = assembly.read_data(builder)
+    data = prepared_data.read_data(builder)
     batches = TrainingData(
         records=data.train,
         vocabulary=data.vocabulary,

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import Config
+from attngan_tf.errors import UserError
 from attngan_tf.models import build
 
 SMALL = {

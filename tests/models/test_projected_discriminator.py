@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import torch
 
-from attngan_tf.models.convolutions import SpectralConvolution
+from attngan_tf.models.layers.convolutions import SpectralConvolution
 from attngan_tf.models.projected_discriminator import (
     ProjectedDiscriminator,
     RandomProjection,

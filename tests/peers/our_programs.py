@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from attngan_tf import command
+from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.models import build
-from attngan_tf.training import assembly, damsm, gan_stage, loop
+from attngan_tf.training import assembly, damsm_step, gan_trainer, loop
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS, VOCABULARY = 18, 5450
@@ -74,7 +74,7 @@ def train(precision: str, batch_size: int, folder: pathlib.Path) -> Call:
     text_encoder = build.text_encoder(config, VOCABULARY)
     image_encoder = build.image_encoder(config, None)
     text_encoder.trainable = image_encoder.trainable = False
-    step = gan_stage.gan_step(config, text_encoder, image_encoder)
+    step = gan_trainer.gan_step(config, text_encoder, image_encoder)
     data = batch(config, batch_size, config.image_sizes)
     compiled = loop.compile_step(
         tf.distribute.get_strategy(),
@@ -85,10 +85,10 @@ def train(precision: str, batch_size: int, folder: pathlib.Path) -> Call:
     return lambda: float(compiled(data)["generator/total"])
 
 
-def encoder_step(precision: str, batch_size: int) -> damsm.DamsmStep:
+def encoder_step(precision: str, batch_size: int) -> damsm_step.DamsmStep:
     """A step of encoder training at its start."""
     config = released(precision, damsm_batch_size=batch_size)
-    return damsm.DamsmStep(
+    return damsm_step.DamsmStep(
         text_encoder=build.text_encoder(config, VOCABULARY),
         image_encoder=build.image_encoder(config, None),
         optimizer=assembly.adam(config, config.damsm_learning_rate),

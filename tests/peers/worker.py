@@ -6,7 +6,7 @@ import pathlib
 import sys
 import time
 
-from attngan_tf.process import peak_rss
+from attngan_tf.benchmarking.memory import peak_rss
 
 MODULES = {"peer": "peers.peer_programs", "ours": "peers.our_programs"}
 

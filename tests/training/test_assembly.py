@@ -4,9 +4,9 @@ import types
 
 import pytest
 
-from attngan_tf.config import UserError
-from attngan_tf.data.text import Vocabulary
-from attngan_tf.training import assembly
+from attngan_tf.data import prepared_data
+from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.errors import UserError
 
 WORDS = ["<end>", *(f"word{i}" for i in range(99))]
 
@@ -16,12 +16,12 @@ def opened(tmp_path, monkeypatch):
     """Opens data of these words in a workdir of those."""
 
     def opened(ours, theirs):
-        data = assembly.Data("data", None, None, Vocabulary(theirs))
-        monkeypatch.setattr(assembly, "read_data", lambda _: data)
+        data = prepared_data.Data("data", None, None, Vocabulary(theirs))
+        monkeypatch.setattr(prepared_data, "read_data", lambda _: data)
         if ours:
             Vocabulary(ours).save(str(tmp_path))
         config = types.SimpleNamespace(workdir=str(tmp_path))
-        return assembly.open_data(None, config).vocabulary.words
+        return prepared_data.open_data(None, config).vocabulary.words
 
     return opened
 

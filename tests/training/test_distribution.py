@@ -10,7 +10,8 @@ import unittest.mock
 import pytest
 import tensorflow as tf
 
-from attngan_tf.config import Config, UserError
+from attngan_tf.config import Config
+from attngan_tf.errors import UserError
 from attngan_tf.training import distribution
 
 

@@ -10,21 +10,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.data import catalog
-from attngan_tf.data.pipeline import TrainingData
+from attngan_tf.cli.interruption import Interruption
+from attngan_tf.data import catalog, prepared_data
+from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.models import build
 from attngan_tf.training import (
-    assembly,
-    damsm_stage,
+    damsm_trainer,
     distribution,
-    gan_stage,
+    gan_trainer,
     loop,
 )
-from attngan_tf.training.damsm import DamsmStep
-from attngan_tf.training.damsm_stage import DamsmStage
-from attngan_tf.training.gan import GanStep
-from attngan_tf.training.gan_stage import GanStage
-from attngan_tf.training.interruption import Interruption
+from attngan_tf.training.damsm_step import DamsmStep
+from attngan_tf.training.damsm_trainer import DamsmStage
+from attngan_tf.training.gan_step import GanStep
+from attngan_tf.training.gan_trainer import GanStage
 
 STAGES = ["damsm", "gan"]
 RELEASED = {
@@ -61,10 +60,10 @@ class Program(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def opened(tiny_config) -> assembly.Data:
+def opened(tiny_config) -> prepared_data.Data:
     builder = catalog.open_configured(tiny_config())
     catalog.prepare(builder)
-    return assembly.read_data(builder)
+    return prepared_data.read_data(builder)
 
 
 @pytest.fixture
@@ -79,12 +78,12 @@ def make(tiny_config, opened):
         if stage == "gan":
             for encoder in encoders:
                 encoder.trainable = False
-            data = gan_stage.training_data(config, opened)
-            step = gan_stage.gan_step(config, *encoders)
+            data = gan_trainer.training_data(config, opened)
+            step = gan_trainer.gan_step(config, *encoders)
             after = {"after_step": step.update_average}
         else:
-            data = damsm_stage.training_data(config, opened)
-            step = damsm_stage.damsm_step(
+            data = damsm_trainer.training_data(config, opened)
+            step = damsm_trainer.damsm_step(
                 config, *encoders, data.steps_per_epoch
             )
             after = {}

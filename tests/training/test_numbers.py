@@ -8,14 +8,15 @@ import pytest
 import tensorflow as tf
 
 from attngan_tf import losses
-from attngan_tf.config import UserError
-from attngan_tf.data import catalog
-from attngan_tf.data.text import Vocabulary
+from attngan_tf.cli.interruption import Interruption
+from attngan_tf.data import catalog, prepared_data
+from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.errors import UserError
+from attngan_tf.runs import checkpoint
 from attngan_tf.train import train
-from attngan_tf.training import assembly, checkpoint, distribution
-from attngan_tf.training.damsm_stage import DamsmStage
-from attngan_tf.training.gan_stage import GanStage
-from attngan_tf.training.interruption import Interruption
+from attngan_tf.training import distribution
+from attngan_tf.training.damsm_trainer import DamsmStage
+from attngan_tf.training.gan_trainer import GanStage
 from attngan_tf.training.loop import NonFiniteLossError
 
 BAD = [math.nan, math.inf, -math.inf]
@@ -76,7 +77,7 @@ def faults(monkeypatch):
 def stage_of(kind, config):
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    data = assembly.open_data(builder, config)
+    data = prepared_data.open_data(builder, config)
     strategy = distribution.make_strategy(config)
     return kind(config, strategy, data, Interruption())
 
@@ -184,7 +185,7 @@ def test_captions_of_padding_only_train(tiny_config, tmp_path):
     config = tiny_config(workdir=str(tmp_path), damsm_steps=1, gan_steps=1)
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    data = assembly.read_data(builder)
+    data = prepared_data.read_data(builder)
     vocabulary = Vocabulary(data.vocabulary.words[:1])
     data = data._replace(vocabulary=vocabulary)
     strategy = distribution.make_strategy(config)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from attngan_tf.training import rendezvous
 from tests.ports import free_ports
 

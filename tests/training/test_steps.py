@@ -9,8 +9,8 @@ from attngan_tf import losses
 from attngan_tf.config import Config
 from attngan_tf.models import build
 from attngan_tf.training import assembly, augmentation
-from attngan_tf.training.damsm import DamsmStep, EpochDecay
-from attngan_tf.training.gan_stage import gan_step
+from attngan_tf.training.damsm_step import DamsmStep, EpochDecay
+from attngan_tf.training.gan_trainer import gan_step
 
 B, T = 4, 6
 FEATURES = ("region_features", "image_features")

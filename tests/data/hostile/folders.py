@@ -5,7 +5,7 @@ import pathlib
 import socket
 from collections.abc import Callable
 
-from attngan_tf.options import printable
+from attngan_tf.errors import printable
 
 from .cases import Case, write
 from .drawn import noise, saved

@@ -15,7 +15,8 @@ import time
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # quiet as a command that is run
 
-from attngan_tf import command, prepare
+from attngan_tf import prepare
+from attngan_tf.cli import command
 
 AT_ONCE = 2
 SECONDS = 30

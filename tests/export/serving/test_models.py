@@ -8,7 +8,7 @@ import pytest
 from fake_versions import Loader, newest, publish, states
 from server_process import wait_for
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving.errors import ServingError
 from export.serving.model_settings import ModelSettings
 from export.serving.models import Models

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 from server_process import command_line, environment
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export import serve
 from export.serving import model_settings, ports, server_flags, settings
 from export.serving.limits import Limits

@@ -5,7 +5,7 @@ import threading
 import pytest
 from fake_versions import Fake, Loader, newest, publish, states
 
-from attngan_tf.config import UserError
+from attngan_tf.errors import UserError
 from export.serving.errors import Code, ServingError
 from export.serving.model_settings import ModelSettings
 from export.serving.versions import Model

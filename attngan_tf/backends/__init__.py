@@ -1,1 +1,0 @@
-"""Networks that scores look at pictures through."""

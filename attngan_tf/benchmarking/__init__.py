@@ -1,0 +1,1 @@
+"""What the benchmark measures: programs, FLOPs, memory, the machine."""

@@ -1,0 +1,1 @@
+"""Command lines: flags, errors, signals and start-up."""

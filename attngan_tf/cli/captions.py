@@ -1,0 +1,101 @@
+"""The captions to draw: of arguments, of a file, of a sentence with choices."""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from attngan_tf.errors import UserError
+
+MOST_VARIANTS = 32  # rows of a sheet that can still be looked through
+CHOICES = re.compile(r"\{([^{}]*)\}")
+
+
+def clean(text: str) -> str:
+    """An argument as valid Unicode: a shell may give bytes that are not."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def read_captions(path: str | None, arguments: Sequence[str]) -> list[str]:
+    """The captions of a command's arguments and of a file.
+
+    Raises:
+      UserError: there are none, or the file cannot be read.
+    """
+    captions = [clean(text) for text in arguments]
+    if path:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except OSError as error:
+            raise UserError(
+                f"--captions_file must be a text file; {error}"
+            ) from None
+        if "\0" in text:
+            raise UserError(
+                "--captions_file must be a text file with a caption a line; "
+                f"{path} is another kind of file"
+            )
+        captions += [line.strip() for line in text.splitlines() if line.strip()]
+    if not captions:
+        raise UserError(
+            "generate needs a caption; received none; write it in quotes "
+            "behind the flags, or name a --captions_file"
+        )
+    return captions
+
+
+class Variant(NamedTuple):
+    """One sentence of several, and the places of its words that differ."""
+
+    caption: str
+    changed: frozenset[int]
+
+
+def variants(template: str) -> list[Variant]:
+    """The sentences of one with choices: "a {red|blue} bird".
+
+    Every combination of the choices, the last choice changing fastest. A
+    choice may be of several words, of none, or part of a word. Places count
+    words, split at white space, from 0.
+
+    Raises:
+      UserError: no choices, braces that do not pair, or too many sentences.
+    """
+    # Odd parts are what stood in braces.
+    parts = CHOICES.split(template)
+    choices = [part.split("|") for part in parts[1::2]]
+    outside = "".join(parts[::2])
+    if not choices or min(map(len, choices)) < 2 or set(outside) & set("{}"):
+        raise UserError(
+            "--grid must be a sentence with two or more choices in each pair "
+            f"of braces; received {template!r}; write, for example, "
+            '--grid="a {red|blue} bird"'
+        )
+    count = math.prod(map(len, choices))
+    if count > MOST_VARIANTS:
+        raise UserError(
+            f"--grid must describe at most {MOST_VARIANTS} sentences; received "
+            f"{template!r}, which describes {count}; offer fewer choices"
+        )
+    return [_variant(parts, chosen) for chosen in itertools.product(*choices)]
+
+
+def _variant(parts: Sequence[str], chosen: Sequence[str]) -> Variant:
+    """The sentence with these choices in the places of the odd parts."""
+    texts = [*parts]
+    texts[1::2] = chosen
+    letters = [
+        (letter, place % 2 == 1)
+        for place, text in enumerate(texts)
+        for letter in text
+    ]
+    words = [
+        list(word)
+        for space, word in itertools.groupby(letters, lambda x: x[0].isspace())
+        if not space
+    ]
+    caption = " ".join("".join(letter for letter, _ in word) for word in words)
+    changed = {i for i, word in enumerate(words) if any(c for _, c in word)}
+    return Variant(caption, frozenset(changed))

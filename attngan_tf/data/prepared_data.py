@@ -1,0 +1,65 @@
+"""Prepared data, opened with its vocabulary."""
+
+import os
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+
+from attngan_tf.config import Config
+from attngan_tf.data.views import Records
+from attngan_tf.data.vocabulary import VOCABULARY_FILE, Vocabulary
+from attngan_tf.errors import UserError
+from attngan_tf.io.disk import writing
+
+# Share of the data's words that a workdir's vocabulary may lack: they are left
+# out. Published vocabularies were counted on the captions of their time.
+MOST_UNKNOWN = 0.02
+
+
+class Data(NamedTuple):
+    """A prepared data set, opened."""
+
+    name: str
+    train: Records
+    test: Records
+    vocabulary: Vocabulary
+
+
+def read_data(builder: tfds.core.DatasetBuilder) -> Data:
+    """Opens prepared data with its own vocabulary, of no workdir."""
+    folder = os.fspath(builder.data_dir)
+    train, test = (Records(builder, split) for split in ("train", "test"))
+    return Data(folder, train, test, Vocabulary.load(folder))
+
+
+def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
+    """Opens prepared data, and keeps its vocabulary in the workdir.
+
+    A workdir that has one, such as a converted model's, keeps it: its order of
+    the words is what the text encoder was trained with.
+
+    Raises:
+      UserError: the workdir's words are others.
+    """
+    data = read_data(builder)
+    if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
+        with writing("the vocabulary", config.workdir):
+            data.vocabulary.save(config.workdir)
+        return data
+    known = Vocabulary.load(config.workdir)
+    if known.words == data.vocabulary.words:
+        return data
+    unknown = set(data.vocabulary.words) - set(known.words)
+    if len(unknown) > MOST_UNKNOWN * len(data.vocabulary):
+        raise UserError(
+            "the data's vocabulary must be the workdir's; received "
+            f"{len(data.vocabulary)} words in {data.name}, of which "
+            f"{len(unknown)} are not among the {len(known)} in "
+            f"{config.workdir}; name another --workdir for other data"
+        )
+    if unknown:
+        print(
+            f"{len(unknown)} of the data's {len(data.vocabulary)} words are "
+            "not in the workdir's vocabulary; they are left out"
+        )
+    return data._replace(vocabulary=known)

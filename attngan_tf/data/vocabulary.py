@@ -1,0 +1,180 @@
+"""Captions to words to ids: the only tokenizer, in graph.
+
+The data pipeline and the exported SavedModel run the same code.
+"""
+
+import collections
+import os
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+
+from attngan_tf.errors import UserError
+from attngan_tf.io.files import replacing
+
+VOCABULARY_FILE = "vocab.txt"
+END = "<end>"  # id 0: padding, and the one word of an empty caption
+
+
+def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
+    r"""Words of each caption, as the released code splits them.
+
+    Lower case, Python's `\w+`, then non-ASCII characters dropped. RE2's `\w`
+    is ASCII only, so letters, digits and the underscore are named. Bytes that
+    are not UTF-8 separate words.
+
+    Args:
+      captions: string [B].
+
+    Returns:
+      string [B, words of each caption].
+    """
+    # A zero byte ends a string in some of these ops: it separates words.
+    text = tf.strings.regex_replace(captions, r"\x00", " ")
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
+    text = tf.strings.lower(text, encoding="utf-8")
+    text = tf.strings.regex_replace(text, r"[^\p{L}\p{N}_]+", " ")
+    text = tf.strings.regex_replace(text, r"[^\x00-\x7F]", "")
+    return tf.strings.split(text)
+
+
+class Vocabulary:
+    """The words a model knows; a word's id is its place in `words`.
+
+    Args:
+      words: all words; the first is `<end>`.
+      path: a file of the same words, one a line. With it, the lookup tables
+        read the file, which makes it an asset of an exported model.
+    """
+
+    def __init__(self, words: Sequence[str], path: str | None = None):
+        self.words = list(words)
+        if path is None:
+            keys = tf.constant(self.words)
+            ids = tf.range(len(self.words), dtype=tf.int64)
+            to_id = tf.lookup.KeyValueTensorInitializer(keys, ids)
+            to_word = tf.lookup.KeyValueTensorInitializer(ids, keys)
+        else:
+            line, number = (
+                (tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
+                (tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
+            )
+            to_id = tf.lookup.TextFileInitializer(path, *line, *number)
+            to_word = tf.lookup.TextFileInitializer(path, *number, *line)
+        self.ids_table = tf.lookup.StaticHashTable(to_id, default_value=-1)
+        self.words_table = tf.lookup.StaticHashTable(to_word, default_value="")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @classmethod
+    def build(cls, captions: Iterable[str]) -> "Vocabulary":
+        """The words of all captions, most frequent first, after `<end>`."""
+        counts = collections.Counter()
+        lines = tf.data.Dataset.from_tensor_slices(list(captions))
+        for batch in lines.batch(4096):
+            counts.update(tokenize(batch).flat_values.numpy().tolist())
+        words = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls([END, *(word.decode() for word in words)])
+
+    @classmethod
+    def load(cls, folder: str) -> "Vocabulary":
+        """Reads vocab.txt of a folder; raises UserError where it is wrong."""
+        path = os.path.join(folder, VOCABULARY_FILE)
+        try:
+            with open(path, encoding="utf-8", newline="\n") as file:
+                words = file.read().splitlines()
+        except FileNotFoundError:
+            raise UserError(
+                f"a vocabulary must be at {path}; found none; copy it from "
+                "where the model was trained"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path} must be a text file in UTF-8; {error}; copy it from "
+                "where the model was trained"
+            ) from None
+        check_words(words, path)
+        return cls(words, path)
+
+    def save(self, folder: str) -> None:
+        """Writes vocab.txt: one word a line, line number = id."""
+        path = os.path.join(folder, VOCABULARY_FILE)
+        with replacing(path) as file:
+            file.writelines(word + "\n" for word in self.words)
+
+    def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:
+        """int32 [B, known words]: unknown words are left out."""
+        tokens = tokenize(captions)
+        ids = self.ids_table.lookup(tokens.flat_values)
+        known = tf.where(ids >= 0)[:, 0]
+        # tf.ragged.boolean_mask needs a hundred operations for this.
+        return tf.RaggedTensor.from_value_rowids(
+            tf.cast(tf.gather(ids, known), tf.int32),
+            tf.gather(tokens.value_rowids(), known),
+            tokens.nrows(),
+            validate=False,
+        )
+
+    def lookup_words(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """The words string [...] of ids int32 [...], in graph."""
+        return self.words_table.lookup(tf.cast(token_ids, tf.int64))
+
+    def encode(
+        self, captions: tf.Tensor, words_num: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The first T known words of each caption.
+
+        Args:
+          captions: string [B].
+          words_num: T.
+
+        Returns:
+          token_ids int32 [B, T], zero behind the caption's end; lengths int32
+          [B], at least 1: a caption without a known word is the word `<end>`.
+        """
+        ids = self.known_ids(captions)
+        token_ids = ids.to_tensor(shape=[None, words_num])
+        lengths = tf.cast(ids.row_lengths(), tf.int32)
+        return token_ids, tf.clip_by_value(lengths, 1, words_num)
+
+
+def check_words(words: Sequence[str], path: str) -> None:
+    """Raises UserError unless they can be a vocabulary; `path` has them."""
+    if not words or words[0] != END:
+        raise UserError(
+            f"the first word of {path} must be {END} (the padding); received "
+            f"{list(words[:1])}"
+        )
+    if len(set(words)) != len(words):
+        twice = collections.Counter(words).most_common(1)[0][0]
+        raise UserError(
+            f"words of {path} must differ; {twice!r} stands there twice"
+        )
+    for word in words:
+        if not word.isprintable() or word.split() != [word]:
+            raise UserError(
+                f"words of {path} must be texts without white space; received "
+                f"{word!r}"
+            )
+
+
+def draw_words(
+    ids: tf.Tensor, words_num: int, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """T words drawn from one caption's, in order (released code).
+
+    Args:
+      ids: int32 [known words of the caption].
+      words_num: T; a caption with no more words keeps them all.
+      seed: int32 [2], the key of the draw.
+
+    Returns:
+      token_ids int32 [T] and the length int32 [], as `Vocabulary.encode`.
+    """
+    draws = tf.random.stateless_uniform(tf.shape(ids), seed)
+    kept = tf.sort(tf.argsort(draws)[:words_num])
+    ids = tf.gather(ids, kept)
+    token_ids = tf.pad(ids, [[0, words_num - tf.size(ids)]])
+    token_ids = tf.ensure_shape(token_ids, [words_num])
+    return token_ids, tf.maximum(tf.size(ids), 1)

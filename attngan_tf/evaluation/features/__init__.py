@@ -1,0 +1,1 @@
+"""Feature extractors of metrics."""

@@ -1,0 +1,52 @@
+"""Backends by name or path."""
+
+import os
+
+from attngan_tf.errors import UserError
+from attngan_tf.evaluation.features.extractor import Backend
+from attngan_tf.evaluation.features.graphs import frozen_graph, saved_model
+from attngan_tf.evaluation.features.keras_models import (
+    inception_v3,
+    keras_model,
+)
+
+INCEPTION = "inception_v3"
+KINDS = (
+    f"{INCEPTION}, a Keras model (.keras or .h5), the folder of a SavedModel, "
+    "or a frozen graph (.pb)"
+)
+
+
+def open_backend(name_or_path: str, weights: str = "imagenet") -> Backend:
+    """The network that scores look through.
+
+    A SavedModel and a frozen graph are programs: open those you trust.
+
+    Args:
+      name_or_path: inception_v3, or the path of a Keras model, of a
+        SavedModel's folder or of a frozen graph.
+      weights: of inception_v3: "imagenet" or a path; others bring theirs.
+
+    Raises:
+      UserError: there is no such network, or it does not give what scores
+        need.
+    """
+    if name_or_path == INCEPTION:
+        return inception_v3(weights)
+    if weights != "imagenet":
+        raise UserError(
+            f"weights are for the backend {INCEPTION}; received "
+            f"{weights!r} beside {name_or_path!r}, which has its own"
+        )
+    if not os.path.exists(name_or_path):
+        raise UserError(
+            f"a backend must be {KINDS}; found nothing at {name_or_path!r}"
+        )
+    if os.path.isfile(os.path.join(name_or_path, "saved_model.pb")):
+        return saved_model(name_or_path)
+    ending = os.path.splitext(name_or_path)[1]
+    if os.path.isfile(name_or_path) and ending in (".keras", ".h5"):
+        return keras_model(name_or_path)
+    if os.path.isfile(name_or_path) and ending == ".pb":
+        return frozen_graph(name_or_path)
+    raise UserError(f"a backend must be {KINDS}; {name_or_path!r} is none")

@@ -1,0 +1,1 @@
+"""Files: atomic writes, full disks, scratch folders, PNG with text."""

@@ -1,1 +1,0 @@
-"""Scores: numpy arrays in, floats out."""

@@ -1,0 +1,342 @@
+"""Convolutions that take less time than the plain ones, to the same numbers.
+
+What each saves is in BUILD_NOTES.md, "Speed".
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from attngan_tf.models.layers.glu import halved_glu
+
+SMALL_MAP = 16  # places up to which a convolution is a matrix product
+
+
+class Convolution(keras.layers.Conv2D):
+    """Keras's; to maps of 4x4 or less, padding "same", a matrix product.
+
+    There a kernel of many channels is larger than the maps, and oneDNN takes
+    up to four times as long for its gradient as the product. Groups,
+    dilation, kernels or strides that are no squares, and kernels that are no
+    multiple of the stride stay Keras's.
+    """
+
+    def call(self, x):
+        stride = self.strides[0]
+        if not self._is_plain or not _has_small_map(x, stride):
+            return super().call(x)
+        y = _as_product(x, self.kernel, stride)
+        if self.use_bias:
+            y = y + ops.cast(self.bias, y.dtype)
+        return self.activation(y)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether `_windows` gives what this convolution reads."""
+        return (
+            self.padding == "same"
+            and self.data_format == "channels_last"
+            and self.groups == 1
+            and set(self.dilation_rate) == {1}
+            and len(set(self.kernel_size)) == len(set(self.strides)) == 1
+            and self.kernel_size[0] % self.strides[0] == 0
+        )
+
+
+def _has_small_map(x, stride: int) -> bool:
+    """Whether a convolution of x, padding "same", is better a product."""
+    _, H, W, _ = x.shape
+    return -(-H // stride) * -(-W // stride) <= SMALL_MAP
+
+
+def _as_product(x, kernel, stride: int):
+    """A convolution, padding "same", as a matrix product."""
+    sides = [-(-side // stride) for side in x.shape[1:3]]
+    size, filters = kernel.shape[0], kernel.shape[-1]
+    windows = _windows(x, size, stride)
+    columns = ops.reshape(windows, [-1, windows.shape[-1]])
+    y = ops.matmul(columns, ops.reshape(kernel, [-1, filters]))
+    return ops.reshape(y, [-1, *sides, filters])
+
+
+class SpectralConvolution(keras.layers.Layer):
+    """A convolution with bias whose kernel has spectral norm 1.
+
+    Miyato et al. 2018: the kernel, as a matrix [size^2 C, filters], is divided
+    by its largest singular value, which one step of the power iteration at
+    each training call estimates. The iteration's vector is saved with the
+    weights. Padding is "same".
+
+    Args:
+      filters: channels of the output.
+      size: side of the kernel.
+      stride: step between two windows.
+    """
+
+    def __init__(self, filters: int, size: int, stride: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.size = size
+        self.stride = stride
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(self.size, self.size, input_shape[-1], self.filters),
+            name="kernel",
+            autocast=False,  # the norm is computed in float32
+            initializer=keras.initializers.Orthogonal(),
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,), name="bias", initializer="zeros"
+        )
+        self.direction = self.add_weight(
+            shape=(self.filters,),
+            name="direction",
+            autocast=False,
+            initializer=keras.initializers.RandomNormal(),
+            trainable=False,
+            # Each replica computes the same vector from the same kernel.
+            aggregation="only_first_replica",
+        )
+
+    def call(self, x, training=False):
+        """[B, H, W, C] -> [B, H / stride, W / stride, filters]."""
+        kernel = ops.cast(self._normalized_kernel(training), x.dtype)
+        y = ops.conv(x, kernel, strides=self.stride, padding="same")
+        return y + ops.cast(self.bias, y.dtype)
+
+    def _normalized_kernel(self, training):
+        kernel = ops.convert_to_tensor(self.kernel)
+        matrix = ops.reshape(kernel, [-1, self.filters])
+        right = ops.convert_to_tensor(self.direction)[:, None]
+        fixed = ops.stop_gradient(matrix)
+        left = ops.normalize(ops.matmul(fixed, right), axis=0)
+        if training:
+            right = ops.normalize(
+                ops.matmul(ops.transpose(fixed), left), axis=0
+            )
+            self.direction.assign(right[:, 0])
+        right = ops.normalize(right, axis=0)
+        return kernel / ops.sum(left * ops.matmul(matrix, right))
+
+    def compute_output_shape(self, input_shape):
+        B, H, W, _ = input_shape
+        return B, -(-H // self.stride), -(-W // self.stride), self.filters
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "size": self.size,
+            "stride": self.stride,
+        }
+
+
+class GatedConvolution(Convolution):
+    """A convolution 3x3 and `halved_glu`: [B, H, W, C] -> [.., filters / 2].
+
+    Values and gates are convolutions of their own, from one kernel: the split
+    of their map would be one more pass over it.
+    """
+
+    def call(self, x):
+        kernels = ops.split(self.kernel, 2, axis=-1)
+        biases = ops.split(self.bias, 2, axis=-1)
+        return halved_glu(
+            *(
+                ops.conv(x, kernel, padding="same") + bias
+                for kernel, bias in zip(kernels, biases, strict=True)
+            )
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters // 2)
+
+
+class PictureConvolution(keras.layers.Layer):
+    """3x3 without bias, and tanh: [B, H, W, C] -> [B, H, W, 3].
+
+    Three channels would leave most of a CPU's vector empty. So each column of
+    the kernel makes three channels of its own, in one convolution 3x1 to
+    nine, and one 1x3 puts a place's and its neighbours' together. That one
+    and the output are float32 under mixed precision, too.
+    """
+
+    def build(self, input_shape):
+        # The name that Keras's convolutions give it, in checkpoints as well.
+        self._kernel = self.add_weight(
+            shape=(3, 3, input_shape[-1], 3),
+            name="kernel",
+            initializer=keras.initializers.Orthogonal(),
+        )
+        together = np.zeros([1, 3, 9, 3], self.variable_dtype)
+        for column in range(3):
+            together[0, column, 3 * column : 3 * column + 3] = np.eye(3)
+        self._together = together
+
+    @property
+    def kernel(self) -> keras.Variable:
+        """The kernel [3, 3, C, 3] of the convolution 3x3."""
+        return self._kernel
+
+    def call(self, x):
+        columns = ops.transpose(self.kernel, [0, 2, 1, 3])
+        columns = ops.reshape(columns, [3, 1, x.shape[-1], 9])
+        apart = ops.conv(x, columns, padding="same")
+        apart = ops.cast(apart, self.variable_dtype)
+        return ops.tanh(ops.conv(apart, self._together, padding="same"))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 3)
+
+
+def _windows(x, size: int, stride: int):
+    """Windows of "same" padding: [B, H, W, C] -> [B, H', W', size^2 C].
+
+    A window is `count` x `count` blocks of stride x stride places. Blocks are
+    cut by `slice`: the gradient of x[:, i::stride] takes many times as long.
+    """
+    count = size // stride
+    pads, sides = [], []
+    for side in x.shape[1:3]:
+        blocks = -(-side // stride) - 1 + count
+        lack = blocks * stride - side
+        pads.append((lack // 2, lack - lack // 2))
+        sides.append(blocks)
+    C = x.shape[-1]
+    H, W = (blocks + 1 - count for blocks in sides)
+    x = ops.pad(x, [(0, 0), *pads, (0, 0)])
+    x = ops.reshape(x, [-1, sides[0], stride, sides[1], stride, C])
+    windows = [
+        ops.slice(x, [0, i, 0, j, 0, 0], [-1, H, stride, W, stride, C])
+        for i in range(count)
+        for j in range(count)
+    ]  # count^2 of [B, H', stride, W', stride, C]
+    windows = ops.reshape(
+        ops.stack(windows), [count, count, -1, H, stride, W, stride, C]
+    )
+    windows = ops.transpose(windows, [2, 3, 5, 0, 4, 1, 6, 7])
+    return ops.reshape(windows, [-1, H, W, size * size * C])
+
+
+class UpConvolution(keras.layers.Layer):
+    """Nearest x2, then 3x3, as four convolutions 2x2 of the small map.
+
+    Of the nine places of the large map's window, those that are copies of one
+    small place meet the sum of their weights: 16 products for four places
+    instead of 36.
+
+    Args:
+      filters: channels of the output.
+      use_bias: whether it has a bias.
+      kernel_initializer: of the kernel [3, 3, C, filters].
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        use_bias: bool = True,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        # The name that Keras's convolutions give it, in checkpoints as well.
+        self._kernel = self.add_weight(
+            shape=(3, 3, input_shape[-1], self.filters),
+            name="kernel",
+            autocast=False,  # sums of bfloat16 would be rounded twice
+            initializer=self.kernel_initializer,
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,), name="bias", initializer="zeros"
+            )
+
+    @property
+    def kernel(self) -> keras.Variable:
+        """The kernel of the large map's convolution, as it is stored."""
+        return self._kernel
+
+    def call(self, x):
+        """[B, H, W, C] -> four [B, H, W, filters].
+
+        They are the large map's places of even and odd rows and columns: even
+        even, even odd, odd even, odd odd. `interleave` puts them together.
+        """
+        bias = self.bias if self.use_bias else None
+        return self._phases(x, self.kernel, bias)
+
+    def _phases(self, x, kernel, bias):
+        kernels = [
+            [ops.cast(shared, x.dtype) for shared in _shared(rows, 1)]
+            for rows in _shared(kernel, 0)
+        ]
+        _, H, W, _ = x.shape
+        padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        phases = []
+        for p in (0, 1):
+            for q in (0, 1):
+                # Cut from what is computed, not from what is read: that would
+                # be kept four times for the gradient. TensorFlow's explicit
+                # padding takes 34 times as long in bfloat16 there, and the
+                # gradient of x[:, p:q] several times that of `slice`.
+                y = ops.conv(padded, kernels[p][q], padding="valid")
+                if bias is not None:  # at once: a part of the convolution
+                    y = y + ops.cast(bias, y.dtype)
+                y = ops.slice(y, [0, p, q, 0], [-1, H, W, kernel.shape[-1]])
+                phases.append(y)
+        return phases
+
+    def compute_output_shape(self, input_shape):
+        return [(*input_shape[:-1], self.filters)] * 4
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+        }
+
+
+class GatedUpConvolution(UpConvolution):
+    """An `UpConvolution` and `halved_glu`, as in `GatedConvolution`."""
+
+    def call(self, x):
+        """[B, H, W, C] -> four [B, H, W, filters / 2]."""
+        kernels = ops.split(self.kernel, 2, axis=-1)
+        biases = ops.split(self.bias, 2, axis=-1)
+        values, gates = (
+            self._phases(x, kernel, bias)
+            for kernel, bias in zip(kernels, biases, strict=True)
+        )
+        return list(map(halved_glu, values, gates))
+
+    def compute_output_shape(self, input_shape):
+        return [(*input_shape[:-1], self.filters // 2)] * 4
+
+
+def _shared(kernel, axis: int):
+    """Kernels 3 -> 2 along an axis, for places of even and of odd number.
+
+    Of a window of three on the large map, two places are copies of one: the
+    last two at even places, the first two at odd ones.
+    """
+    first, middle, last = ops.split(kernel, 3, axis=axis)
+    return (
+        ops.concatenate([first, middle + last], axis=axis),
+        ops.concatenate([first + middle, last], axis=axis),
+    )
+
+
+def interleave(phases):
+    """[4 B, H, W, C], the phases one after the other -> [B, 2H, 2W, C]."""
+    _, H, W, C = phases.shape
+    y = ops.reshape(phases, [2, 2, -1, H, W, C])
+    y = ops.transpose(y, [2, 3, 0, 4, 1, 5])
+    return ops.reshape(y, [-1, 2 * H, 2 * W, C])

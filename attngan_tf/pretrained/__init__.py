@@ -1,0 +1,1 @@
+"""The published PyTorch weights, both ways."""

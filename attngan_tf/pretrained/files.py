@@ -1,0 +1,165 @@
+"""PyTorch files: read without running what is in them, written, recognised."""
+
+import hashlib
+import os
+import pickle
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from attngan_tf.errors import UserError
+
+# git's SHA-1 of the released files' content.
+AUTHENTIC = {
+    "054f77df56e27c6fa99c1dbb633233d9fc0d8293": "bird generator",
+    "55f71fedeef57da825679f6d3bbec4062cba240e": "bird text encoder",
+    "5d2b10c60b9858aa2038e63aefd3e1502568f865": "bird image encoder",
+    "50a73915c23dc0d6f84f97f31a37cc75db084cbd": "bird captions",
+    "5454c1b2616de33d7d1aafaafb679cbacf941ca5": "COCO captions",
+}
+_LFS_POINTER = b"version https://git-lfs"
+# Keys under which forks put the tensors; by flag, else those of the others.
+_WRAPPERS = {"discriminators": ("netD", "netD_state_dict", "state_dict")}
+_OTHER_WRAPPERS = ("netG", "netG_state_dict", "state_dict")
+_PREFIX = "module."  # of every name, after torch's DataParallel
+
+
+def blob_id(path: str) -> str:
+    """The SHA-1 that git gives a file's content."""
+    digest = hashlib.sha1(b"blob %d\0" % os.path.getsize(path))
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_kind(path: str, flag: str) -> None:
+    """Raises UserError for what is known to be no such file."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512).lstrip()
+    except OSError as error:
+        raise UserError(f"--{flag} must be a file to read; {error}") from None
+    if not start:
+        raise UserError(
+            f"--{flag} must be the file itself; {path} is empty; download it "
+            "again"
+        )
+    if start.startswith(_LFS_POINTER):
+        raise UserError(
+            f"--{flag} must be the file itself; {path} is a git-LFS pointer "
+            "to it; fetch it by git lfs pull"
+        )
+    if re.match(rb"<(!doctype|html|\?xml)", start, re.IGNORECASE):
+        raise UserError(
+            f"--{flag} must be the file itself; {path} is a web page, saved "
+            "in its place; download it again"
+        )
+
+
+def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
+    """The tensors of a .pth file by plain names, float32.
+
+    Args:
+      path: of the file; in the legacy or the zip format.
+      flag: the flag that named it, for errors.
+
+    Raises:
+      UserError: PyTorch is missing, or the file is not a dict of tensors, or
+        asks to run code.
+    """
+    torch = _torch()
+    check_kind(path, flag)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(_refusal(path, flag, str(error))) from None
+    except Exception as error:  # a broken file can raise nearly anything
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"--{flag} must be a whole PyTorch file; {path} cannot be read: "
+            f"{type(error).__name__}: {reason}; take another file, or download "
+            "it again"
+        ) from None
+    tensors = _tensors(content, torch.Tensor, path, flag)
+    state = {}
+    prefixed = all(name.startswith(_PREFIX) for name in tensors)
+    for name, tensor in tensors.items():
+        dense = tensor.layout == torch.strided and not tensor.is_meta
+        if not dense or tensor.is_complex() or tensor.is_quantized:
+            raise UserError(
+                f"--{flag} must hold plain tensors of real numbers; "
+                f"{name} of {path} is {tensor.dtype}, {tensor.layout}, on "
+                f"{tensor.device}"
+            )
+        plain = name.removeprefix(_PREFIX) if prefixed else name
+        state[plain] = tensor.detach().float().numpy()
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"--{flag} must hold finite numbers; {name} of {path} does not"
+            )
+    return state
+
+
+def _torch():
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"PyTorch files need PyTorch; {error}; run pip install "
+            "'attngan_tf[convert]'"
+        ) from None
+    return torch
+
+
+def _refusal(path: str, flag: str, reason: str) -> str:
+    named = re.search(r"GLOBAL (\S+)", reason)
+    if named:
+        return (
+            f"--{flag} must hold tensors only; {path} was refused: it asks to "
+            f"run {named[1]}"
+        )
+    return (
+        f"--{flag} must be a whole PyTorch file; {path} cannot be read; "
+        "download it again"
+    )
+
+
+def _tensors(content, kind: type, path: str, flag: str) -> Mapping:
+    """The dict of tensors in a file, which may lie in another dict."""
+    wrappers = _WRAPPERS.get(flag, _OTHER_WRAPPERS)
+    candidates = {"": content}
+    if isinstance(content, Mapping):
+        candidates |= {name: content.get(name) for name in wrappers}
+    for found in candidates.values():
+        if (
+            isinstance(found, Mapping)
+            and found
+            and all(isinstance(value, kind) for value in found.values())
+            and all(isinstance(name, str) for name in found)
+        ):
+            return found
+    keys = ", ".join(map(str, content)) if isinstance(content, Mapping) else ""
+    raise UserError(
+        f"--{flag} must hold a dict of tensors, or one of "
+        f"{', '.join(wrappers)} that does; {path} holds a "
+        f"{type(content).__name__} ({keys[:80]})"
+    )
+
+
+def write_state(state: Mapping[str, np.ndarray], path: str) -> None:
+    """Writes tensors as the released code saved them: the legacy format.
+
+    Raises:
+      UserError: PyTorch is missing, or the file cannot be written.
+    """
+    torch = _torch()
+    content = {name: torch.from_numpy(x.copy()) for name, x in state.items()}
+    try:
+        torch.save(content, path, _use_new_zipfile_serialization=False)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"--to_pytorch must be a folder that can be written; {error}"
+        ) from None

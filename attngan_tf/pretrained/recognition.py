@@ -1,0 +1,143 @@
+"""The sizes of published networks, from the shapes of their tensors alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from attngan_tf.errors import UserError
+
+State = Mapping[str, np.ndarray]
+
+# What the released code sets for a data set; own data, as for CUB.
+_CUB = {
+    "damsm_lambda": 5.0,
+    "batch_size": 20,
+    "gan_epochs": 600,
+    "damsm_epochs": 200,
+    "words_num": 18,
+    "words_num_test": 25,
+    "damsm_same_class_mask": True,
+}
+_COCO = {
+    "damsm_lambda": 50.0,
+    "batch_size": 14,
+    "gan_epochs": 120,
+    "damsm_epochs": 100,
+    "words_num": 12,
+    "words_num_test": 20,
+    "damsm_same_class_mask": False,
+}
+_SETTINGS = {"cub": _CUB, "coco": _COCO, "folder": _CUB}
+# GF and residual blocks of the published generators; AttnDCGAN has none.
+_DATASETS = {
+    (32, 2): "cub",
+    (48, 3): "coco",
+    (32, 0): "cub",
+    (48, 0): "coco",
+}
+_VOCABULARIES = {5450: "cub", 27297: "coco"}
+RELEASED = {
+    "image_encoder": "inception_v3",
+    "inception_weights": "none",
+    "image_region_layer": "mixed7",
+    "inception_padding": "torch",
+    "image_encoder_resize": "aligned_corners",
+    "damsm_gamma1": 4.0,
+    "damsm_batch_size": 48,
+    "word_score": "released",
+    "gan_loss_scale": "released",
+    "gan_mismatched_pairs": True,
+    "condition_noise": True,
+}
+
+
+def fields(text: State, image: State, drawer: State) -> dict:
+    """Fields of the `Config` that a published model follows.
+
+    Args:
+      text: the text encoder's tensors.
+      image: the image encoder's.
+      drawer: the generator's.
+
+    Raises:
+      UserError: they are not of one model that the released code makes.
+    """
+    V, embedding = _shape(text, "encoder.weight", 2, "--text_encoder")
+    _, hidden = _shape(text, "rnn.weight_hh_l0", 2, "--text_encoder")
+    D, _ = _shape(image, "emb_cnn_code.weight", 2, "--image_encoder")
+    found = _generator(drawer, "--generator")
+    if not 2 * hidden == D == found["feature_size"]:
+        raise UserError(
+            "the files must be of one model: features of equal size; received "
+            f"{2 * hidden} of the text encoder, {D} of the image encoder, "
+            f"{found['feature_size']} of the generator"
+        )
+    blocks = found.get("residual_blocks", 0)
+    dataset = _DATASETS.get((found["gf"], blocks), "folder")
+    words_of = _VOCABULARIES.get(V, dataset)
+    if dataset != "folder" and words_of != dataset:
+        raise UserError(
+            f"the files must be of one model; received {words_of}'s "
+            f"vocabulary of {V} words and {dataset}'s generator"
+        )
+    settings = RELEASED | _SETTINGS[dataset] | found
+    if found["generator"] == "attndcgan":
+        settings["damsm_lambda"] = 1.0
+    return settings | {"dataset": dataset, "embedding_size": embedding}
+
+
+def discriminator_size(state: State, file: str) -> int:
+    """Side of the pictures that a discriminator judges, in pixels."""
+    _shape(state, "img_code_s16.0.weight", 4, file)
+    if "img_code_s64.0.weight" in state:
+        return 256
+    return 128 if "img_code_s32.0.weight" in state else 64
+
+
+def width(discriminator: State) -> int:
+    """DF of a discriminator."""
+    return len(discriminator["img_code_s16.0.weight"])
+
+
+def _generator(state: State, file: str) -> dict:
+    dcgan = "img_net.img.0.weight" in state
+    head = f"img_net{'' if dcgan else 1}.img.0.weight"
+    wide, D = _shape(state, "ca_net.fc.weight", 2, file)
+    _, inputs = _shape(state, "h_net1.fc.0.weight", 2, file)
+    _, gf, _, _ = _shape(state, head, 4, file)
+    found = {
+        "gf": gf,
+        "df": 2 * gf,
+        "feature_size": D,
+        "condition_size": wide // 4,
+        "z_size": inputs - wide // 4,
+        "num_stages": 1 + _count(state, 2, "h_net{}.upsample.1.weight"),
+        "base_size": 4 * 2 ** _count(state, 1, "h_net1.upsample{}.1.weight"),
+        "generator": "attndcgan" if dcgan else "attngan",
+    }
+    if not dcgan:
+        name = "h_net2.residual.{}.block.0.weight"
+        found["residual_blocks"] = _count(state, 0, name)
+    return found
+
+
+def _count(state: State, first: int, pattern: str) -> int:
+    """How many names there are, numbered from `first`."""
+    number = first
+    while pattern.format(number) in state:
+        number += 1
+    return number - first
+
+
+def _shape(state: State, name: str, rank: int, file: str) -> tuple[int, ...]:
+    if name not in state or state[name].ndim != rank:
+        received = (
+            f"shape {list(state[name].shape)}"
+            if name in state
+            else (f"{len(state)} tensors: {', '.join(list(state)[:3])}, ...")
+        )
+        raise UserError(
+            f"{file} must hold {name} of {rank} dimensions; received "
+            f"{received}; is it the file of another network?"
+        )
+    return state[name].shape

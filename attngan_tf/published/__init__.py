@@ -1,1 +1,0 @@
-"""The PyTorch files of the released code: their layouts, read and written."""

@@ -1,0 +1,240 @@
+"""Runs as their workdirs tell them: configurations and scores."""
+
+import collections
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from attngan_tf.config import METRICS_FILE, Config
+from attngan_tf.runs.scores import Value
+
+# Scores by their names in metrics.jsonl, in the order of the paper's Table 2.
+# Others that a run has are called by the names they have there.
+LABELS = {
+    "inception_score": "Inception score",
+    "r_precision": "R-precision (%)",
+    "frechet": "Frechet distance (FID)",
+    "kid": "kernel distance (KID)",
+    "diversity_one_caption": "pixel distance of one caption",
+    "diversity_one_caption_smallest": "smallest pixel distance of one caption",
+    "diversity_captions": "pixel distance of different captions",
+    "colour": "birds in the colour asked for (%)",
+    "parts": "parts in the colour asked for (%)",
+}
+# Computed from the generated pictures alone, by no network.
+OF_PIXELS = [
+    name for name in LABELS if name.startswith(("diversity", "colour"))
+]
+# Parts of what a line says of encoders.
+TUNED = "tuned with the GAN"
+DIGEST = "; sha256 "
+NO_NETWORK = "none, pixels alone"
+STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
+DIFFERENCES = 2  # fields in a run's label; with more, names say more
+
+
+class How(NamedTuple):
+    """How a score was measured; "" and 0: its line does not say."""
+
+    stage: str  # "gan": while training; "evaluate"
+    n: int
+    # Of R-precision: the encoders; of parts: their classifier; of pixels:
+    # NO_NETWORK.
+    backend: str
+    reference: str
+    splits: int  # of the Inception score; others have 0
+
+
+class Point(NamedTuple):
+    """A score of a run at one step of its GAN."""
+
+    step: int
+    epoch: float | None
+    generated: Value
+    real: Value | None  # the same score of real pictures
+    how: How
+
+
+class Run(NamedTuple):
+    """What a workdir holds.
+
+    Fields:
+      name: of the folder, or its path where several have the same name.
+      config: what the run was made with.
+      scores: points by the scores' names, in the order of writing.
+      faults: what could not be read of its metrics.jsonl, a line each.
+    """
+
+    name: str
+    config: Config
+    scores: dict[str, list[Point]]
+    faults: list[str]
+
+
+def read_runs(workdirs: Sequence[str]) -> list[Run]:
+    """The runs of workdirs; a folder that is named twice is read once.
+
+    Raises:
+      UserError: a folder holds no configuration that this version knows.
+    """
+    folders = list(dict.fromkeys(map(os.path.abspath, workdirs)))
+    names = collections.Counter(map(os.path.basename, folders))
+    runs = []
+    for folder in folders:
+        name, faults = os.path.basename(folder), []
+        scores = collections.defaultdict(list)
+        config = Config.load(folder)
+        for line in read_reports(os.path.join(folder, METRICS_FILE), faults):
+            for score, point in _points(line):
+                scores[score].append(point)
+        name = name if names[name] == 1 else folder
+        runs.append(Run(name, config, dict(scores), faults))
+    return runs
+
+
+def read_reports(path: str, faults: list[str]) -> Iterator[dict]:
+    """The scores in a metrics.jsonl; what is no line is told to `faults`."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, text in enumerate(file, 1):
+                line = _parse(text)
+                if line is None:
+                    faults.append(f"{path}, line {number}: not a whole report")
+                elif line["stage"] in STAGES:
+                    yield line
+    except OSError as error:
+        faults.append(f"{path} could not be read: {error.strerror}")
+
+
+def _parse(text: str) -> dict | None:
+    """A report; None where a line is cut off, or is another thing."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    whole = (
+        isinstance(line, dict)
+        and isinstance(line.get("stage"), str)
+        and type(line.get("step")) is int
+    )
+    return line if whole else None
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _count(value) -> int:
+    """A line's number of something; 0 if it does not say."""
+    return int(value) if _is_number(value) and math.isfinite(value) else 0
+
+
+def _value(line: dict, name: str) -> Value | None:
+    """A score in a line, with its N and spread where the line has them."""
+    if not _is_number(line.get(name)):
+        return None
+    n, std = line.get(f"{name}_n"), line.get(f"{name}_std")
+    return Value(line[name], _count(n), std if _is_number(std) else None)
+
+
+def _points(line: dict) -> Iterator[tuple[str, Point]]:
+    epoch = line["epoch"] if _is_number(line.get("epoch")) else None
+    for name in line:
+        if name.startswith("real_"):
+            continue
+        if name not in LABELS and f"{name}_n" not in line:
+            continue
+        value = _value(line, name)
+        if value is not None:
+            real = _value(line, f"real_{name}")
+            how = _how(line, name, value.n)
+            yield name, Point(line["step"], epoch, value, real, how)
+
+
+def _how(line: dict, name: str, n: int) -> How:
+    backend = line.get("backend", "")
+    if name == "r_precision":
+        backend = line.get("encoders", backend)
+    elif name.split("_")[0] == "parts":
+        backend = line.get("part_classifier", backend)
+    elif name in OF_PIXELS:
+        backend = NO_NETWORK
+    return How(
+        line["stage"],
+        n,
+        str(backend),
+        str(line.get("reference", "")),
+        _count(line.get("splits")) if name == "inception_score" else 0,
+    )
+
+
+def last_scores(run: Run) -> dict[str, Point]:
+    """The scores of the last step that has any, by name.
+
+    Of the lines of `evaluate`, if there are any: those written while training
+    are of fewer pictures. The last line of a step counts.
+    """
+    points = [point for points in run.scores.values() for point in points]
+    stages = {point.how.stage for point in points}
+    stage = "evaluate" if "evaluate" in stages else "gan"
+    step = max((p.step for p in points if p.how.stage == stage), default=None)
+    return {
+        name: point
+        for name, points in run.scores.items()
+        for point in points
+        if point.how.stage == stage and point.step == step
+    }
+
+
+def series(run: Run, name: str) -> list[Point]:
+    """A score over the steps, all measured in one way.
+
+    Encoders that are trained with the GAN have other weights at each step,
+    and count as one way. Of several ways, the one with the most steps; of
+    equals, the one that was used last. The last line of a step counts.
+    """
+    ways: dict[How, dict[int, Point]] = {}
+    for point in run.scores.get(name, ()):
+        # Popped and set again, the way used last is the last of the dict.
+        way = point.how
+        if TUNED in way.backend:
+            way = way._replace(backend=way.backend.partition(DIGEST)[0])
+        steps = ways.pop(way, {})
+        ways[way] = steps | {point.step: point}
+    longest = max(reversed(ways.values()), key=len, default={})
+    return [longest[step] for step in sorted(longest)]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A label a run: what differs between them, or their names.
+
+    Their names, if more than DIFFERENCES fields of the configuration differ,
+    or if none does between two of them.
+    """
+    names = [
+        field.name
+        for field in dataclasses.fields(Config)
+        if not field.metadata["may_change"] and field.name != "encoders"
+    ]
+    differing = [
+        name
+        for name in names
+        if len({getattr(r.config, name) for r in runs}) > 1
+    ]
+    found = [
+        ", ".join(_field_label(run.config, name) for name in differing)
+        for run in runs
+    ]
+    if not differing or len(differing) > DIFFERENCES:
+        return [run.name for run in runs]
+    return found if len(set(found)) == len(runs) else [r.name for r in runs]
+
+
+def _field_label(config: Config, name: str) -> str:
+    """Such as lambda 5."""
+    value = getattr(config, name)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{name.removeprefix('damsm_').replace('_', ' ')} {text}"

@@ -1,0 +1,155 @@
+"""Features of a fixed trunk, computed once and kept on disk."""
+
+import contextlib
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from attngan_tf.data import views
+from attngan_tf.data.views import Records
+from attngan_tf.io.disk import new_array, writing
+from attngan_tf.io.files import replacing
+from attngan_tf.models.image_encoder import ImageEncoder
+
+BATCH = 32
+NAMES = ("regions", "pooled")
+
+
+class FeatureCache:
+    """Regions and pooled features of V views of each training picture.
+
+    Args:
+      folder: where the arrays lie, as float16 .npy files.
+      image_encoder: has the fixed trunk.
+      records: the training pictures.
+      identity: what the features depend on; a cache of another identity is
+        written anew.
+      views: V.
+      seed: of the views.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        image_encoder: ImageEncoder,
+        records: Records,
+        identity: dict,
+        views: int,
+        seed: int,
+    ):
+        self.folder = folder
+        self.image_encoder = image_encoder
+        self.records = records
+        self.views = views
+        self.seed = seed
+        self._identity = identity
+        self._state_file = os.path.join(folder, "state.json")
+        self._arrays = self._open()
+
+    @property
+    def bytes(self) -> int:
+        """What the arrays take on disk."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, f"{name}.npy")
+
+    def _open(self) -> dict[str, np.ndarray]:
+        rows = len(self.records) * self.views
+        outputs = self.image_encoder.trunk.output
+        _, h, w, C = outputs["regions"].shape
+        shapes = {
+            "regions": (rows, h * w, C),
+            "pooled": (rows, *outputs["pooled"].shape[1:]),
+        }
+        with (
+            writing("features of the training pictures", self.folder),
+            views.changes_as_mistakes(),
+        ):
+            os.makedirs(self.folder, exist_ok=True)
+            done, arrays = self._found(shapes)
+            if not arrays:
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(self._state_file)  # of what is written over
+                arrays = {
+                    name: new_array(self._path(name), np.float16, shape)
+                    for name, shape in shapes.items()
+                }
+            if done < rows:
+                self._fill(arrays, done)
+        return arrays
+
+    def _found(self, shapes: dict) -> tuple[int, dict[str, np.ndarray]]:
+        """Rows that are done, and the arrays; none of what does not fit."""
+        try:
+            with open(self._state_file, encoding="utf-8") as file:
+                state = json.load(file)
+            if state["identity"] == self._identity and state["rows_done"]:
+                # "r+" would fill up a file that was cut off, with zeros.
+                found = {k: np.load(self._path(k), "r") for k in shapes}
+                if {k: array.shape for k, array in found.items()} == shapes:
+                    arrays = {k: np.load(self._path(k), "r+") for k in shapes}
+                    return state["rows_done"], arrays
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # nothing there yet, or cut off: made anew
+        return 0, {}
+
+    def _fill(self, arrays: dict, done: int) -> None:
+        """Computes the rows that are missing; goes on after a stop."""
+        compute = tf.function(
+            self.image_encoder.trunk_features, autograph=False
+        )
+        first = done // BATCH
+        batches = views.cached_views(
+            self.records,
+            self.image_encoder.size,
+            self.views,
+            self.seed,
+            BATCH,
+            first,
+        )
+        rows = len(arrays["pooled"])
+        bar = tqdm.tqdm(
+            batches,
+            total=-(-rows // BATCH),
+            initial=first,
+            desc=f"features of {rows} views",
+            unit="batch",
+            mininterval=10,
+        )
+        for number, batch in enumerate(bar, first):
+            start = number * BATCH
+            for name, value in compute(batch).items():
+                arrays[name][start : start + len(batch)] = value.numpy()
+            if number % 50 == 49 or start + len(batch) == rows:
+                for array in arrays.values():
+                    array.flush()
+                done = start + len(batch)
+                state = {"identity": self._identity, "rows_done": done}
+                with replacing(self._state_file) as file:
+                    json.dump(state, file)
+
+    def attach(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Adds regions and pooled features to batches of view numbers."""
+
+        def read(index, view):
+            rows = index * self.views + view
+            return tuple(self._arrays[k][rows] for k in NAMES)
+
+        def add(batch):
+            rows = [batch.pop("index"), batch.pop("view")]
+            found = tf.numpy_function(read, rows, [tf.float16, tf.float16])
+            for name, value in zip(NAMES, found, strict=True):
+                shape = (batch["lengths"].shape[0], *self._shape(name))
+                value = tf.ensure_shape(value, shape)
+                batch[name] = tf.cast(value, tf.float32)
+            return batch
+
+        return batches.map(add, num_parallel_calls=2).prefetch(2)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return self._arrays[name].shape[1:]

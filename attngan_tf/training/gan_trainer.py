@@ -1,0 +1,249 @@
+"""GAN training, put together from a configuration."""
+
+import os
+import time
+
+import keras
+import tensorflow as tf
+
+from attngan_tf.cli.interruption import Interruption
+from attngan_tf.config import Config
+from attngan_tf.data.input_pipeline import TrainingData
+from attngan_tf.data.prepared_data import Data
+from attngan_tf.evaluation import provenance
+from attngan_tf.evaluation.held_out import GeneratedScores, take
+from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.models.text_encoder import TextEncoder
+from attngan_tf.runs.checkpoint import Checkpoints
+from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
+from attngan_tf.text_to_image import trained_encoders
+from attngan_tf.training import assembly, augmentation
+from attngan_tf.training.damsm_step import DamsmStep
+from attngan_tf.training.gan_step import GanStep
+from attngan_tf.training.log import Log
+from attngan_tf.training.loop import Loop
+from attngan_tf.visualization import figures
+from attngan_tf.visualization.attention import attention_figure
+
+PREVIEWS = 16  # captions of the sample grids
+
+
+def gan_step(
+    config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
+) -> GanStep:
+    """A step with networks and optimizers as they are before training.
+
+    The encoders are fixed, unless they are trained with the GAN.
+    """
+    sizes = build.discriminator_sizes(config)
+    generator = build.generator(config)
+    average = build.generator(config, "average")
+    average.set_weights(generator.get_weights())
+    discriminators = build.discriminators(config, image_encoder)
+    return GanStep(
+        generator=generator,
+        average=average,
+        discriminators=discriminators,
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        encoder_step=_encoder_step(config, text_encoder, image_encoder),
+        generator_optimizer=assembly.adam(config, config.gan_learning_rate),
+        discriminator_optimizers={
+            size: assembly.adam(config, config.discriminator_learning_rate)
+            for size in discriminators
+        },
+        damsm_lambda=config.damsm_lambda,
+        damsm_ramp_steps=config.damsm_ramp_steps,
+        damsm_loss=assembly.damsm_loss(config),
+        damsm_sizes=sizes if config.damsm_stages == "all" else sizes[-1:],
+        loss_scale=config.gan_loss_scale,
+        mismatched_pairs=config.gan_mismatched_pairs,
+        augment=config.discriminator_augmentation,
+        ema_decay=config.ema_decay,
+        ema_warmup=config.ema_warmup,
+    )
+
+
+def _encoder_step(
+    config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
+) -> DamsmStep | None:
+    """Trains the encoders on; without it, they are fixed."""
+    if not config.finetune_damsm:
+        text_encoder.trainable = image_encoder.trainable = False
+        return None
+    return assembly.encoder_step(
+        config,
+        text_encoder,
+        image_encoder,
+        0.1 * config.damsm_learning_rate,  # where its decay ends
+        config.image_sizes[-1],
+    )
+
+
+def training_data(config: Config, data: Data) -> TrainingData:
+    """Batches for `gan_step`."""
+    draws = augmentation.DRAWS if config.discriminator_augmentation else 0
+    dropout_size = config.embedding_size if config.finetune_damsm else 0
+    return TrainingData(
+        records=data.train,
+        vocabulary=data.vocabulary,
+        words_num=config.words_num,
+        image_sizes=config.image_sizes,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        memory_mb=config.memory_mb,
+        z_size=config.z_size,
+        condition_size=config.condition_size,
+        dropout_size=dropout_size,
+        augmentation_draws=draws,
+    )
+
+
+class GanStage:
+    """GAN training, ready to run; arguments as of `DamsmStage`."""
+
+    def __init__(
+        self,
+        config: Config,
+        strategy: tf.distribute.Strategy,
+        data: Data,
+        interruption: Interruption,
+    ):
+        self.config = config
+        self.data = data
+        self.log = Log(config.workdir, "gan")
+        keras.utils.set_random_seed(config.seed)  # of the first weights
+        with strategy.scope():
+            self.text_encoder, self.image_encoder = trained_encoders(
+                config, data.vocabulary
+            )
+            self.step = gan_step(config, self.text_encoder, self.image_encoder)
+            self.checkpoints = Checkpoints(
+                os.path.join(config.workdir, "gan"),
+                self._checkpoint_items(),
+                config.keep_checkpoints,
+            )
+        self.sampler = self._sampler()
+        self.held_out = assembly.held_out(config, data)
+        self.scores = GeneratedScores(
+            held_out=self.held_out,
+            sampler=self.sampler,
+            text_encoder=self.text_encoder,
+            image_encoder=self.image_encoder,
+            size=config.image_sizes[-1],
+        )
+        self.training_data = training_data(config, data)
+        self.loop = Loop(
+            strategy=strategy,
+            interruption=interruption,
+            step=self.step,
+            after_step=self.step.update_average,
+            data=self.training_data,
+            checkpoints=self.checkpoints,
+            log=self.log,
+            log_interval=config.log_interval,
+            checkpoint_interval=config.checkpoint_interval,
+            events=[
+                (config.sample_interval, self._preview),
+                (config.evaluation_interval, self._score),
+            ],
+            rates=self._rates,
+            jit_compile=config.jit_compile,
+        )
+
+    def _sampler(self) -> Sampler:
+        """Draws with the average weights."""
+        config = self.config
+        return Sampler(
+            caption_encoder=CaptionEncoder(
+                vocabulary=self.data.vocabulary,
+                text_encoder=self.text_encoder,
+                words_num=config.words_num_test,
+            ),
+            generator=self.step.average,
+            condition_noise=config.condition_noise,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """The step to end at."""
+        if self.config.gan_steps is not None:
+            return self.config.gan_steps
+        return self.training_data.steps(self.config.gan_epochs)
+
+    def run(self) -> None:
+        """Trains up to `total_steps`."""
+        self.loop.run(self.total_steps)
+
+    def _checkpoint_items(self) -> dict:
+        step = self.step
+        items = {
+            "generator": step.generator,
+            "average": step.average,
+            "generator_optimizer": step.generator_optimizer,
+        }
+        if step.encoder_step is not None:
+            items |= {
+                "text_encoder": step.text_encoder,
+                "image_encoder": step.image_encoder,
+                "encoder_optimizer": step.encoder_step.optimizer,
+            }
+        for size, network in step.discriminators.items():
+            items[f"discriminator_{size}"] = network
+            optimizer = step.discriminator_optimizers[size]
+            items[f"discriminator_optimizer_{size}"] = optimizer
+        return items
+
+    def _rates(self) -> dict[str, float]:
+        optimizer = self.step.generator_optimizer
+        return {"learning_rate": float(optimizer.learning_rate.numpy())}
+
+    def _preview(self, step: int) -> None:
+        """A grid and an attention figure of fixed captions and noise."""
+        captions = self.held_out.first_captions()
+        chosen = take(captions, PREVIEWS)
+        captions = [captions[i] for i in chosen]
+        seeds = range(len(captions))
+        outputs = self.sampler.outputs(captions, seeds)
+        images = to_uint8(outputs[self.sampler.last_images]).numpy()
+        scale = figures.sheet_scale(images.shape[1])
+        sheet = figures.grid(images, 4, captions, scale)
+        self.log.picture("grid", step, sheet, caption=captions, seed=seeds)
+        figure = attention_figure(self.sampler, outputs, 0)
+        if figure is not None:
+            first = {"caption": captions[0], "seed": seeds[0]}
+            self.log.picture("attention", step, figure, **first)
+
+    def _score(self, step: int) -> None:
+        """Scores generated pictures; the smallest Frechet distance is best."""
+        start = time.monotonic()
+        if self.config.finetune_damsm:
+            self.scores.forget_encoded()
+        scores = self.scores()
+        numbers = {
+            "epoch": step / self.training_data.steps_per_epoch,
+            "candidates": self.held_out.candidates,
+            **scores,
+            "seconds": time.monotonic() - start,
+        }
+        self.log.report(step, numbers, self._conditions(step))
+        self.checkpoints.offer(step, -scores["frechet"])
+
+    def _conditions(self, step: int) -> dict[str, str]:
+        """What the scores depend on beside their N."""
+        config, count = self.config, len(self.held_out.places)
+        size = config.image_sizes[-1]
+        return {
+            **provenance.encoder_conditions(
+                config,
+                provenance.encoders_step(config),
+                self.text_encoder,
+                self.image_encoder,
+            ),
+            "reference": provenance.reference_text(
+                self.held_out, config.dataset, "test", size
+            ),
+            "drawn": provenance.drawn_text(count, size, first_seed=0),
+            "weights": provenance.average_text(step),
+        }

@@ -1,0 +1,1 @@
+"""Grids, attention figures and curves."""

@@ -1,0 +1,124 @@
+"""Scores over training, as the paper's Fig. 3."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from attngan_tf.runs.reports import LABELS, Point, Run, labels, series
+
+PANELS = ("inception_score", "r_precision", "frechet")  # Fig. 3: the first two
+# Of Okabe and Ito: told apart by colour-blind readers, too. In grey, lines and
+# markers tell them apart; the numbers of these have no common divisor, so that
+# 28 runs differ.
+COLOURS = ("#000000", "#e69f00", "#0072b2", "#d55e00", "#56b4e9", "#009e73")
+COLOURS = (*COLOURS, "#cc79a7")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
+MOST_MARKERS = 20  # on one line
+PANEL_SIZE = 4.2, 3.4  # inches
+LONGEST_LABEL = 40  # characters; of a longer one, the end is shown
+CHARACTER, HANDLE, LEGEND_LINE = 0.08, 0.9, 0.19  # inches of a small legend
+DPI = 150
+
+
+def plot_curves(path: str, runs: Sequence[Run]) -> bool:
+    """Writes a PNG of the runs' scores over epochs, or steps.
+
+    Returns:
+      Whether there was a score to draw; if not, no file is written.
+    """
+    # A run's name may hold a dollar sign.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure = curves(runs)
+        if figure is not None:
+            FigureCanvasAgg(figure)
+            figure.savefig(path, format="png", dpi=DPI)
+    return figure is not None
+
+
+def curves(runs: Sequence[Run]) -> Figure | None:
+    """A panel a score, a line a run, its std as a band; None: no scores.
+
+    Over epochs where every point has one, else over steps of the GAN.
+    """
+    panels = {
+        name: found
+        for name in PANELS
+        if any(found := [series(run, name) for run in runs])
+    }
+    if not panels:
+        return None
+    points = [p for found in panels.values() for line in found for p in line]
+    epochs = all(point.epoch is not None for point in points)
+    width, height = PANEL_SIZE
+    figure = Figure((width * len(panels), height), layout="constrained")
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    handles = {}
+    for axes, (name, found) in zip(every, panels.items(), strict=True):
+        axes.set_ylabel(LABELS[name])
+        axes.set_xlabel("epoch" if epochs else "step of the GAN")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+        axes.grid(alpha=0.3)
+        for i, line in enumerate(found):
+            if line:
+                handles[i] = _draw(axes, line, i, epochs)
+    names = labels(runs)
+    _add_legend(figure, {names[i]: handles[i] for i in sorted(handles)})
+    return figure
+
+
+def _add_legend(figure: Figure, handles: Mapping[str, Line2D]) -> None:
+    """Adds a legend below all panels, in as many columns as there is room."""
+    texts = [
+        name
+        if len(name) <= LONGEST_LABEL
+        else f"...{name[3 - LONGEST_LABEL :]}"
+        for name in handles
+    ]
+    width, height = figure.get_size_inches()
+    column = HANDLE + CHARACTER * max(map(len, texts))
+    columns = max(1, min(len(texts), int(width / column)))
+    rows = math.ceil(len(texts) / columns)
+    figure.set_size_inches(width, height + LEGEND_LINE * rows)
+    figure.legend(
+        handles.values(),
+        texts,
+        loc="outside lower center",
+        ncols=columns,
+        fontsize="small",
+        handlelength=4,
+    )
+
+
+def _draw(axes: Axes, line: Sequence[Point], i: int, epochs: bool) -> Line2D:
+    """Draws the i-th run's line; returns what the legend shows of it."""
+    across = [point.epoch if epochs else point.step for point in line]
+    means = [point.generated.mean for point in line]
+    colour = COLOURS[i % len(COLOURS)]
+    stds = [point.generated.std for point in line]
+    spreads = [math.nan if std is None else std for std in stds]
+    axes.fill_between(
+        across,
+        [mean - std for mean, std in zip(means, spreads, strict=True)],
+        [mean + std for mean, std in zip(means, spreads, strict=True)],
+        color=colour,
+        alpha=0.12,
+        linewidth=0,
+    )
+    (handle,) = axes.plot(
+        across,
+        means,
+        color=colour,
+        linestyle=LINES[i % len(LINES)],
+        marker=MARKERS[i % len(MARKERS)],
+        markersize=4,
+        markevery=math.ceil(len(line) / MOST_MARKERS),
+    )
+    return handle

@@ -1,0 +1,68 @@
+"""Tests of attngan_tf.benchmarking.machine."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.benchmarking import machine
+
+
+def test_peak_is_that_of_matrices_multiplied():
+    """Whatever else the machine does meanwhile, not ten times off."""
+    found = machine.matrix_product_peak("float32")
+    matrix = np.ones([1024, 1024], np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    assert 0.1 < found * min(seconds) / (2 * 1024**3) < 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes", "fastest"),
+    [
+        ([0.01, 0.02, 0.2, 0.1], 3, 1024),  # the third takes long: the last
+        ([0.2], 1, 512),
+        ([0.01, 0.01, 0.01, 0.01, 0.09], 5, 4096),
+    ],
+)
+def test_matrices_grow_until_their_product_takes_long(
+    monkeypatch, seconds, sizes, fastest
+):
+    tried = {}
+
+    def product(size, dtype):
+        assert dtype == "bfloat16"
+        tried[size] = seconds[len(tried)]
+        return tried[size]
+
+    monkeypatch.setattr(machine, "fastest_product", product)
+    peak = machine.matrix_product_peak("bfloat16")
+    assert list(tried) == [512, 1024, 2048, 4096, 8192][:sizes]
+    assert peak == 2 * fastest**3 / tried[fastest]
+
+
+def test_one_cpu_is_one_device():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert machine.devices(strategy) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "lacks"),
+    [
+        ("processor: 0\nflags\t\t: fpu avx2 fma\n", True),
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", False),
+        ("Features\t: fp asimd bf16\n", False),
+        ("model name\t: bf16less\n", False),  # it lists none
+        (None, False),
+    ],
+)
+def test_processors_without_bfloat16(monkeypatch, tmp_path, content, lacks):
+    path = tmp_path / "cpuinfo"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setattr(machine, "CPU_INFO", path)
+    assert machine.lacks_bfloat16() == lacks

@@ -1,0 +1,306 @@
+"""Tests of the demo data set."""
+
+import dataclasses
+import io
+import itertools
+import json
+import os
+import re
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attngan_tf.data.demo import builder, drawing
+
+BODY = ("crown", "back", "wings", "belly")
+NOUNS = {
+    "crown": "crown", "cap": "crown", "back": "back", "wings": "wings",
+    "belly": "belly", "breast": "belly", "beak": "beak", "bill": "beak",
+}  # fmt: skip
+POSES = {
+    "perched on a branch": "perched", "sitting on a branch": "perched",
+    "standing on the ground": "standing", "flying": "flying",
+    "in flight": "flying",
+}  # fmt: skip
+COLOUR = "|".join(builder.PALETTE)
+
+
+def said_colours(caption: str) -> dict[str, str]:
+    """Reads a caption: part of the bird -> the colour it must have."""
+    noun = "|".join(NOUNS)
+    said = {}
+    for colour, name in re.findall(rf"\b({COLOUR}) ({noun})\b", caption):
+        said[NOUNS[name]] = colour
+    clause = rf"\bthe ({noun}) (?:is|are) ({COLOUR})\b"
+    for name, colour in re.findall(clause, caption):
+        said[NOUNS[name]] = colour
+    main = re.findall(
+        rf"\b({COLOUR}) bird\b|\bbird is ({COLOUR}) with", caption
+    )
+    if main:
+        colour = "".join(main[0])
+        said = dict.fromkeys(BODY, colour) | said
+    if not said:  # one colour for the whole bird
+        (colour,) = re.findall(rf"\b({COLOUR})\b", caption)
+        said = dict.fromkeys((*BODY, "beak"), colour)
+    return said
+
+
+def is_true(caption: str, bird: builder.Bird) -> bool:
+    """Whether all that the caption says holds for the bird."""
+    said = said_colours(caption)
+    true = all(bird.colours[part] == said[part] for part in said)
+    for words, pose in POSES.items():
+        true &= words not in caption or bird.pose == pose
+    if re.search(r"\b(small|tiny)\b", caption):
+        true &= bird.size < 0.3
+    if re.search(r"\b(large|big)\b", caption):
+        true &= bird.size > 0.7
+    if length := re.search(r"\b(long|short)\b", caption):
+        true &= bird.long_beak == (length[0] == "long")
+    return true
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """Pairs of a bird and its example: some of either split."""
+    return {
+        split: [
+            (bird, builder.example(3, split, index))
+            for index, bird in enumerate(builder.birds(3, split, count))
+        ]
+        for split, count in {"train": 250, "test": 250}.items()
+    }
+
+
+def test_captions_are_true_and_tell_birds_apart(shown):
+    rng = np.random.default_rng(0)
+    true_of_others = 0
+    chance_of_first = []
+    for pairs in shown.values():
+        for bird, example in pairs:
+            assert len(set(example.captions)) == builder.CAPTIONS_PER_IMAGE
+            assert all(is_true(text, bird) for text in example.captions)
+            others = [
+                rng.choice(other.captions)
+                for _, other in pairs
+                if other.class_id != example.class_id
+            ]
+            fits = sum(is_true(t, bird) for t in rng.choice(others, 99))
+            true_of_others += fits
+            chance_of_first.append(1 / (1 + fits))
+    assert true_of_others > 0  # the reader can also say that one fits
+    assert np.mean(chance_of_first) > 0.9
+
+
+def test_captions_name_three_parts_of_the_body_in_few_words(shown):
+    words = set()
+    for bird, example in itertools.chain(*shown.values()):
+        for caption in example.captions:
+            tokens = re.findall(r"\w+", caption)
+            words.update(tokens)
+            assert len(tokens) <= 18
+            assert len(set(said_colours(caption)) - {"beak"}) >= 3
+            if builder.is_single_coloured(bird):
+                named = [word for word in tokens if word in builder.PALETTE]
+                assert named == [bird.colours["back"]]
+    assert 50 < len(words) < 150
+    assert set(builder.PALETTE) < words
+
+
+def test_held_out_combinations_are_only_in_the_test_split():
+    train = list(builder.birds(0, "train", 3000))
+    test = list(builder.birds(0, "test", 500))
+
+    def pairs(birds):
+        return {
+            (bird.colours["belly"], bird.colours["wings"])
+            for bird in birds
+            if not builder.is_single_coloured(bird)
+        }
+
+    def single_poses(birds):
+        return {
+            (bird.colours["belly"], bird.pose)
+            for bird in birds
+            if builder.is_single_coloured(bird)
+        }
+
+    assert not pairs(train) & pairs(test)
+    assert len(pairs(train)) == 77
+    assert len(pairs(test)) == 33
+    # Which colour belongs to which part is learnt from the exchanged pairs.
+    assert {(wings, belly) for belly, wings in pairs(test)} < pairs(train)
+    assert not single_poses(train) & single_poses(test)
+    assert len(single_poses(train)) == 22
+    assert len(single_poses(test)) == 11
+    for part in BODY:  # nothing in test is new by itself
+        assert {bird.colours[part] for bird in train} == set(builder.PALETTE)
+    share = np.mean([builder.is_single_coloured(bird) for bird in train])
+    assert 0.15 < share < 0.25
+
+
+def test_every_combination_of_colours_is_a_class(shown):
+    combinations = {}
+    for bird, example in itertools.chain(*shown.values()):
+        key = tuple(bird.colours[part] for part in builder.PARTS)
+        combinations.setdefault(key, set()).add(example.class_id)
+    assert all(len(ids) == 1 for ids in combinations.values())
+    ids = set.union(*combinations.values())
+    assert len(ids) == len(combinations) > 300
+    for names, (class_id,) in combinations.items():
+        (row,) = builder.part_colours(np.array([class_id]))
+        assert tuple(np.take(list(builder.PALETTE), row)) == names
+
+
+def test_a_picture_depends_on_seed_split_and_index_alone():
+    first = list(builder.examples(5, "train", 3))
+    assert builder.example(5, "train", 2) == first[2]
+    others = [
+        builder.example(6, "train", 2),
+        builder.example(5, "test", 2),
+        builder.example(5, "train", 1),
+    ]
+    assert len({first[2].image, *(other.image for other in others)}) == 4
+
+
+def test_pictures_are_plain_rgb_png_and_quickly_drawn():
+    start = time.process_time()
+    examples = list(builder.examples(0, "train", 40))
+    assert (time.process_time() - start) / 40 < 10 * 25 / 3500  # slow machines
+    for example in examples:
+        picture = Image.open(io.BytesIO(example.image))
+        assert picture.format == "PNG"
+        assert picture.mode == "RGB"
+        assert picture.size == (128, 128)
+    assert len({example.name for example in examples}) == 40
+
+
+def draw(bird, seed=0):
+    picture = drawing.draw_bird(bird, np.random.default_rng(seed))
+    return np.asarray(picture, np.float32)
+
+
+def some_bird(pose, **fields):
+    values = {
+        "colours": dict.fromkeys(builder.PARTS, "grey"),
+        "pose": pose,
+        "left": False,
+        "size": 0.5,
+        "long_beak": True,
+        "ground": "plain",
+    }
+    return builder.Bird(**(values | fields))
+
+
+def changed(one, other):
+    """Pixels that differ clearly: bool [H, W]."""
+    return np.abs(one - other).max(axis=-1) > 60
+
+
+@pytest.mark.parametrize("pose", builder.POSES)
+@pytest.mark.parametrize(
+    ("part", "least"),
+    [("crown", 0.015), ("back", 0.02), ("wings", 0.03), ("belly", 0.03),
+     ("beak", 0.006)],
+)  # fmt: skip
+def test_each_part_is_drawn_in_its_colour(pose, part, least):
+    bird = some_bird(pose)
+    plain = draw(bird)
+    for name in ("red", "yellow", "blue"):
+        colours = {**bird.colours, part: name}
+        picture = draw(dataclasses.replace(bird, colours=colours))
+        where = changed(picture, plain)
+        assert where.mean() > least
+        shade = np.median(picture[where], axis=0)
+        assert np.abs(shade - builder.PALETTE[name]).max() < 45
+
+
+@pytest.mark.parametrize("pose", builder.POSES)
+@pytest.mark.parametrize("left", [False, True])
+def test_parts_lie_where_a_bird_has_them(pose, left):
+    bird = some_bird(pose, left=left)
+    plain = draw(bird)
+    at = {}
+    for part in builder.PARTS:
+        colours = {**bird.colours, part: "yellow"}
+        picture = draw(dataclasses.replace(bird, colours=colours))
+        at[part] = np.argwhere(changed(picture, plain)).mean(axis=0)
+    forward = -1 if left else 1
+    assert at["crown"][0] < at["belly"][0] - 10
+    assert forward * (at["beak"][1] - at["crown"][1]) > 8
+    assert forward * (at["crown"][1] - at["back"][1]) > 8
+    assert at["crown"][0] < at["beak"][0] < at["belly"][0]
+
+
+@pytest.mark.parametrize("pose", builder.POSES)
+def test_the_largest_birds_stay_inside_the_picture(pose):
+    for seed in range(30):
+        bird = some_bird(pose, size=1.0, left=seed % 2 == 0)
+        black = dict.fromkeys(builder.PARTS, "black")
+        other = dataclasses.replace(bird, colours=black)
+        where = np.abs(draw(bird, seed) - draw(other, seed)).max(axis=-1) > 0
+        rows, columns = np.nonzero(where)
+        assert 1 < rows.min() < rows.max() < 126
+        assert 1 < columns.min() < columns.max() < 126
+
+
+def lab(rgb):
+    """CIE Lab (D65) of sRGB 0 to 255, by the standard's formulas."""
+    c = np.asarray(rgb, np.float64) / 255
+    c = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
+    xyz = c @ np.array(
+        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192],
+         [0.1805, 0.0722, 0.9505]]
+    )  # fmt: skip
+    f = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def test_colours_differ_from_each_other_and_from_backgrounds():
+    colours = lab(list(builder.PALETTE.values()))
+    gaps = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+    assert gaps[~np.eye(len(gaps), dtype=bool)].min() > 34
+    for seed, ground in enumerate(drawing.GROUNDS):
+        bird = some_bird("flying", ground=ground)
+        dark = {**bird.colours, **dict.fromkeys(builder.PARTS, "black")}
+        picture = draw(bird, seed)
+        black = draw(dataclasses.replace(bird, colours=dark), seed)
+        behind = np.abs(picture - black).max(axis=-1) == 0
+        behind = lab(picture[behind])  # [n, 3]
+        gaps = np.linalg.norm(behind[:, None] - colours, axis=-1)
+        assert np.percentile(gaps.min(axis=1), 1) > 17  # the rest: the eye
+
+
+def test_builder_prepares_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(builder.Demo, "PICTURES", {"train": 6, "test": 3})
+    dataset = builder.Demo(data_dir=str(tmp_path))
+    dataset.download_and_prepare()
+    assert dataset.info.splits["train"].num_examples == 6
+    assert dataset.info.splits["test"].num_examples == 3
+    records = {
+        record["name"].decode(): record
+        for record in dataset.as_data_source("test")
+    }
+    expected = builder.example(builder.SEED, "test", 1)
+    record = records[expected.name]
+    picture = Image.open(io.BytesIO(expected.image))
+    np.testing.assert_array_equal(record["image"], np.asarray(picture))
+    texts = [text.decode() for text in record["captions"]]
+    assert texts == expected.captions
+    assert record["class_id"] == expected.class_id
+    with open(os.path.join(dataset.data_dir, "report.json")) as file:
+        assert json.load(file)["captions"] == {"train": 36, "test": 18}
+
+
+def test_single_colour_captions_take_turns_and_are_repeatable():
+    pairs = builder.single_colour_captions(66, seed=1)
+    assert [colour for _, colour in pairs] == list(builder.PALETTE) * 6
+    for caption, colour in pairs:
+        assert said_colours(caption) == dict.fromkeys(builder.PARTS, colour)
+    assert len({caption for caption, _ in pairs}) > 50
+    assert builder.single_colour_captions(66, seed=1) == pairs
+    assert builder.single_colour_captions(66, seed=2) != pairs

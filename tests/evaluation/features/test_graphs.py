@@ -1,0 +1,312 @@
+"""SavedModels, and frozen graphs with the names of Inception of 2015."""
+
+import gc
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.errors import UserError
+from attngan_tf.evaluation.features.extractor import digest, resized
+from attngan_tf.evaluation.features.graphs import frozen_graph, saved_model
+
+STRATEGY = tf.distribute.OneDeviceStrategy("/cpu:0")
+C, K = 6, 4  # pooled features and classes
+
+
+def numbers(*shape, seed=0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, shape).astype(np.float32)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+class Colours(tf.Module):
+    """A classifier by mean colours, with weights in variables."""
+
+    def __init__(self, outputs=("pooled", "probabilities")):
+        super().__init__()
+        self.outputs = outputs
+        self.kernel = tf.Variable(numbers(3, K, seed=1))
+
+    def look(self, pictures):
+        pooled = tf.reduce_mean(tf.cast(pictures, tf.float32), [1, 2])[:, :3]
+        shares = tf.nn.softmax(tf.matmul(pooled, self.kernel))
+        both = {"pooled": pooled, "probabilities": shares}
+        return {name: both.get(name, pooled) for name in self.outputs}
+
+    def save(self, path, shape=(None, 16, 16, 3), dtype=tf.float32):
+        spec = tf.TensorSpec(shape, dtype, name="pictures")
+        function = tf.function(self.look, input_signature=[spec])
+        tf.saved_model.save(self, path, {"serving_default": function})
+
+
+@pytest.mark.parametrize("scope", [tf.init_scope, STRATEGY.scope])
+@pytest.mark.parametrize("side", [16, None])
+def test_a_saved_model_gives_both(side, scope, tmp_path):
+    path = str(tmp_path / "birds")
+    model = Colours()
+    model.save(path, (None, side, side, 3))
+    with scope():  # outside of it, the network is traced again
+        found = saved_model(path)
+    gc.collect()  # takes variables that nobody holds
+    assert found.name == "SavedModel birds"
+    assert found.sha256 == digest(path)
+    assert found.size == (side or 299)
+    assert (found.pooled_size, found.classes) == (3, K)
+    images = numbers(5, 8, 8, 3)
+    seen = resized(images, found.size).numpy().mean(axis=(1, 2))
+    features = found.features(images)
+    np.testing.assert_allclose(features["pooled"], seen, atol=1e-5)
+    np.testing.assert_allclose(
+        features["probabilities"],
+        softmax(seen @ model.kernel.numpy()),
+        atol=1e-5,
+    )
+
+
+def test_a_saved_model_may_give_one_and_others(tmp_path):
+    Colours(["probabilities", "logits"]).save(str(tmp_path))
+    found = saved_model(str(tmp_path))
+    assert (found.pooled_size, found.classes) == (None, K)
+    Colours(["pooled"]).save(str(tmp_path))
+    found = saved_model(str(tmp_path))
+    assert (found.pooled_size, found.classes) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "signature", "text"),
+    [
+        (["logits", "mixed"], {}, "that of .* gives logits, mixed;"),
+        (["pooled"], {"dtype": tf.uint8}, r"pictures: uint8 \(None, 16"),
+        (["pooled"], {"shape": [1, 16, 16, 3]}, r"float32 \(1, 16, 16, 3\)"),
+        (["pooled"], {"shape": [None, 3, 16, 16]}, r"\(None, 3, 16, 16\)"),
+        (["pooled"], {"shape": [None, 16, 8, 3]}, r"\(None, 16, 8, 3\)"),
+    ],
+)
+def test_another_signature_is_told(outputs, signature, text, tmp_path):
+    Colours(outputs).save(str(tmp_path), **signature)
+    with pytest.raises(UserError, match=text) as error:
+        saved_model(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_saved_model_is_told(tmp_path):
+    path = str(tmp_path / "bare")
+    tf.saved_model.save(Colours(), path)
+    with pytest.raises(UserError, match=r"signature serving_default; .* none"):
+        saved_model(path)
+    shutil.rmtree(f"{path}/variables")
+    with pytest.raises(UserError, match="could not be loaded"):
+        saved_model(path)
+
+
+def constant(name, value, dtype=tf.float32):
+    return tf.constant(value, dtype, name=name)
+
+
+def weights() -> dict[str, np.ndarray]:
+    """Of a convolution 1x1 with BN, and of the classes."""
+    return {
+        "kernel": numbers(1, 1, 3, C, seed=1),
+        "mean": numbers(C, seed=2) / 4,
+        "variance": np.abs(numbers(C, seed=3)) + 0.1,
+        "beta": numbers(C, seed=4),
+        "gamma": numbers(C, seed=5) + 2,
+        "classes": numbers(C, K, seed=6),
+        "bias": 5 * numbers(K, seed=7),
+    }
+
+
+def layers(x, size: int) -> None:
+    """Adds what comes behind Mul to the graph, the batch of 1 in it."""
+    w = weights()
+    raw = tf.raw_ops
+    kernel = constant("conv/conv2d_params", w["kernel"])
+    x = raw.Conv2D(
+        input=x,
+        filter=kernel,
+        strides=[1] * 4,
+        padding="VALID",
+        name="conv/Conv2D",
+    )
+    for name in ("mean", "variance", "beta", "gamma"):
+        constant(f"conv/batchnorm/{name}", w[name])
+    x = raw.Identity(input=x, name="conv/batchnorm")  # see `freeze`
+    x = raw.Relu(features=x, name="conv")
+    sides = [1, size, size, 1]
+    x = raw.AvgPool(
+        value=x, ksize=sides, strides=[1] * 4, padding="VALID", name="pool_3"
+    )
+    shape = constant("pool_3/_reshape/shape", [1, C], tf.int32)
+    x = raw.Reshape(tensor=x, shape=shape, name="pool_3/_reshape")
+    classes = constant("softmax/weights", w["classes"])
+    x = raw.MatMul(a=x, b=classes, name="softmax/logits/MatMul")
+    bias = constant("softmax/biases", w["bias"])
+    x = raw.BiasAdd(value=x, bias=bias, name="softmax/logits")
+    raw.Softmax(logits=x, name="softmax")
+
+
+def graph_of_2015(size: int) -> tf.Graph:
+    """From a JPEG file to classes, in the names of the published graph."""
+    raw = tf.raw_ops
+    with tf.Graph().as_default() as graph:
+        x = constant("DecodeJpeg/contents", b"", tf.string)
+        x = raw.DecodeJpeg(contents=x, channels=3, name="DecodeJpeg")
+        x = raw.Cast(x=x, DstT=tf.float32, name="Cast")
+        axis = constant("ExpandDims/dim", 0, tf.int32)
+        x = raw.ExpandDims(input=x, axis=axis, name="ExpandDims")
+        shape = constant("ResizeBilinear/size", [size, size], tf.int32)
+        x = raw.ResizeBilinear(images=x, size=shape, name="ResizeBilinear")
+        x = raw.Sub(x=x, y=constant("Sub/y", 128.0), name="Sub")
+        x = raw.Mul(x=x, y=constant("Mul/y", 1 / 128), name="Mul")
+        layers(x, size)
+    return graph
+
+
+def freeze(graph: tf.Graph, path, scaled: bool = True) -> str:
+    """Writes the graph as a program of 2015 did, with its batch norm.
+
+    That operation is gone from newer graphs (version 9), so that it can only
+    be put in by hand; here, in the place of an Identity.
+    """
+    frozen = graph.as_graph_def(add_shapes=True)  # those of one picture
+    frozen.versions.producer = 8
+    for node in frozen.node:
+        if node.name == "conv/batchnorm":
+            node.op = "BatchNormWithGlobalNormalization"
+            names = ("mean", "variance", "beta", "gamma")
+            node.input.extend(f"conv/batchnorm/{name}" for name in names)
+            node.attr["variance_epsilon"].f = 0.001
+            node.attr["scale_after_normalization"].b = scaled
+    path.write_bytes(frozen.SerializeToString())
+    return str(path)
+
+
+def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+    """TensorFlow 1's bilinear resize, by its definition: pixel i is at i."""
+    for axis in (1, 2):
+        n = images.shape[axis]
+        places = np.arange(size) * n / size
+        low = places.astype(int)
+        high = np.minimum(low + 1, n - 1)
+        shape = [1] * 4
+        shape[axis] = size
+        share = (places - low).reshape(shape)
+        images = (1 - share) * images.take(low, axis) + (
+            share * images.take(high, axis)
+        )
+    return images
+
+
+def by_hand(
+    images: np.ndarray, size: int, scaled: bool = True
+) -> dict[str, np.ndarray]:
+    w = {name: value.astype(np.float64) for name, value in weights().items()}
+    x = shrunk((images.astype(np.float64) + 1) * 127.5, size)
+    x = (x - 128) / 128 @ w["kernel"][0, 0]
+    x = (x - w["mean"]) / np.sqrt(w["variance"] + 0.001)
+    gamma = w["gamma"] if scaled else 1.0
+    pooled = np.maximum(x * gamma + w["beta"], 0).mean(axis=(1, 2))
+    return {
+        "pooled": pooled,
+        "probabilities": softmax(pooled @ w["classes"]),  # without the bias
+    }
+
+
+def compare(found, images: np.ndarray, scaled: bool = True) -> None:
+    features = found.features(images)
+    expected = by_hand(images, found.size, scaled)
+    assert set(features) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(features[name], value, atol=2e-5)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_the_graph_of_2015_gives_what_numpy_gives(scaled, tmp_path):
+    path = tmp_path / "classify_image_graph_def.pb"
+    path = freeze(graph_of_2015(8), path, scaled)
+    found = frozen_graph(path)
+    assert found.name == "frozen graph classify_image_graph_def.pb"
+    assert found.sha256 == digest(path)
+    assert (found.size, found.pooled_size, found.classes) == (8, C, K)
+    for shape in [(1, 8, 8, 3), (3, 20, 13, 3), (2, 5, 5, 3)]:
+        compare(found, numbers(*shape, seed=8), scaled)
+
+
+def test_the_graph_of_2015_can_be_part_of_another(tmp_path):
+    found = frozen_graph(freeze(graph_of_2015(8), tmp_path / "x.pb"))
+    images = numbers(3, 20, 13, 3)
+
+    @tf.function
+    def halved(images):
+        return found.features(0.5 * images)["pooled"]
+
+    expected = by_hand(0.5 * images, 8)["pooled"]
+    np.testing.assert_allclose(halved(images), expected, atol=2e-5)
+
+
+def test_a_graph_that_begins_behind_the_resizing(tmp_path):
+    with tf.Graph().as_default() as graph:
+        shape = [None, 299, 299, 3]
+        x = tf.compat.v1.placeholder(tf.float32, shape, "Mul")
+        layers(x, 299)
+    found = frozen_graph(freeze(graph, tmp_path / "x.pb"))
+    assert (found.size, found.pooled_size, found.classes) == (299, C, K)
+    compare(found, numbers(2, 20, 13, 3))
+
+
+def test_a_graph_that_names_its_logits(tmp_path):
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 299, 299, 3], "Mul")
+        pooled = tf.reduce_mean(x, [1, 2], keepdims=True, name="pool_3")
+        classes = constant("softmax/weights", numbers(3, K, seed=6))
+        tf.matmul(pooled[:, 0, 0], classes, name="logits")
+    found = frozen_graph(freeze(graph, tmp_path / "x.pb"))
+    images = numbers(2, 299, 299, 3)
+    features = found.features(images)
+    pooled = (((images + 1) * 127.5 - 128) / 128).mean(axis=(1, 2))
+    np.testing.assert_allclose(features["pooled"], pooled, atol=1e-5)
+    expected = softmax(pooled @ numbers(3, K, seed=6))
+    np.testing.assert_allclose(features["probabilities"], expected, atol=1e-5)
+
+
+def test_other_graphs_are_told(tmp_path):
+    with tf.Graph().as_default() as graph:
+        tf.compat.v1.placeholder(tf.float32, [None], "x")
+        tf.constant(1.0, name="y")
+    path = freeze(graph, tmp_path / "x.pb")
+    with pytest.raises(UserError, match="ExpandDims or Mul; its 2 nodes"):
+        frozen_graph(path)
+    with graph.as_default():
+        tf.constant(1.0, name="Mul")
+    path = freeze(graph, tmp_path / "x.pb")
+    with pytest.raises(UserError, match="has no node pool_3; its 3 nodes"):
+        frozen_graph(path)
+    with graph.as_default():
+        tf.constant(1.0, name="pool_3")
+    path = freeze(graph, tmp_path / "x.pb")
+    with pytest.raises(UserError, match="no node softmax/logits/MatMul or"):
+        frozen_graph(path)
+    (tmp_path / "x.pb").write_text("no graph")
+    with pytest.raises(UserError, match=r"x.pb is none: .* by its folder"):
+        frozen_graph(path)
+    (tmp_path / "x.pb").write_bytes(b"")
+    with pytest.raises(UserError, match="its 0 nodes begin with none"):
+        frozen_graph(path)
+
+
+def test_a_graph_that_cannot_run_is_told_on_one_line(tmp_path):
+    path = tmp_path / "x.pb"
+    freeze(graph_of_2015(8), path)
+    frozen = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    (relu,) = (node for node in frozen.node if node.name == "conv")
+    relu.op = "Rectify"
+    path.write_bytes(frozen.SerializeToString())
+    with pytest.raises(UserError, match=r"x.pb is none: .*Rectify") as error:
+        frozen_graph(str(path))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,179 @@
+"""Tests of the colour metric on images of the demo data set."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attngan_tf.data.demo import builder
+from attngan_tf.data.demo.drawing import GROUNDS, draw_bird
+from attngan_tf.evaluation.metrics import colour
+
+NAMES = list(builder.PALETTE)
+COUNT = 330  # pictures: 30 of each colour
+
+
+@pytest.fixture(scope="module")
+def birds():
+    """Birds of one colour each, in all poses, on all backgrounds."""
+    pictures = []
+    for index in range(COUNT):
+        rng = np.random.default_rng([11, index])
+        bird = builder.Bird(
+            colours=dict.fromkeys(builder.PARTS, NAMES[index % len(NAMES)]),
+            pose=builder.POSES[index % 3],
+            left=index % 2 == 0,
+            size=float(rng.random()),
+            long_beak=index % 5 == 0,
+            ground=GROUNDS[index % len(GROUNDS)],
+        )
+        pictures.append(np.asarray(draw_bird(bird, rng)))
+    asked = [NAMES[index % len(NAMES)] for index in range(COUNT)]
+    return np.stack(pictures), asked
+
+
+def resized(images, side):
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(i).resize((side, side), Image.BOX))
+            for i in images
+        ]
+    )
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_names_the_colour_of_drawn_birds(birds, side):
+    images, asked = birds
+    images = resized(images, side)
+    assert colour.colour_accuracy(images, asked, builder.PALETTE) >= 0.97
+    shifted = asked[1:] + asked[:1]
+    assert colour.colour_accuracy(images, shifted, builder.PALETTE) <= 0.03
+
+
+@pytest.mark.parametrize(("side", "std"), [(64, 12), (32, 25)])
+def test_noise_does_not_hide_the_colour(birds, side, std):
+    images, asked = birds
+    shape = (COUNT, side, side, 3)
+    noise = np.random.default_rng(0).normal(0, std, shape)
+    noisy = np.clip(resized(images, side) + noise, 0, 255).astype(np.uint8)
+    assert colour.colour_accuracy(noisy, asked, builder.PALETTE) >= 0.97
+
+
+def test_floats_between_minus_one_and_one_are_the_same_pictures(birds):
+    images = birds[0][:20]
+    floats = images.astype(np.float32) / 127.5 - 1
+    np.testing.assert_allclose(
+        colour.mean_colours(floats), colour.mean_colours(images), atol=1e-3
+    )
+
+
+def test_a_picture_does_not_depend_on_the_others(birds):
+    images = birds[0][:100]  # more than one chunk
+    alone = np.concatenate(
+        [colour.mean_colours(image[None]) for image in images]
+    )
+    np.testing.assert_array_equal(colour.mean_colours(images), alone)
+
+
+def test_pixels_found_are_the_birds(birds):
+    """Against the truth: what changes when a bird is painted over."""
+    bird = builder.Bird(
+        colours=dict.fromkeys(builder.PARTS, "red"),
+        pose="perched",
+        left=False,
+        size=0.5,
+        long_beak=False,
+        ground="meadow",
+    )
+    for seed in range(10):
+        pictures = []
+        for name in ("red", "blue"):
+            painted = dataclasses.replace(
+                bird, colours=dict.fromkeys(builder.PARTS, name)
+            )
+            picture = draw_bird(painted, np.random.default_rng(seed))
+            pictures.append(np.asarray(picture.reduce(4), np.float64))
+        truth = np.abs(pictures[0] - pictures[1]).max(axis=-1) > 60
+        _, found = colour.bird_pixels(pictures[0][None].astype(np.uint8))
+        assert (found[0] & ~truth).sum() <= 0.12 * truth.sum()
+        assert (found[0] & truth).sum() >= 0.5 * truth.sum()
+
+
+def squares(*places, side=32):
+    """A grey picture with squares: (top, left, size, RGB)."""
+    image = np.full((1, side, side, 3), 180, np.uint8)
+    for top, left, size, rgb in places:
+        image[0, top : top + size, left : left + size] = rgb
+    return image
+
+
+def test_mean_colour_is_exact_on_a_square():
+    rgb = (200, 40, 10)
+    np.testing.assert_allclose(
+        colour.mean_colours(squares((10, 12, 9, rgb))), [rgb]
+    )
+
+
+def test_the_component_in_the_middle_wins():
+    red, blue = (200, 30, 30), (30, 30, 200)
+    image = squares((12, 12, 8, red), (2, 2, 9, blue))
+    np.testing.assert_allclose(colour.mean_colours(image), [red])
+    touching = squares((12, 12, 8, red), (4, 4, 7, blue))  # by a corner: not
+    np.testing.assert_allclose(colour.mean_colours(touching), [red])
+
+
+def test_a_bird_that_touches_the_border_is_still_one():
+    red = (200, 30, 30)
+    image = squares((10, 10, 12, red))
+    image[0, 14:16, 22:] = red  # a tail that crosses the border: 2 of 124
+    (name,) = colour.nearest_colours(
+        colour.mean_colours(image), builder.PALETTE
+    )
+    assert name == "red"
+
+
+def test_no_bird_is_wrong_whatever_was_asked():
+    empty = squares()
+    assert np.isnan(colour.mean_colours(empty)).all()
+    for name in NAMES:
+        assert colour.colour_accuracy(empty, [name], builder.PALETTE) == 0
+
+
+def test_share_counts_each_picture_once():
+    red, blue = builder.PALETTE["red"], builder.PALETTE["blue"]
+    images = np.concatenate(
+        [squares((10, 10, 10, rgb)) for rgb in (red, blue, blue, red)]
+    )
+    asked = ["red", "red", "blue", "red"]
+    assert colour.colour_accuracy(images, asked, builder.PALETTE) == 0.75
+
+
+def test_lab_of_known_colours():
+    """Values of the sRGB primaries as tabled for D65, 2 degrees."""
+    rgb = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)]
+    known = [
+        (53.24, 80.09, 67.20),
+        (87.73, -86.18, 83.18),
+        (32.30, 79.19, -107.86),
+        (100.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0),
+    ]
+    lab = colour.rgb_to_lab(np.array(rgb))
+    np.testing.assert_allclose(lab, known, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("images", "asked", "rule"),
+    [
+        (np.zeros((1, 32, 32), np.uint8), ["red"], "N, H, W, 3"),
+        (np.zeros((1, 8, 8, 3), np.uint8), ["red"], "16 pixels"),
+        (np.zeros((1, 32, 32, 3), np.int32), ["red"], "uint8"),
+        (np.zeros((1, 32, 32, 3), np.uint8), ["mauve"], "mauve"),
+        (np.zeros((2, 32, 32, 3), np.uint8), ["red"], "2 and 1"),
+        (np.zeros((0, 32, 32, 3), np.uint8), [], "0 and 0"),
+    ],
+)
+def test_wrong_arguments_are_named(images, asked, rule):
+    with pytest.raises(ValueError, match=rule):
+        colour.colour_accuracy(images, asked, builder.PALETTE)

@@ -1,0 +1,149 @@
+"""The kernel inception distance against sums over pairs in a loop."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from attngan_tf.evaluation.metrics.kid import RunningKernelDistance
+
+
+def features(N, D=5, shift=0.0, seed=0):
+    return np.random.default_rng(seed).normal(shift, size=(N, D))
+
+
+def kernel(x, y):
+    return (sum(a * b for a, b in zip(x, y, strict=True)) / len(x) + 1) ** 3
+
+
+def pairs(rows):
+    """Mean kernel of two different rows."""
+    return np.mean([kernel(a, b) for a, b in itertools.permutations(rows, 2)])
+
+
+def squared_mmd(x, y):
+    """The unbiased estimate, from its definition."""
+    across = np.mean([kernel(a, b) for a in x for b in y])
+    return pairs(x) + pairs(y) - 2 * across
+
+
+def running(generated, real, block, batch=7):
+    distance = RunningKernelDistance(real, len(generated), block)
+    for first in range(0, len(generated), batch):
+        distance.update(generated[first : first + batch])
+    return distance.score()
+
+
+def test_one_block_is_the_estimate_of_all_pairs():
+    generated, real = features(20, shift=0.3), features(20, seed=1)
+    score = running(generated, real, block=20)
+    expected = squared_mmd(generated, real)
+    assert score.mean == pytest.approx(expected, rel=1e-12)
+    assert score[1:] == (None, 20)
+
+
+def test_fewer_rows_than_a_block():
+    generated, real = features(9, shift=0.3), features(14, seed=1)
+    score = running(generated, real, block=1000)
+    expected = squared_mmd(generated, real)
+    assert score.mean == pytest.approx(expected, rel=1e-12)
+
+
+def test_blocks_are_cut_evenly_and_take_real_blocks_in_turn():
+    # 23 in parts of 8 at most: 7, 8, 8. Real ones: 3 each, in some order.
+    generated, real = features(23, shift=0.5), features(6, seed=1)
+    distance = RunningKernelDistance(real, 23, 8)
+    parts = np.split(generated, [7, 15])
+    one_real_part = [squared_mmd(part, real) for part in parts]
+    distance.update(generated)
+    score = distance.score()
+    assert score.mean == pytest.approx(np.mean(one_real_part), rel=1e-12)
+    assert score.std == pytest.approx(np.std(one_real_part), rel=1e-12)
+    # Two real parts: the first with the first and third, the second between.
+    real = features(16, seed=1)
+    score = running(generated, real, block=8)
+    halves = RunningKernelDistance(real, 23, 8).real_parts
+    assert sorted(np.concatenate(halves)) == list(range(16))
+    assert [len(half) for half in halves] == [8, 8]
+    in_turn = [
+        squared_mmd(part, real[halves[k % 2]]) for k, part in enumerate(parts)
+    ]
+    assert score.mean == pytest.approx(np.mean(in_turn), rel=1e-12)
+    assert score.std == pytest.approx(np.std(in_turn), rel=1e-12)
+
+
+@pytest.mark.parametrize("batch", [1, 8, 100])
+def test_how_rows_arrive_is_of_no_account(batch):
+    generated, real = features(50, shift=0.5), features(30, seed=1)
+    assert running(generated, real, 16, batch) == running(generated, real, 16)
+
+
+def test_equal_distributions_are_0_on_average():
+    # The biased estimate, with a row's kernel to itself, would be 0.30.
+    scores = [
+        running(features(60, seed=s), features(60, seed=s + 99), 60).mean
+        for s in range(40)
+    ]
+    error = np.std(scores) / np.sqrt(40)
+    assert abs(np.mean(scores)) < 3 * error < 0.1
+    assert min(scores) < 0  # not cut off: that would bias it
+
+
+def test_real_rows_may_be_sorted():
+    # Two classes, one after the other: a real part of one class alone would
+    # be far from any mixture of both.
+    def mixture(seed):
+        rows = features(100, seed=seed)
+        rows[:50] += 2
+        return rows
+
+    real, generated = mixture(0), mixture(1)
+    generated = np.random.default_rng(0).permutation(generated)
+    whole = squared_mmd(generated, real)
+    in_order = [
+        squared_mmd(a, b)
+        for a, b in zip(np.split(generated, 2), np.split(real, 2), strict=True)
+    ]
+    assert np.mean(in_order) > whole + 10
+    assert running(generated, real, 50).mean == pytest.approx(whole, abs=1)
+
+
+def test_real_rows_may_lie_in_a_file(tmp_path):
+    real = features(40, seed=1).astype(np.float32)
+    np.save(tmp_path / "real.npy", real)
+    mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
+    generated = features(40, shift=0.3).astype(np.float32)
+    assert running(generated, mapped, 20) == running(generated, real, 20)
+
+
+def test_float32_rows_are_summed_in_float64():
+    # Equal to 1e-4 or so: little is left of kernels of about 1,000.
+    real = (10 + 1e-2 * features(30, seed=1)).astype(np.float32)
+    generated = (10 + 1e-2 * features(30)).astype(np.float32)
+    expected = squared_mmd(generated.astype(float), real.astype(float))
+    score = running(generated, real, 30).mean
+    assert score == pytest.approx(expected, rel=1e-6)
+
+
+def test_errors_say_the_rule_and_what_was_received():
+    distance = RunningKernelDistance(features(20), 10)
+    with pytest.raises(ValueError, match=r"D = 5. Received: \(3, 4\)"):
+        distance.update(np.zeros([3, 4]))
+    with pytest.raises(ValueError, match=r"N = 10 features in all. .*: 11"):
+        distance.update(features(11))
+    with pytest.raises(ValueError, match="finite"):
+        distance.update(np.full([1, 5], np.nan))
+    with pytest.raises(ValueError, match=r"N = 10 features in all. .*: 0"):
+        distance.score()
+    with pytest.raises(ValueError, match=r"M of 2 or more. .*\(1, 5\)"):
+        RunningKernelDistance(features(1), 10)
+    for N, block in ((1, 10), (10, 2)):
+        with pytest.raises(ValueError, match=f"Received: {N} and {block}"):
+            RunningKernelDistance(features(20), N, block)
+
+
+def test_real_rows_must_be_finite():
+    real = features(20)
+    real[3, 2] = np.inf
+    with pytest.raises(ValueError, match="finite"):
+        RunningKernelDistance(real, 4).update(features(4))

@@ -1,0 +1,52 @@
+"""Metrics that fit a model and a backend."""
+
+import pytest
+import tensorflow as tf
+
+from attngan_tf.errors import UserError
+from attngan_tf.evaluation.choice import choose_metrics
+from attngan_tf.evaluation.features.extractor import Backend
+
+
+def test_metrics_that_apply(tiny_config):
+    named = ["fid", "kid", "r_precision", "retrieval", "diversity"]
+    folder = tiny_config()
+    assert choose_metrics(None, folder, None) == named
+    drawn = tiny_config(dataset="demo")
+    assert choose_metrics(None, drawn, None) == [*named, "colour", "parts"]
+    tiny = tiny_config(dataset="demo", num_stages=1)
+    assert choose_metrics(None, tiny, None) == named
+    twice = ["r_precision", "fid", "r_precision"]
+    assert choose_metrics(twice, folder, None) == ["r_precision", "fid"]
+    for config in (folder, tiny):
+        for name in ("colour", "parts"):
+            with pytest.raises(UserError, match=f"--metrics={name}"):
+                choose_metrics(["fid", name], config, None)
+
+
+def only(name):
+    """A backend that gives nothing else."""
+    outputs = {
+        "pooled": lambda images: tf.reduce_mean(images, [1, 2]),
+        "probabilities": lambda images: tf.nn.softmax(images[:, 0, 0]),
+    }
+    return Backend(
+        name=f"only {name}",
+        sha256="",
+        size=4,
+        network=lambda images: {name: outputs[name](images)},
+    )
+
+
+def test_metrics_that_a_backend_lacks(tiny_config):
+    config = tiny_config()
+    classes, features = only("probabilities"), only("pooled")
+    assert choose_metrics(None, config, classes)[:2] == ["is", "r_precision"]
+    assert choose_metrics(None, config, features)[:2] == ["fid", "kid"]
+    for name, backend, rule in (
+        ("kid", classes, "pooled features; only probabilities gives none"),
+        ("is", features, "of classes; only pooled gives none"),
+        ("is", None, "own image encoder gives none; name one by --backend"),
+    ):
+        with pytest.raises(UserError, match=rule):
+            choose_metrics([name], config, backend)

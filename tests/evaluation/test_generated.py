@@ -1,0 +1,75 @@
+"""Pictures drawn in batches, by one device or several."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.evaluation.generated import (
+    BATCH,
+    Drawing,
+    as_stored,
+    per_replica,
+)
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import load
+
+
+def test_pictures_are_those_of_256_values():
+    images = np.linspace(-1.2, 1.2, 999, dtype=np.float32)
+    found = as_stored(tf.constant(images)).numpy()
+    steps = (found + 1) * 127.5
+    np.testing.assert_allclose(steps, steps.round(), atol=1e-4)
+    inside = np.abs(images) <= 1
+    assert np.abs(found - images)[inside].max() <= 1 / 255 + 1e-6
+    np.testing.assert_array_equal(found[~inside], np.sign(images)[~inside])
+
+
+class Counted:
+    """A strategy of two replicas, one after the other."""
+
+    num_replicas_in_sync = 2
+
+    def experimental_distribute_values_from_function(self, part):
+        class Context:
+            def __init__(self, number):
+                self.replica_id_in_sync_group = number
+
+        return [part(Context(number)) for number in range(2)]
+
+    def run(self, function, args):
+        found = [function(part) for part in args[0]]
+        return {k: [f[k] for f in found] for k in found[0]}
+
+    def experimental_local_results(self, value):
+        return value
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_every_replica_takes_a_part_and_padding_is_cut(count):
+    sizes = []
+
+    def function(rows):
+        sizes.append(len(rows["x"]))
+        return {"y": 2 * rows["x"]}
+
+    found = per_replica(Counted(), function, {"x": tf.range(count)})
+    np.testing.assert_array_equal(found["y"], 2 * np.arange(count))
+    assert sizes == 2 * [-(-count // 2)]
+
+
+def test_batches_hold_what_the_sampler_draws_alone(tiny_workdir):
+    sampler = load(str(tiny_workdir)).sampler
+    captions = [f"a small {c} bird" for c in ("red", "blue", "white")] * 20
+    seeds = range(7, 7 + len(captions))
+    drawing = Drawing(
+        sampler, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
+    )
+    batches = list(drawing.batches(captions, seeds))
+    assert [len(batch["images"]) for batch in batches] == [BATCH, 10]
+    images = np.concatenate([batch["images"] for batch in batches])
+    np.testing.assert_array_equal(
+        to_uint8(images), sampler.pictures(captions, seeds)
+    )
+    sums = np.concatenate([batch["sum"] for batch in batches])
+    np.testing.assert_allclose(sums, images.sum((1, 2, 3)), rtol=1e-3)
+    assert drawing._part.experimental_get_tracing_count() <= 2

@@ -1,0 +1,252 @@
+"""Parts in the colours asked for, and the classifier that says so."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.data import catalog, prepared_data
+from attngan_tf.data.demo import builder
+from attngan_tf.evaluation import part_classifier
+from attngan_tf.evaluation.held_out import HeldOut
+from attngan_tf.evaluation.part_classifier import PartClassifier
+from attngan_tf.evaluation.parts import (
+    NOT_ASKED,
+    PartScore,
+    asked_parts,
+    part_rows,
+)
+from attngan_tf.evaluation.reference import FOLDER
+
+SIZE = 32
+TEST = 150  # real images to classify
+
+
+def demo_data(folder, train, test):
+    """Prepared demo data of so many images."""
+    dataset = builder.Demo(data_dir=str(folder))
+    dataset.PICTURES = {"train": train, "test": test}
+    catalog.prepare(dataset)
+    return prepared_data.read_data(dataset)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Data that is too little to learn from."""
+    return demo_data(tmp_path_factory.mktemp("small"), 20, 10)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Data that is enough."""
+    return demo_data(tmp_path_factory.mktemp("real"), 1000, TEST)
+
+
+def held_out(data):
+    return HeldOut(
+        records=data.test,
+        vocabulary=data.vocabulary,
+        words_num=18,
+        count=len(data.test),
+    )
+
+
+def classifier(data, size=SIZE):
+    return PartClassifier(data, size, tf.distribute.get_strategy())
+
+
+@pytest.fixture(scope="module")
+def score(real):
+    """The score, with a classifier that was trained as any other is."""
+    strategy = tf.distribute.get_strategy()
+    return PartScore(real, held_out(real), SIZE, strategy)
+
+
+@pytest.mark.slow
+def test_every_part_of_real_images_is_classified(score, real):
+    found = score.classifier.colours(held_out(real).images(SIZE))
+    true = builder.part_colours(real.test.class_ids())
+    assert found.shape == true.shape == (TEST, len(builder.PARTS))
+    right = (found == true).mean(axis=0)
+    assert right.min() >= 0.95
+    exchanged = (np.roll(found, 1, axis=0) == true).mean(axis=0)
+    assert exchanged.max() <= 0.25
+
+
+@pytest.mark.slow
+def test_colours_are_not_guessed_from_those_of_other_parts(score):
+    """In the data set, half of the backs have the wings' colour."""
+    names = list(builder.PALETTE)
+    images, true = [], []
+    for index in range(100):
+        rng = np.random.default_rng([3, index])
+        colours = rng.integers(len(names), size=len(builder.PARTS))
+        true.append(colours)
+        images.append(image_of([names[i] for i in colours], index, rng))
+    found = score.classifier.look(tf.constant(np.stack(images)))
+    right = (found["part_colours"].numpy() == np.array(true)).mean(axis=0)
+    assert right.min() >= 0.9
+
+
+def image_of(colours, index, rng):
+    """A bird of these colours, float32 [128, 128, 3]."""
+    bird = builder.Bird(
+        colours=dict(zip(builder.PARTS, colours, strict=True)),
+        pose=builder.POSES[index % 3],
+        left=index % 2 == 0,
+        size=0.8,
+        long_beak=index % 5 == 0,
+        ground="sky",
+    )
+    return np.asarray(builder.draw_bird(bird, rng), np.float32) / 127.5 - 1
+
+
+@pytest.mark.slow
+def test_score_of_copies_of_real_images(score, real):
+    """Near 100 % with their own captions, chance with those of others."""
+    split = held_out(real)
+    captions = split.caption_rows(3 * TEST)
+    own = score.classifier.colours(split.images(SIZE))
+    own = own[split.owners[captions]]
+    rows = score.rows(captions, own)
+    assert [row.name for row in rows] == [
+        "parts",
+        *(f"parts_{part}" for part in builder.PARTS),
+    ]
+    for row in rows:
+        assert row.generated == row.real
+        assert row.generated.mean >= 95
+    assert rows[0].generated.n == sum(row.generated.n for row in rows[1:])
+    (exchanged, *_) = score.rows(captions, np.roll(own, 1, axis=0))
+    assert exchanged.real == rows[0].real
+    assert exchanged.generated.n == exchanged.real.n
+    assert exchanged.generated.mean <= 25
+
+
+def test_asked_parts_of_captions():
+    captions = ["this bird is all red", "the beak is white", "a bird"]
+    names, none = list(builder.PALETTE), NOT_ASKED
+    np.testing.assert_array_equal(
+        asked_parts(captions),
+        [
+            5 * [names.index("red")],
+            [none, none, none, none, names.index("white")],
+            5 * [none],
+        ],
+    )
+
+
+def test_rows_count_the_parts_that_captions_name():
+    none = NOT_ASKED
+    asked = np.array([[1, 2, none, none, 3], [none, 4, 5, none, none]])
+    generated = np.array([[1, 0, 7, 7, 3], [7, 4, 0, none, none]])
+    real = np.array([[1, 2, 0, 0, 3], [0, 4, 5, 0, 0]])
+    rows = {row.name: row for row in part_rows(asked, generated, real)}
+    assert rows["parts"].generated == (60.0, 5, None)
+    assert rows["parts"].real == (100.0, 5, None)
+    assert rows["parts_back"].generated == (50.0, 2, None)
+    assert rows["parts_wings"].generated == (0.0, 1, None)
+    assert "parts_belly" not in rows  # nobody asks for it
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Training takes three steps."""
+    monkeypatch.setattr(part_classifier, "STEPS", 3)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training takes no step; a list of its arguments, call by call."""
+    calls = []
+
+    def network(*arguments):
+        calls.append(arguments)
+        return part_classifier._new_network()
+
+    monkeypatch.setattr(part_classifier, "_trained", network)
+    return calls
+
+
+def elsewhere(data, folder):
+    """The same data without what is kept beside it."""
+    return data._replace(name=str(folder))
+
+
+def weights(found):
+    return np.concatenate([w.ravel() for w in found._network.get_weights()])
+
+
+def test_one_seed_gives_one_classifier(small, tmp_path, short, monkeypatch):
+    one = classifier(elsewhere(small, tmp_path / "one"))
+    keras.utils.set_random_seed(5)  # of the program's other numbers
+    same = classifier(elsewhere(small, tmp_path / "same"))
+    np.testing.assert_array_equal(weights(one), weights(same))
+    assert one.text == same.text
+    monkeypatch.setattr(part_classifier, "SEED", 1)
+    other = classifier(elsewhere(small, tmp_path / "one"))
+    assert (weights(one) != weights(other)).mean() > 0.9
+    assert one.text[-64:] != other.text[-64:]
+
+
+def test_training_leaves_the_random_state(small, tmp_path, short):
+    states = []
+    for train in (False, True):
+        keras.utils.set_random_seed(5)
+        if train:
+            classifier(elsewhere(small, tmp_path))
+        numbers = [tf.random.uniform([3]), keras.random.uniform([3])]
+        numbers += [np.random.random(3), random.random()]
+        states.append(np.hstack([np.ravel(x) for x in numbers]))
+    np.testing.assert_array_equal(*states)
+
+
+def test_it_is_trained_once(small, tmp_path, untrained):
+    data = elsewhere(small, tmp_path)
+    first, again = classifier(data), classifier(data)
+    assert len(untrained) == 1
+    np.testing.assert_array_equal(weights(first), weights(again))
+    # Larger images are reduced: one classifier for all.
+    classifier(data, 2 * SIZE)
+    assert len(untrained) == 1
+
+
+def test_another_classifier_is_trained_for_other(
+    small, tmp_path, untrained, monkeypatch
+):
+    data = elsewhere(small, tmp_path)
+    classifier(data)
+    changes = {
+        "size": lambda: classifier(data, SIZE // 2),
+        "records": lambda: classifier(data._replace(train=small.test)),
+        "settings": lambda: (
+            monkeypatch.setattr(part_classifier, "RATE", 1e-3),
+            classifier(data),
+        ),
+        "code": lambda: (
+            monkeypatch.setattr(
+                part_classifier.inspect, "getsource", lambda module: "new"
+            ),
+            classifier(data),
+        ),
+    }
+    for number, (name, change) in enumerate(changes.items(), 2):
+        change()
+        assert len(untrained) == number, name
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
+def test_a_damaged_file_is_replaced(small, tmp_path, untrained, damage):
+    data = elsewhere(small, tmp_path)
+    first = classifier(data)
+    (path,) = (tmp_path / FOLDER).iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept = {"cut": len(content) // 2, "changed": None, "empty": 0}[damage]
+    path.write_bytes(content[:kept])
+    np.testing.assert_array_equal(weights(classifier(data)), weights(first))
+    assert len(untrained) == 2
+    classifier(data)
+    assert len(untrained) == 2

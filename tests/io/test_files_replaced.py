@@ -1,0 +1,61 @@
+"""Files that are whole or not there."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from attngan_tf.io.files import replacing
+
+
+def test_a_file_is_replaced_when_all_is_written(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(str(path)) as file:
+        file.write("é\n")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_bytes() == "é\n".encode()
+    with replacing(str(path), "wb") as file:
+        file.write(b"\x00")
+    assert path.read_bytes() == b"\x00"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail():
+        with replacing(str(path)) as file:
+            file.write("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+KILLED = """
+import os, signal, sys
+from attngan_tf.io.files import replacing
+with replacing(sys.argv[1]) as file:
+    file.write("half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    ended = subprocess.run([sys.executable, "-c", KILLED, path], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    with replacing(str(path)) as file:
+        file.write("new")
+    assert path.read_text() == "new"

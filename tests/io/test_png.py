@@ -1,0 +1,64 @@
+"""Texts in PNG files, read by PIL and by the chunks' own layout."""
+
+import struct
+
+import pytest
+from PIL import Image
+
+from attngan_tf import __version__
+from attngan_tf.io import png
+
+
+def chunks(path):
+    """Kinds and contents of a PNG file's chunks (ISO 15948, 5.3)."""
+    data = path.read_bytes()[8:]
+    while data:
+        length, kind = struct.unpack(">I4s", data[:8])
+        yield kind, data[8 : 8 + length]
+        data = data[12 + length :]
+
+
+def saved(tmp_path, **texts):
+    path = tmp_path / "picture.png"
+    png.save(Image.new("RGB", (3, 2), (1, 2, 3)), str(path), **texts)
+    return path
+
+
+def test_texts_come_back(tmp_path):
+    path = saved(tmp_path, caption="a red bird", seed=2**53, step=600)
+    with Image.open(path) as image:
+        assert image.text == {
+            "Software": f"attngan_tf {__version__}",
+            "caption": "a red bird",
+            "seed": "9007199254740992",
+            "step": "600",
+        }
+        assert image.getpixel((2, 1)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        *["caf\u00e9", "\u9ce5 \U0001f426", "\u0637\u0627\u0626\u0631"],
+        *["", "two\nlines", pytest.param("bird " * 300_000, id="1.5 MB")],
+    ],
+)
+def test_a_caption_of_any_language_is_kept_as_it_is(tmp_path, caption):
+    path = saved(tmp_path, caption=caption)
+    with Image.open(path) as image:
+        assert image.text["caption"] == caption
+    # No compression, no language: keyword, five zero bytes, UTF-8.
+    expected = b"caption\0\0\0\0\0" + caption.encode()
+    assert (b"iTXt", expected) in list(chunks(path))
+
+
+def test_each_of_several_values_is_a_line(tmp_path):
+    captions = ["a  red\nbird", "\u9ce5"]
+    with Image.open(saved(tmp_path, caption=captions, seed=range(2))) as image:
+        assert image.text["caption"] == "a red bird\n\u9ce5"
+        assert image.text["seed"] == "0\n1"
+
+
+def test_what_is_no_unicode_is_no_error(tmp_path):
+    with Image.open(saved(tmp_path, caption="a \ud800 bird")) as image:
+        assert image.text["caption"] == "a ? bird"

@@ -1,0 +1,249 @@
+"""What is saved, and what must not be."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attngan_tf.errors import UserError
+from attngan_tf.runs import checkpoint
+from attngan_tf.runs.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def network():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    network.layers[0].set_weights([np.ones((2, 3)), np.zeros(3)])
+    return network
+
+
+def test_a_state_that_is_not_finite_is_not_saved(network, tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), {"network": network}, 3)
+    checkpoints.save(7)
+    checkpoints.offer(7, 0.5)
+    network.layers[0].bias.assign([0.0, np.inf, 0.0])
+    for write in (
+        lambda: checkpoints.save(8),
+        lambda: checkpoints.offer(8, 0.6),
+    ):
+        with pytest.raises(UserError, match=r"network .*bias.* step 8"):
+            write()
+    assert checkpoints.last_step() == 7
+    checkpoints.offer(8, 0.4)  # no better: nothing is written
+    kernel, bias = network.layers[0].get_weights()
+    restored = Checkpoints(str(tmp_path), {"network": network}, 3)
+    assert restored.last_step() == 7
+    restored.restore(7)
+    np.testing.assert_array_equal(network.layers[0].get_weights()[1], [0] * 3)
+    np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
+    assert not np.isfinite(bias).all()
+    best = tf.train.latest_checkpoint(str(tmp_path / "best"))
+    assert best.endswith("-7")
+
+
+def test_only_the_last_ones_are_kept(network, tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), {"network": network}, 2)
+    assert checkpoints.last_step() == 0
+    for step in (1, 2, 3):
+        checkpoints.save(step)
+    kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
+    assert kept == {"ckpt-2.index", "ckpt-3.index"}
+
+
+def test_a_start_may_lack_parts_and_a_later_step_may_not(network, tmp_path):
+    """Converted models have no optimizers."""
+    other = keras.optimizers.Adam()
+    other.build(network.trainable_variables)
+    everything = {"network": network, "optimizer": other}
+    kernel, _ = network.layers[0].get_weights()
+    Checkpoints(str(tmp_path / "start"), {"network": network}, 3).save(0)
+    Checkpoints(str(tmp_path / "later"), {"network": network}, 3).save(1)
+    network.layers[0].kernel.assign(kernel * 2)
+    start = Checkpoints(str(tmp_path / "start"), everything, 3)
+    assert start.last_step() == 0
+    start.restore(0)
+    np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
+    with pytest.raises(AssertionError):
+        Checkpoints(str(tmp_path / "later"), everything, 3).restore(1)
+    start.save(0)
+    Checkpoints(str(tmp_path / "start"), everything, 3).restore(0)
+
+
+def saved(network, folder, steps=(1, 2, 3)) -> Checkpoints:
+    """Checkpoints of some steps; the first weight is the step."""
+    checkpoints = Checkpoints(str(folder), {"network": network}, 5)
+    for step in steps:
+        network.layers[0].kernel.assign(np.full((2, 3), step))
+        checkpoints.save(step)
+    return checkpoints
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("harm", [truncate, zero, empty, flip, remove])
+@pytest.mark.parametrize("file", ["index", "data-00000-of-00001"])
+def test_the_one_before_a_damaged_one_is_used(
+    network, tmp_path, capsys, harm, file
+):
+    saved(network, tmp_path)
+    harm(tmp_path / f"ckpt-3.{file}")
+    checkpoints = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert checkpoints.last_step() == 2
+    warned = [x for x in capsys.readouterr().err.splitlines() if "warn" in x]
+    assert len(warned) == 1
+    assert f"{tmp_path}/ckpt-3 is damaged" in warned[0]
+    checkpoints.restore(2)
+    assert network.layers[0].kernel.numpy()[0, 0] == 2
+    # And training goes over it.
+    network.layers[0].kernel.assign(np.full((2, 3), 3))
+    checkpoints.save(3)
+    again = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert again.last_step() == 3
+
+
+@pytest.mark.parametrize("place", range(0, 1000, 37))
+def test_a_flipped_bit_anywhere_is_found_or_harmless(network, tmp_path, place):
+    """Padding between a table's blocks is all that no checksum covers."""
+    saved(network, tmp_path, [7])
+    for name in ("index", "data-00000-of-00001"):
+        path = tmp_path / f"ckpt-7.{name}"
+        content = bytearray(path.read_bytes())
+        content[place * len(content) // 1000] ^= 1 << place % 8
+        before = path.read_bytes()
+        path.write_bytes(bytes(content))
+        if not checkpoint.damage(str(tmp_path / "ckpt-7")):
+            Checkpoints(str(tmp_path), {"network": network}, 5).restore(7)
+            kernel, bias = network.layers[0].get_weights()
+            np.testing.assert_array_equal(kernel, np.full((2, 3), 7))
+            np.testing.assert_array_equal(bias, np.zeros(3))
+        path.write_bytes(before)
+
+
+def test_without_a_whole_one_nothing_begins_anew(network, tmp_path):
+    checkpoints = saved(network, tmp_path, [4])
+    flip(tmp_path / "ckpt-4.data-00000-of-00001")
+    with pytest.raises(UserError, match=r"steps 4, all damaged; put them"):
+        checkpoints.last_step()
+
+
+@pytest.mark.parametrize("harm", [truncate, zero, empty, remove])
+def test_a_damaged_list_is_made_of_the_files(network, tmp_path, harm):
+    saved(network, tmp_path)
+    harm(tmp_path / "checkpoint")
+    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
+    again = Checkpoints(str(tmp_path), {"network": network}, 2)
+    assert again.last_step() == 3
+    again.save(4)
+    kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
+    assert kept == {"ckpt-3.index", "ckpt-4.index"}
+
+
+@pytest.mark.parametrize("lines", range(1, 7))
+def test_a_list_that_is_cut_off_costs_no_checkpoint(network, tmp_path, lines):
+    """TensorFlow's list has no checksum: cut at a line's end it is a list."""
+    saved(network, tmp_path)
+    path = tmp_path / "checkpoint"
+    whole = path.read_text().splitlines(keepends=True)
+    assert len(whole) > lines
+    path.write_text("".join(whole[:lines]))
+    again = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert again.last_step() == 3
+    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
+
+
+def test_a_list_of_another_step_costs_no_checkpoint(network, tmp_path):
+    saved(network, tmp_path)
+    path = tmp_path / "checkpoint"
+    path.write_text(path.read_text().replace("ckpt-3", "ckpt-4"))
+    again = Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert again.last_step() == 3
+
+
+def test_a_checkpoint_from_another_worker_is_taken(network, tmp_path):
+    """As the line says that tells of one that is missing."""
+    saved(network, tmp_path / "other", [2])
+    checkpoints = saved(network, tmp_path / "own", [3])
+    with pytest.raises(UserError, match=r"copy ckpt-2\.\* from another"):
+        checkpoints.restore(2)
+    for path in (tmp_path / "other").glob("ckpt-2.*"):
+        shutil.copy(path, tmp_path / "own")
+    again = Checkpoints(str(tmp_path / "own"), {"network": network}, 5)
+    again.restore(2)
+    assert network.layers[0].kernel.numpy()[0, 0] == 2
+
+
+def test_half_a_checkpoint_is_removed(network, tmp_path):
+    saved(network, tmp_path, [1])
+    (tmp_path / "ckpt-2_temp").mkdir()
+    (tmp_path / "ckpt-2_temp" / "part").write_text("x")
+    (tmp_path / "ckpt-2.data-00000-of-00001").write_text("x")
+    (tmp_path / "ckpt-3.data-00000-of-00001").write_text("x")
+    (tmp_path / "ckpt-3.index").write_text("x")
+    (tmp_path / "notes.txt").write_text("mine")
+    Checkpoints(str(tmp_path), {"network": network}, 5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint",
+        "ckpt-1.data-00000-of-00001",
+        "ckpt-1.index",
+        "notes.txt",
+    ]
+
+
+def test_a_full_disk_keeps_the_last_good_one(network, small_disk, fill):
+    disk = small_disk(96)
+    checkpoints = saved(network, disk, [1])
+    rest = fill(disk)
+    with pytest.raises(UserError, match=r"step 2 .*; .*ckpt-1 is kept; make"):
+        checkpoints.save(2)
+    names = {p.name for p in disk.iterdir()} - {"rest", "best"}
+    assert names == {
+        "checkpoint",
+        "ckpt-1.index",
+        "ckpt-1.data-00000-of-00001",
+    }
+    assert checkpoints.last_step() == 1
+    rest.unlink()
+    checkpoints.save(2)
+    assert checkpoints.last_step() == 2
+
+
+def test_the_best_one_before_a_damaged_one_is_used(network, tmp_path, capsys):
+    folder = tmp_path / "gan"
+    checkpoints = saved(network, folder, [3])
+
+    def best():
+        return checkpoint.find(str(tmp_path), "gan", "best")
+
+    for step, score in ((1, 0.4), (2, 0.5), (3, 0.6), (4, 0.1)):
+        checkpoints.offer(step, score)
+    assert best().endswith("best/ckpt-3")
+    flip(folder / "best" / "ckpt-3.data-00000-of-00001")
+    assert best().endswith("best/ckpt-2")
+    assert "best/ckpt-3 is damaged" in capsys.readouterr().err
+    flip(folder / "best" / "ckpt-2.data-00000-of-00001")
+    with pytest.raises(UserError, match=r"best has steps 2, 3, all damaged"):
+        best()
+    with pytest.raises(UserError, match="has no checkpoint '9'"):
+        checkpoint.find(str(tmp_path), "gan", "9")

@@ -1,0 +1,97 @@
+"""Features that are kept on disk: used if they are whole, or made anew."""
+
+import json
+
+import numpy as np
+import pytest
+
+from attngan_tf.data import catalog
+from attngan_tf.data.views import Records
+from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
+from attngan_tf.training.feature_cache import NAMES, FeatureCache
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def make(tiny_config):
+    """Opens a cache of two views of 24 pictures."""
+    builder = catalog.open_configured(tiny_config())
+    catalog.prepare(builder)
+    records = Records(builder, "train")
+    encoder = ImageEncoder(
+        trunk=small_trunk(SIZE, "float32"), size=SIZE, feature_size=8
+    )
+
+    def make(folder, identity="one"):
+        return FeatureCache(
+            folder=str(folder),
+            image_encoder=encoder,
+            records=records,
+            identity={"name": identity},
+            views=2,
+            seed=0,
+        )
+
+    return make
+
+
+def arrays(folder):
+    return {name: np.load(folder / f"{name}.npy") for name in NAMES}
+
+
+@pytest.fixture
+def whole(make, tmp_path):
+    """A folder with a cache, and its arrays."""
+    make(tmp_path)
+    found = arrays(tmp_path)
+    assert all(np.abs(array).max() > 0 for array in found.values())
+    return tmp_path, found
+
+
+def assert_same(folder, expected):
+    for name, array in arrays(folder).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_what_is_whole_is_used_again(make, whole):
+    folder, _ = whole
+    marked = np.load(folder / "pooled.npy", "r+")
+    marked[0] = 7
+    marked.flush()
+    make(folder)
+    assert (np.load(folder / "pooled.npy")[0] == 7).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_was_cut_off_is_made_anew(make, whole, name):
+    folder, expected = whole
+    path = folder / f"{name}.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+    make(folder)
+    assert_same(folder, expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_is_missing_is_made_anew(make, whole, name):
+    folder, expected = whole
+    (folder / f"{name}.npy").unlink()
+    make(folder)
+    assert_same(folder, expected)
+
+
+def test_a_start_that_is_cut_off_leaves_no_row_done(make, whole, monkeypatch):
+    """Of new arrays, beside the state of the old ones."""
+    folder, expected = whole
+
+    def killed(self, arrays, done):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureCache, "_fill", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(folder, "another")
+    make(folder)
+    assert_same(folder, expected)
+    state = json.loads((folder / "state.json").read_text())
+    assert state["rows_done"] == 48
