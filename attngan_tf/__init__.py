@@ -1,6 +1,6 @@
 """AttnGAN in TensorFlow: images from captions.
 
-`attngan_tf.load(workdir)` returns a trained model: `text_to_image.Model`.
+`attngan_tf.load(workdir)` returns a trained model: `text_to_image.TextToImage`.
 """
 
 from attngan_tf.cli.startup import start_command, use_onednn

@@ -282,10 +282,10 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
 def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
     """Files of a model, and what is in them."""
     model = load(workdir)
-    config, sampler = model.config, model.sampler
+    config, model = model.config, model
     found = {
-        "text_encoder.pth": layouts.text_encoder(sampler.text_encoder),
-        "netG.pth": layouts.generator(sampler.generator),
+        "text_encoder.pth": layouts.text_encoder(model.text_encoder),
+        "netG.pth": layouts.generator(model.generator),
     }
     if all(getattr(config, k) == v for k, v in IMAGE_ENCODER.items()):
         parts = layouts.image_encoder(model.image_encoder)

@@ -18,6 +18,7 @@ from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.encoders import Encoders, load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.choice import choose_metrics
 from attngan_tf.evaluation.evaluator import METRICS, Evaluation
@@ -27,7 +28,7 @@ from attngan_tf.evaluation.follow import follow, is_scored
 from attngan_tf.evaluation.report import write_report
 from attngan_tf.runs.reports import read_runs
 from attngan_tf.runs.scores import table
-from attngan_tf.text_to_image import Encoders, load, load_encoders
+from attngan_tf.text_to_image import load
 from attngan_tf.training import distribution
 from attngan_tf.training.log import Log
 from attngan_tf.visualization.curves import plot_curves
@@ -212,7 +213,7 @@ def open_evaluation(
     """
     with task.strategy.scope():
         model = load(values.workdir, which)
-        judge = Encoders(model.config, model.sampler, model.image_encoder)
+        judge = Encoders(model.config, model, model.image_encoder)
         if values.encoders:
             with _named("encoders", values):
                 judge = load_encoders(values.encoders)

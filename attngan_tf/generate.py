@@ -7,7 +7,7 @@ from absl import flags
 from attngan_tf.cli import command
 from attngan_tf.cli.captions import clean, read_captions, variants
 from attngan_tf.errors import UserError
-from attngan_tf.text_to_image import Model, load
+from attngan_tf.text_to_image import TextToImage, load
 from attngan_tf.visualization import image_files
 
 MOST_STEPS_BETWEEN = 30  # in one row
@@ -110,10 +110,10 @@ def check_ends(interpolate: str, captions: list[str]) -> None:
         )
 
 
-def check_attention(model: Model) -> None:
+def check_attention(model: TextToImage) -> None:
     """Raises UserError for a model without attention."""
     config = model.config
-    if not model.sampler.generator.attends:
+    if not model.generator.attends:
         raise UserError(
             "--attention needs a generator that attends to words; this one "
             f"was trained with --attention={config.attention} and "

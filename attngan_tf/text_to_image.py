@@ -1,84 +1,272 @@
-"""A trained model, loaded from a workdir: what Python users call."""
+"""From captions and noise to images: the one path, and how to load it."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from attngan_tf import losses
 from attngan_tf.config import Config
 from attngan_tf.data.vocabulary import Vocabulary, tokenize
+from attngan_tf.encoders import (
+    CAPTIONS,
+    SCORES,
+    CaptionEncoder,
+    Encoders,
+    traced_once,
+    trained_image_encoder,
+    trained_text_encoder,
+)
 from attngan_tf.errors import UserError
 from attngan_tf.models import build
+from attngan_tf.models.generator import Generator
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs import checkpoint
-from attngan_tf.sampling import CaptionEncoder, Sampler, caption_seeds
+from attngan_tf.sampling import caption_seeds, noise, slerp, to_uint8
 
-NAMES = ("sentence_score", "word_score")
-SCORED = 16  # captions and pictures compared at a time
+BATCH_SIZE = 16  # images generated, or scored, at a time
+SEEDS = tf.TensorSpec([None], tf.int64, name="seeds")
+_NOISE = tf.TensorSpec([None, None], tf.float32)
 
 
-class Model:
-    """Draws pictures for captions, and scores how well they fit.
+class TextToImage(CaptionEncoder):
+    """Generates images for captions, and scores how well they fit.
+
+    The methods `encode` and `from_...` take and return tensors, in eager code
+    or in a graph, such as that of an exported model. The others take Python
+    lists and return arrays.
 
     Args:
-      config: what it was trained with.
-      sampler: draws the pictures.
-      image_encoder: the DAMSM's.
+      config: the configuration it was trained with.
+      vocabulary: the words that the text encoder was trained with.
+      text_encoder: trained.
+      generator: trained; usually with averaged (EMA) weights.
+      step: step of GAN training that the weights are of.
     """
 
     def __init__(
-        self, *, config: Config, sampler: Sampler, image_encoder: ImageEncoder
+        self,
+        *,
+        config: Config,
+        vocabulary: Vocabulary,
+        text_encoder: TextEncoder,
+        generator: Generator,
+        step: int = 0,
     ):
+        super().__init__(
+            vocabulary=vocabulary,
+            text_encoder=text_encoder,
+            words_num=config.words_num_test,
+        )
         self.config = config
-        self.sampler = sampler
-        self.image_encoder = image_encoder
-        self.step = 0  # of GAN training
+        self.generator = generator
+        self.step = step
 
-    def restore(self, which: str) -> None:
-        """Takes the weights of a checkpoint; see `load`."""
-        path = checkpoint.find(self.config.workdir, "gan", which)
-        networks = {"average": self.sampler.generator}
-        if self.config.finetune_damsm:
-            networks["text_encoder"] = self.sampler.text_encoder
-            networks["image_encoder"] = self.image_encoder
-        checkpoint.restore_part(path, **networks)
-        self.step = int(path.rsplit("-", 1)[1])
+    @property
+    def last_images(self) -> str:
+        """Name of the last stage's images among the outputs."""
+        return f"images_{self.generator.image_sizes[-1]}"
+
+    @traced_once(CAPTIONS, _NOISE, _NOISE)
+    def from_noise(
+        self, captions: tf.Tensor, z: tf.Tensor, eps: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The generator's outputs (see `Generator.call`) and the text features.
+
+        Args:
+          captions: string [B].
+          z: float32 [B, Z].
+          eps: float32 [B, condition_size].
+        """
+        text = self.encode(captions)
+        z = tf.ensure_shape(z, [None, self.generator.z_size])
+        eps = tf.ensure_shape(eps, [None, self.generator.condition_size])
+        return text | self.generator({**text, "z": z, "eps": eps})
+
+    @traced_once(CAPTIONS, SEEDS)
+    def from_seeds(
+        self, captions: tf.Tensor, seeds: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """As `from_noise`, with noise sampled from seeds int64 [B]."""
+        return self.from_noise(captions, *self._noise(seeds))
+
+    def from_features(
+        self, text: Mapping[str, tf.Tensor], seeds: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The generator's outputs for features that `encode` returned."""
+        z, eps = self._noise(seeds)
+        names = ("word_features", "sentence_features", "lengths")
+        return self.generator(
+            {k: text[k] for k in names} | {"z": z, "eps": eps}
+        )
+
+    def _noise(self, seeds: tf.Tensor) -> list[tf.Tensor]:
+        """Z and eps; without --condition_noise (released code), eps is 0."""
+        z, eps = noise(
+            seeds, self.generator.z_size, self.generator.condition_size
+        )
+        return [z, eps * float(self.config.condition_noise)]
+
+    @traced_once(CAPTIONS, SEEDS, tf.TensorSpec([], tf.float32))
+    def from_ends(
+        self, captions: tf.Tensor, seeds: tf.Tensor, fraction: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The generator's outputs, one row, between two captions or noises.
+
+        Noise is interpolated spherically (see `slerp`), the sentence features
+        and each word context (Eq. 2) linearly. Word features cannot be:
+        captions differ in length, and the third word of one has nothing to do
+        with the third of the other. With the words of the nearer caption
+        alone, the image jumps half way, since it follows the words more than
+        the sentence.
+
+        Args:
+          captions: string [2], of the first and the last image.
+          seeds: int64 [2], of the first and the last image.
+          fraction: float32, from 0 (first image) to 1 (last image).
+        """
+        # Each alone, so that the ends equal the images of one caption exactly.
+        first, last = (self.encode(captions[i : i + 1]) for i in (0, 1))
+        sentences = [text["sentence_features"] for text in (first, last)]
+        z, eps = (
+            slerp(pair[0], pair[1], fraction)[None]
+            for pair in self._noise(seeds)
+        )
+        return self.generator(
+            {
+                "sentence_features": (1 - fraction) * sentences[0]
+                + fraction * sentences[1],
+                "word_features": first["word_features"],
+                "lengths": first["lengths"],
+                "last_word_features": last["word_features"],
+                "last_lengths": last["lengths"],
+                "share": fraction,
+                "z": z,
+                "eps": eps,
+            }
+        )
 
     def generate(
-        self, captions: Sequence[str], seeds: Sequence[int] | None = None
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int] | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> np.ndarray:
-        """Pictures uint8 [B, H, W, 3]; without seeds, each caption's own."""
-        return self.sampler.pictures(captions, seeds)
+        """The last stage's images, uint8 [B, H, W, 3].
+
+        Arguments and errors as for `outputs`.
+        """
+        name = self.last_images
+        return to_uint8(
+            self.outputs(captions, seeds, [name], batch_size)[name]
+        ).numpy()
+
+    def outputs(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> dict[str, np.ndarray]:
+        """Outputs of `from_seeds` for any number of captions, in batches.
+
+        Args:
+          captions: B captions.
+          seeds: B seeds of the noise; None: `caption_seeds`.
+          names: the outputs to return; None: all.
+          batch_size: number of images generated at a time.
+
+        Raises:
+          UserError: captions are no list, or seeds are not as many.
+        """
+        if isinstance(captions, str):
+            raise UserError(
+                "captions must be a list of strings; received the string "
+                f"{captions!r}; put it in brackets"
+            )
+        captions = list(captions)
+        if not captions or (seeds is not None and len(seeds) != len(captions)):
+            raise UserError(
+                "there must be one or more captions, and as many seeds if any; "
+                f"received {len(captions)} captions and {seeds} as seeds"
+            )
+        if seeds is None:
+            seeds = self.caption_seeds(captions)
+        batches = []
+        for i in range(0, len(captions), batch_size):
+            outputs = self.from_seeds(
+                tf.constant(captions[i : i + batch_size], tf.string),
+                tf.constant(list(seeds[i : i + batch_size]), tf.int64),
+            )
+            batches.append({k: outputs[k].numpy() for k in names or outputs})
+        return {k: np.concatenate([x[k] for x in batches]) for k in batches[0]}
+
+    def interpolate(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int],
+        fractions: Sequence[float],
+    ) -> np.ndarray:
+        """The last stage's images between two captions or noises.
+
+        Images are generated one at a time, since other batch sizes round
+        differently: fractions 0 and 1 equal the images of the ends exactly.
+
+        Args:
+          captions: of both ends; see `from_ends`.
+          seeds: of both ends.
+          fractions: N, each from 0 to 1.
+
+        Returns:
+          uint8 [N, H, W, 3].
+        """
+        ends = tf.constant(list(captions)), tf.constant(list(seeds), tf.int64)
+        images = [
+            self.from_ends(*ends, tf.constant(x, tf.float32))[self.last_images]
+            for x in fractions
+        ]
+        return to_uint8(tf.concat(images, axis=0)).numpy()
 
     def caption_seeds(self, captions: Sequence[str]) -> list[int]:
-        """The seed each caption has of its own."""
+        """The seed that belongs to each caption: a hash of its text."""
         return caption_seeds(tf.constant(list(captions))).numpy().tolist()
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
         """Words of captions that are not in the vocabulary, each once."""
         tokens = tokenize(tf.constant(list(captions))).flat_values.numpy()
         words = dict.fromkeys(token.decode() for token in tokens)
-        known = set(self.sampler.vocabulary.words)
+        known = set(self.vocabulary.words)
         return [word for word in words if word not in known]
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, np.ndarray]:
-        """Features of captions.
+        """Features of captions, as arrays; see `encode`."""
+        features = self.encode(tf.constant(list(captions)))
+        return {name: value.numpy() for name, value in features.items()}
 
-        Returns:
-          token_ids int32 [B, T], lengths int32 [B], word_features float32
-          [B, T, D], sentence_features float32 [B, D].
-        """
-        found = self.sampler.encode_text(tf.constant(list(captions)))
-        return {name: value.numpy() for name, value in found.items()}
+    @functools.cached_property
+    def image_encoder(self) -> ImageEncoder:
+        """The DAMSM's image encoder, loaded when something is scored."""
+        encoder = trained_image_encoder(self.config)
+        if self.config.finetune_damsm:
+            checkpoint.restore(
+                self.config.workdir,
+                "gan",
+                str(self.step),
+                image_encoder=encoder,
+            )
+        return encoder
+
+    @property
+    def encoders(self) -> Encoders:
+        """The DAMSM it was trained with."""
+        return Encoders(self.config, self, self.image_encoder)
 
     def score(
         self, captions: Sequence[str], images: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """How well each picture fits its caption, by the DAMSM.
+        """How well each image fits its caption, by the DAMSM.
 
         Args:
           captions: B captions.
@@ -87,116 +275,49 @@ class Model:
         Returns:
           sentence_score float32 [B], a cosine in [-1, 1]; word_score float32
           [B] (Eq. 10).
+
+        Raises:
+          UserError: there are no captions, or images are not as many.
         """
-        if len(captions) != len(images) or not len(captions):
+        captions = list(captions)
+        if len(captions) != len(images) or not captions:
             raise UserError(
-                "each of one or more captions must have a picture; received "
-                f"{len(captions)} captions and {len(images)} pictures"
+                "each of one or more captions must have an image; received "
+                f"{len(captions)} captions and {len(images)} images"
             )
-        parts = [
-            self._score(captions[i : i + SCORED], images[i : i + SCORED])
-            for i in range(0, len(captions), SCORED)
+        batches = [
+            self.encoders.score(
+                tf.constant(captions[i : i + BATCH_SIZE]),
+                images[i : i + BATCH_SIZE],
+            )
+            for i in range(0, len(captions), BATCH_SIZE)
         ]
-        return {k: np.concatenate([part[k] for part in parts]) for k in NAMES}
+        return {k: np.concatenate([x[k] for x in batches]) for k in SCORES}
 
-    def _score(self, captions, images) -> dict[str, np.ndarray]:
-        text = self.sampler.encode_text(tf.constant(list(captions)))
-        image = self.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0)
-        scores = pair_scores(self.config, text, image)
-        return {name: score.numpy() for name, score in scores.items()}
-
-
-def pair_scores(
-    config: Config, text: dict[str, tf.Tensor], image: dict[str, tf.Tensor]
-) -> dict[str, tf.Tensor]:
-    """How well row b's picture fits row b's caption, by the DAMSM.
-
-    Args:
-      config: the constants of the word score.
-      text: what `CaptionEncoder.encode_text` gives.
-      image: what `ImageEncoder` gives, of as many rows.
-
-    Returns:
-      sentence_score float32 [B], a cosine; word_score float32 [B] (Eq. 10).
-    """
-
-    def score(row):
-        text, image = tf.nest.map_structure(lambda x: x[None], row)
-        sentence = losses.sentence_scores(
-            image["image_features"], text["sentence_features"]
-        )
-        words = losses.word_scores(
-            image["region_features"],
-            text["word_features"],
-            text["lengths"],
-            gamma1=config.damsm_gamma1,
-            gamma2=config.damsm_gamma2,
-            form=config.word_score,
-        )
-        return {"sentence_score": sentence[0, 0], "word_score": words[0, 0]}
-
-    scalar = tf.TensorSpec([], tf.float32)
-    return tf.map_fn(
-        score,
-        (dict(text), dict(image)),
-        fn_output_signature=dict.fromkeys(NAMES, scalar),
-    )
-
-
-def trained_encoders(
-    config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
-) -> tuple[TextEncoder, ImageEncoder]:
-    """The best encoders of a workdir.
-
-    Raises:
-      UserError: there are none, or the vocabulary does not fit them.
-    """
-    path = checkpoint.find(config.workdir, "damsm", "best")
-    _check_vocabulary(vocabulary, path, config.workdir)
-    text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
-    image_encoder = build.image_encoder(config, None)
-    checkpoint.restore_part(
-        path, text_encoder=text_encoder, image_encoder=image_encoder
-    )
-    return text_encoder, image_encoder
-
-
-def _check_vocabulary(vocabulary: Vocabulary, path: str, workdir: str) -> None:
-    """Raises UserError unless the words are as many as the embeddings."""
-    reader = tf.train.load_checkpoint(path)
-    rows = reader.get_tensor(
-        f"{checkpoint.VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE"
-    )
-    if rows != len(vocabulary):
-        raise UserError(
-            f"vocab.txt of {workdir} must have as many words as its text "
-            f"encoder has embeddings; received {len(vocabulary)} words and "
-            f"{rows} embeddings; put back the file the encoder was trained "
-            "with"
+    def restore(self, which: str) -> None:
+        """Reads the weights of a checkpoint of the GAN; see `load`."""
+        networks = {"average": self.generator}
+        if self.config.finetune_damsm:
+            networks["text_encoder"] = self.text_encoder
+            self.__dict__.pop("image_encoder", None)
+        self.step = checkpoint.restore(
+            self.config.workdir, "gan", which, **networks
         )
 
 
-class Encoders(NamedTuple):
-    """The DAMSM of a workdir."""
-
-    config: Config
-    caption_encoder: CaptionEncoder
-    image_encoder: ImageEncoder
-
-
-def load_encoders(
+def load(
     workdir: str,
+    which: str = "last",
     use_cudnn: bool | str = "auto",
     precision: str | None = None,
-    which: str = "last",
-) -> Encoders:
-    """The DAMSM of a workdir, whether or not its GAN is trained.
+) -> TextToImage:
+    """The model of a workdir, with averaged (EMA) weights.
 
     Args:
       workdir: a run's folder.
+      which: checkpoint of the GAN: last, best, or a step.
       use_cudnn: False for a model to export.
-      precision: of the networks; None: what they were trained in.
-      which: see `load`; of encoders that are trained with the GAN.
+      precision: of the networks; None: the one they were trained in.
 
     Raises:
       UserError: a file is missing, or files do not fit one another.
@@ -205,49 +326,13 @@ def load_encoders(
     if precision is not None:
         config = dataclasses.replace(config, precision=precision)
     vocabulary = Vocabulary.load(workdir)
-    text_encoder, image_encoder = trained_encoders(
-        config, vocabulary, use_cudnn
-    )
-    if config.finetune_damsm and checkpoint.exists(workdir, "gan"):
-        checkpoint.restore_part(
-            checkpoint.find(workdir, "gan", which),
-            text_encoder=text_encoder,
-            image_encoder=image_encoder,
-        )
-    caption_encoder = CaptionEncoder(
+    text_encoder = trained_text_encoder(config, vocabulary, use_cudnn)
+    checkpoint.paths(workdir, "gan", which)  # fails before networks are built
+    model = TextToImage(
+        config=config,
         vocabulary=vocabulary,
         text_encoder=text_encoder,
-        words_num=config.words_num_test,
-    )
-    return Encoders(config, caption_encoder, image_encoder)
-
-
-def load(
-    workdir: str,
-    which: str = "last",
-    use_cudnn: bool | str = "auto",
-    precision: str | None = None,
-) -> Model:
-    """The model of a workdir, with the average (EMA) of its weights.
-
-    Args:
-      workdir: a run's folder.
-      which: which checkpoint of the GAN: last, best, or a step's number.
-      use_cudnn: see `load_encoders`.
-      precision: see `load_encoders`.
-
-    Raises:
-      UserError: a file is missing, or files do not fit one another.
-    """
-    config, caption_encoder, image_encoder = load_encoders(
-        workdir, use_cudnn, precision, which
-    )
-    checkpoint.find(workdir, "gan", which)  # before the networks are made
-    sampler = Sampler(
-        caption_encoder=caption_encoder,
         generator=build.generator(config),
-        condition_noise=config.condition_noise,
     )
-    model = Model(config=config, sampler=sampler, image_encoder=image_encoder)
     model.restore(which)
     return model

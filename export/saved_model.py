@@ -17,13 +17,13 @@ from absl import flags
 from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.encoders import Encoders, load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.io import scratch
 from attngan_tf.io.disk import writing
 from attngan_tf.models import build
 from attngan_tf.models.layers.folding import fold_batch_norm
-from attngan_tf.sampling import Sampler
-from attngan_tf.text_to_image import Encoders, Model, load, load_encoders
+from attngan_tf.text_to_image import TextToImage, load
 from export import comparison, examples, session_gate
 from export.serving import warmup
 from export.signatures import (
@@ -81,7 +81,7 @@ class Exported(NamedTuple):
     signatures: Mapping[str, Signature]
 
 
-def read(values: flags.FlagValues, precision: str) -> Model | Encoders:
+def read(values: flags.FlagValues, precision: str) -> TextToImage | Encoders:
     """A workdir's model, as `--model` names its kind.
 
     Args:
@@ -97,7 +97,9 @@ def read(values: flags.FlagValues, precision: str) -> Model | Encoders:
     return load(values.workdir, values.checkpoint, False, policy)
 
 
-def exported_of(trained: Model | Encoders, folded: bool = False) -> Exported:
+def exported_of(
+    trained: TextToImage | Encoders, folded: bool = False
+) -> Exported:
     """What a model is exported as.
 
     Args:
@@ -107,18 +109,20 @@ def exported_of(trained: Model | Encoders, folded: bool = False) -> Exported:
     if isinstance(trained, Encoders):
         vocabulary = trained.caption_encoder.vocabulary
         return Exported(vocabulary, damsm_signatures(trained))
-    sampler = folded_sampler(trained) if folded else trained.sampler
-    return Exported(sampler.vocabulary, generator_signatures(sampler))
+    model = folded_model(trained) if folded else trained
+    return Exported(model.vocabulary, generator_signatures(model))
 
 
-def folded_sampler(model: Model) -> Sampler:
-    """The model's sampler with BN folded into the convolutions."""
+def folded_model(model: TextToImage) -> TextToImage:
+    """The model with batch normalization fused into the convolutions."""
     generator = build.generator(model.config, folded=True)
-    fold_batch_norm(model.sampler.generator, generator)
-    return Sampler(
-        caption_encoder=model.sampler,
+    fold_batch_norm(model.generator, generator)
+    return TextToImage(
+        config=model.config,
+        vocabulary=model.vocabulary,
+        text_encoder=model.text_encoder,
         generator=generator,
-        condition_noise=model.sampler.condition_noise,
+        step=model.step,
     )
 
 

@@ -8,14 +8,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from attngan_tf.sampling import (
-    CAPTIONS,
-    SEEDS,
-    Sampler,
-    caption_seeds,
-    to_uint8,
-)
-from attngan_tf.text_to_image import Encoders, pair_scores
+from attngan_tf.encoders import CAPTIONS, Encoders, pair_scores
+from attngan_tf.sampling import caption_seeds, to_uint8
+from attngan_tf.text_to_image import SEEDS, TextToImage
 from export.image_bytes import decode_squares
 
 IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -30,7 +25,7 @@ class Signature(NamedTuple):
     inputs: list[tf.TensorSpec]
 
 
-def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
+def generator_signatures(model: TextToImage) -> dict[str, Signature]:
     """Pictures for captions: string [B], with seeds int64 [B].
 
     `serving_default` seeds the noise by the caption: the same caption, the
@@ -39,8 +34,8 @@ def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
     """
 
     def draw(captions, seeds):
-        outputs = sampler.from_seeds(captions, seeds)
-        return outputs, to_uint8(outputs[sampler.last_images])
+        outputs = model.from_seeds(captions, seeds)
+        return outputs, to_uint8(outputs[model.last_images])
 
     def generate(captions, seeds):
         _, images = draw(captions, seeds)
@@ -54,19 +49,19 @@ def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
         return generate_png(captions, caption_seeds(captions))
 
     def generate_from_noise(captions, z, eps):
-        return _named("images_", sampler.from_noise(captions, z, eps))
+        return _named("images_", model.from_noise(captions, z, eps))
 
     def generate_with_attention(captions, seeds):
         outputs, images = draw(captions, seeds)
         return {
             "image_bytes": tf.io.encode_png(images),
-            "tokens": _tokens(sampler, outputs),
+            "tokens": _tokens(model, outputs),
             "lengths": outputs["lengths"],
             **_named("attention_", outputs),
         }
 
-    z = _rows(sampler.generator.z_size, "z")
-    eps = _rows(sampler.generator.condition_size, "eps")
+    z = _rows(model.generator.z_size, "z")
+    eps = _rows(model.generator.condition_size, "eps")
     found = {
         "serving_default": Signature(serving_default, [CAPTIONS]),
         "generate_png": Signature(generate_png, [CAPTIONS, SEEDS]),
@@ -74,9 +69,9 @@ def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
         "generate_from_noise": Signature(
             generate_from_noise, [CAPTIONS, z, eps]
         ),
-        "encode_text": Signature(sampler.encode_text, [CAPTIONS]),
+        "encode_text": Signature(model.encode, [CAPTIONS]),
     }
-    if sampler.generator.attends:
+    if model.generator.attends:
         found["generate_with_attention"] = Signature(
             generate_with_attention, [CAPTIONS, SEEDS]
         )
@@ -86,7 +81,7 @@ def generator_signatures(sampler: Sampler) -> dict[str, Signature]:
 def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
     """Features of captions and of pictures, and how well pairs fit."""
     config, caption_encoder, image_encoder = encoders
-    encode_text = caption_encoder.encode_text
+    encode_text = caption_encoder.encode
 
     def encode_image(image_bytes):
         return image_encoder(
@@ -114,8 +109,8 @@ def _named(prefix: str, outputs: Outputs) -> dict[str, tf.Tensor]:
     return {k: v for k, v in outputs.items() if k.startswith(prefix)}
 
 
-def _tokens(sampler: Sampler, outputs: Outputs) -> tf.Tensor:
+def _tokens(model: TextToImage, outputs: Outputs) -> tf.Tensor:
     """The words that were used: string [B, T], empty behind the end."""
     ids, lengths = outputs["token_ids"], outputs["lengths"]
-    words = sampler.vocabulary.lookup_words(ids)
+    words = model.vocabulary.lookup_words(ids)
     return tf.where(tf.sequence_mask(lengths, ids.shape[1]), words, "")

@@ -85,7 +85,7 @@ def test_the_workdir_draws_the_peers_pictures(published, workdir):
             padding_mask(ids),
         )
     model = attngan_tf.load(str(workdir))
-    found = model.sampler.from_noise(tf.constant(captions), z, eps)
+    found = model.from_noise(tf.constant(captions), z, eps)
     for images in expected.images:
         np.testing.assert_allclose(
             found[f"images_{images.shape[-1]}"],

@@ -17,7 +17,7 @@ from attngan_tf.cli.interruption import InterruptedTraining
 from attngan_tf.cli.startup import NOTHING_LOST
 from attngan_tf.evaluation.held_out import GeneratedScores
 from attngan_tf.runs import checkpoint
-from attngan_tf.runs.checkpoint import Checkpoints
+from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.train import train
 from tests import processes
 from tests.flags import flags_of

@@ -29,6 +29,7 @@ ROOMS = [
     "losses",
     "pretrained",
     "sampling",
+    "encoders",
     "text_to_image",
     "visualization",
     "evaluation",

@@ -1,5 +1,7 @@
 """From captions and seeds to pictures."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 import attngan_tf
 from attngan_tf import sampling
 from attngan_tf.errors import UserError
+from attngan_tf.text_to_image import TextToImage
 
 CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 
@@ -55,17 +58,17 @@ def test_any_caption_gives_a_picture(model):
 
 
 def test_a_row_does_not_depend_on_the_others(model):
-    name = model.sampler.last_images
-    together = model.sampler.outputs(CAPTIONS, range(5), [name])[name]
+    name = model.last_images
+    together = model.outputs(CAPTIONS, range(5), [name])[name]
     for row, caption in enumerate(CAPTIONS):
-        alone = model.sampler.outputs([caption], [row], [name])[name]
+        alone = model.outputs([caption], [row], [name])[name]
         np.testing.assert_allclose(together[row], alone[0], atol=1e-5)
 
 
 def test_batches_do_not_matter(model):
     captions = [f"a bird with {n} wings" for n in range(7)]
-    whole = model.sampler.pictures(captions, range(7), batch_size=7)
-    parts = model.sampler.pictures(captions, range(7), batch_size=3)
+    whole = model.generate(captions, range(7), batch_size=7)
+    parts = model.generate(captions, range(7), batch_size=3)
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
@@ -78,23 +81,22 @@ def test_a_caption_has_its_own_seed(model):
 
 
 def test_condition_noise_can_be_left_out(model):
-    sampler = sampling.Sampler(
-        caption_encoder=sampling.CaptionEncoder(
-            vocabulary=model.sampler.vocabulary,
-            text_encoder=model.sampler.text_encoder,
-            words_num=6,
+    still = TextToImage(
+        config=dataclasses.replace(
+            model.config, condition_noise=False, words_num_test=6
         ),
-        generator=model.sampler.generator,
-        condition_noise=False,
+        vocabulary=model.vocabulary,
+        text_encoder=model.text_encoder,
+        generator=model.generator,
     )
     captions = tf.constant(["a red bird"])
     (z,) = sampling.noise(tf.constant([4], tf.int64), 8)
-    expected = sampler.from_noise(captions, z, tf.zeros([1, 6]))
-    found = sampler.outputs(["a red bird"], [4])
+    expected = still.from_noise(captions, z, tf.zeros([1, 6]))
+    found = still.outputs(["a red bird"], [4])
     np.testing.assert_allclose(
         found["images_16"], expected["images_16"], atol=1e-6
     )
-    noisy = model.sampler.outputs(["a red bird"], [4])
+    noisy = model.outputs(["a red bird"], [4])
     assert np.abs(found["images_16"] - noisy["images_16"]).max() > 1e-4
 
 
@@ -104,14 +106,14 @@ def test_noises_between_lie_on_the_great_circle():
         np.float32([2, 0, 0]),
         np.float32([1.5, 1.5 * np.sqrt(3), 0]),
     )
-    third = sampling.spherical(first, last, tf.constant(1 / 3)).numpy()
+    third = sampling.slerp(first, last, tf.constant(1 / 3)).numpy()
     # sin 40 / sin 60 of the first, sin 20 / sin 60 of the last.
     a, b = 0.7422271, 0.3949308
     np.testing.assert_allclose(third, a * first + b * last, rtol=1e-5)
     # Of one length: in equal angles, never shorter.
     unit = last / 3
     for share in np.linspace(0, 1, 7, dtype=np.float32):
-        found = sampling.spherical(first / 2, unit, share).numpy()
+        found = sampling.slerp(first / 2, unit, share).numpy()
         angle = np.pi / 3 * share
         expected = [np.cos(angle), np.sin(angle), 0]
         np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -121,14 +123,14 @@ def test_noises_between_lie_on_the_great_circle():
 def test_the_ends_of_noises_are_exact(seeds):
     (both,) = sampling.noise(tf.constant(seeds, tf.int64), 100)
     for end, share in enumerate((0.0, 1.0)):
-        found = sampling.spherical(both[0], both[1], tf.constant(share))
+        found = sampling.slerp(both[0], both[1], tf.constant(share))
         np.testing.assert_array_equal(found, both[end])
 
 
 @pytest.mark.parametrize("last", [(1.0, 2), (2, 4), (-1, -2), (0, 0)])
 def test_noises_of_one_direction_have_the_straight_line(last):
     first, last = np.float32([1, 2]), np.float32(last)
-    found = sampling.spherical(first, last, tf.constant(0.25))
+    found = sampling.slerp(first, last, tf.constant(0.25))
     if not last.any():  # no direction: no angle, which counts as a right one
         np.testing.assert_allclose(found, np.cos(np.pi / 8) * first, rtol=1e-6)
     else:
@@ -144,14 +146,14 @@ WAYS = [
 
 @pytest.mark.parametrize(("captions", "seeds"), WAYS)
 def test_a_way_begins_and_ends_with_what_its_ends_draw(model, captions, seeds):
-    name = model.sampler.last_images
+    name = model.last_images
     shares = [0.0, 0.3, 0.7, 1.0]
-    pictures = model.sampler.way(captions, seeds, shares)
+    pictures = model.interpolate(captions, seeds, shares)
     assert pictures.shape == (4, 16, 16, 3)
     for end in (0, 1):
-        alone = model.sampler.outputs([captions[end]], [seeds[end]])
+        alone = model.outputs([captions[end]], [seeds[end]])
         share = tf.constant(float(end))
-        found = model.sampler.from_ends(
+        found = model.from_ends(
             tf.constant(captions), tf.constant(seeds, tf.int64), share
         )
         np.testing.assert_array_equal(found[name], alone[name])
@@ -170,7 +172,7 @@ def numpy_context(h, words, projection):
 def test_between_captions_sentences_and_contexts_mix(model):
     """Stage by stage, with mixtures and attention by numpy."""
     captions, seeds, share = *WAYS[0], 0.3
-    text, generator = model.encode_text(captions), model.sampler.generator
+    text, generator = model.encode_text(captions), model.generator
     z, eps = sampling.noise(tf.constant([5], tf.int64), 8, 6)
     sentences = text["sentence_features"]
     mu, logvar = generator.augmentation(
@@ -188,7 +190,7 @@ def test_between_captions_sentences_and_contexts_mix(model):
     ]
     context = 0.7 * both[0][0] + 0.3 * both[1][0]
     h = generator.stages[0](h, tf.constant(context[None], tf.float32))
-    found = model.sampler.from_ends(
+    found = model.from_ends(
         tf.constant(captions), tf.constant(seeds, tf.int64), tf.constant(share)
     )
     np.testing.assert_allclose(
@@ -197,7 +199,7 @@ def test_between_captions_sentences_and_contexts_mix(model):
     weights = found["attention_16"][0].numpy().transpose(1, 2, 0)
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(weights[..., :3], 0.7 * both[0][1], atol=1e-6)
-    last = weights[..., model.sampler.words_num :]
+    last = weights[..., model.words_num :]
     np.testing.assert_allclose(last[..., :6], 0.3 * both[1][1], atol=1e-6)
 
 
@@ -211,8 +213,8 @@ def test_between_noises_z_and_eps_go_their_own_great_circles(model):
         half.append((first + last) / np.sqrt(2 + 2 * cosine))
     z, eps = (tf.constant(x[None], tf.float32) for x in half)
     eps *= float(model.config.condition_noise)
-    expected = model.sampler.from_noise(tf.constant(captions[:1]), z, eps)
-    found = model.sampler.from_ends(
+    expected = model.from_noise(tf.constant(captions[:1]), z, eps)
+    found = model.from_ends(
         tf.constant(captions), tf.constant(seeds, tf.int64), tf.constant(0.5)
     )
     np.testing.assert_allclose(

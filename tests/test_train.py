@@ -15,9 +15,9 @@ import attngan_tf
 from attngan_tf.benchmarking import machine
 from attngan_tf.cli.interruption import Interruption
 from attngan_tf.data import catalog, prepared_data
+from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.held_out import GeneratedScores
-from attngan_tf.text_to_image import load_encoders
 from attngan_tf.train import _warn_of_slow_precision, train
 from attngan_tf.training import assembly, distribution
 from attngan_tf.training.gan_trainer import GanStage
@@ -204,7 +204,7 @@ def test_tuned_encoders_are_those_of_the_gans_checkpoint(tiny_config, tmp_path):
         model = attngan_tf.load(str(tmp_path), step)
         alone = load_encoders(str(tmp_path), which=step)
         for text_encoder, image_encoder in (
-            (model.sampler.text_encoder, model.image_encoder),
+            (model.text_encoder, model.image_encoder),
             (alone.caption_encoder.text_encoder, alone.image_encoder),
         ):
             ours = weights(text_encoder, image_encoder)
@@ -225,8 +225,8 @@ def test_scores_are_by_the_encoders_as_they_are(tiny_config, tmp_path):
     data = prepared_data.read_data(catalog.open_configured(config))
     scores = GeneratedScores(
         held_out=assembly.held_out(config, data),
-        sampler=model.sampler,
-        text_encoder=model.sampler.text_encoder,
+        model=model,
+        text_encoder=model.text_encoder,
         image_encoder=model.image_encoder,
         size=16,
     )()

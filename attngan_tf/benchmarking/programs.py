@@ -15,7 +15,8 @@ from attngan_tf.config import Config
 from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.models import build
-from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 from attngan_tf.training import damsm_trainer, gan_trainer
 from attngan_tf.training.damsm_step import DamsmStep
 from attngan_tf.training.gan_step import GanStep
@@ -134,7 +135,7 @@ def generate(
     """
     first = tf.distribute.OneDeviceStrategy(strategy.extended.worker_devices[0])
     with first.scope():
-        sampler = fresh_sampler(config, data)
+        model = fresh_model(config, data)
     B = config.batch_size
     rows = [data.test.row(i % len(data.test)) for i in range(B)]
     captions = tf.constant([row["captions"][0] for row in rows])
@@ -142,33 +143,33 @@ def generate(
 
     @tf.function(autograph=False)
     def draw(captions, seeds):
-        outputs = sampler.from_seeds(captions, seeds)
-        return to_uint8(outputs[sampler.last_images])
+        outputs = model.from_seeds(captions, seeds)
+        return to_uint8(outputs[model.last_images])
 
     return Program(
         call=lambda: draw(captions, seeds).numpy(),
         batch_size=B,
         strategy=first,
         networks={
-            "generator": [sampler.generator],
-            "text_encoder": [sampler.text_encoder],
+            "generator": [model.generator],
+            "text_encoder": [model.text_encoder],
         },
-        graph=lambda: drawing_graph(sampler, B),
+        graph=lambda: drawing_graph(model, B),
     )
 
 
-def drawing_graph(sampler: Sampler, batch_size: int) -> tf.Graph:
+def drawing_graph(model: TextToImage, batch_size: int) -> tf.Graph:
     """The networks that draw, for a known number of captions.
 
-    A sampler's own graph takes any number: nothing in it can be counted.
+    The model's own graph has no batch size, so that nothing can be counted.
     """
-    B, T, generator = batch_size, sampler.words_num, sampler.generator
+    B, T, generator = batch_size, model.words_num, model.generator
 
     @tf.function(autograph=False)
     def draw(token_ids, lengths, z, eps):
-        text = sampler.text_encoder(token_ids, lengths)
+        text = model.text_encoder(token_ids, lengths)
         inputs = {**text, "lengths": lengths, "z": z, "eps": eps}
-        return generator(inputs)[sampler.last_images]
+        return generator(inputs)[model.last_images]
 
     return draw.get_concrete_function(
         tf.TensorSpec([B, T], tf.int32),
@@ -197,15 +198,12 @@ def fresh_damsm_step(
     )
 
 
-def fresh_sampler(config: Config, data: Data) -> Sampler:
-    """A sampler with the networks of an exported model."""
+def fresh_model(config: Config, data: Data) -> TextToImage:
+    """An untrained model with the networks of an exported one."""
     size = len(data.vocabulary)
-    return Sampler(
-        caption_encoder=CaptionEncoder(
-            vocabulary=data.vocabulary,
-            text_encoder=build.text_encoder(config, size, use_cudnn=False),
-            words_num=config.words_num_test,
-        ),
+    return TextToImage(
+        config=config,
+        vocabulary=data.vocabulary,
+        text_encoder=build.text_encoder(config, size, use_cudnn=False),
         generator=build.generator(config, folded=True),
-        condition_noise=config.condition_noise,
     )

@@ -8,25 +8,26 @@ from attngan_tf.data.views import Records
 from attngan_tf.evaluation.generated import BATCH
 from attngan_tf.evaluation.metrics.colour import colour_accuracy
 from attngan_tf.runs.scores import Row, Value
-from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 
 CAPTIONS = 330  # 30 for each colour of the palette
 
 
 def asked_colours(
-    sampler: Sampler, records: Records, size: int, most: int
+    model: TextToImage, records: Records, size: int, most: int
 ) -> Row:
     """Percent of one-coloured birds in the colour asked for.
 
     Args:
-      sampler: draws birds.
+      model: draws birds.
       records: real ones, to compare with.
       size: side of both, in pixels.
       most: birds to draw at most.
     """
     pairs = builder.single_colour_captions(min(most, CAPTIONS), seed=0)
     captions, asked = zip(*pairs, strict=True)
-    images = sampler.pictures(captions, range(len(captions)))
+    images = model.generate(captions, range(len(captions)))
     share = colour_accuracy(images, asked, builder.PALETTE)
     images, shown = _real_birds(records, size)
     real = colour_accuracy(images, shown, builder.PALETTE)

@@ -7,14 +7,14 @@ import numpy as np
 from attngan_tf.evaluation import held_out
 from attngan_tf.evaluation.metrics.diversity import pairwise_distance
 from attngan_tf.runs.scores import Row, Value
-from attngan_tf.sampling import Sampler
+from attngan_tf.text_to_image import TextToImage
 
 SAMPLES = 16  # pictures of one caption that are compared
 ONE_CAPTIONS = 10  # captions that have so many drawn
 
 
 def diversity_rows(
-    sampler: Sampler,
+    model: TextToImage,
     captions: Sequence[str],
     images: np.ndarray,
     real_images: np.ndarray,
@@ -22,14 +22,14 @@ def diversity_rows(
     """Pixel distances; beside each, that of different real pictures.
 
     Args:
-      sampler: draws SAMPLES pictures of some captions.
+      model: draws SAMPLES pictures of some captions.
       captions: of which ONE_CAPTIONS are taken, spread evenly.
       images: drawn ones of different captions, uint8 [N, H, W, 3].
       real_images: uint8 [M, H, W, 3].
     """
     chosen = held_out.take(captions, ONE_CAPTIONS)
     same = held_out.one_caption_distances(
-        sampler, [captions[i] for i in chosen], SAMPLES
+        model, [captions[i] for i in chosen], SAMPLES
     )
     means = [distance.mean for distance in same]
     count = sum(distance.n for distance in same)

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
+from attngan_tf.encoders import Encoders
 from attngan_tf.evaluation import provenance
 from attngan_tf.evaluation.features.extractor import Backend
-from attngan_tf.text_to_image import Encoders
 
 
 def encoder_backend(judge: Encoders, picture_size: int) -> Backend:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.data.prepared_data import Data
+from attngan_tf.encoders import Encoders
 from attngan_tf.evaluation import held_out, provenance
 from attngan_tf.evaluation.accumulator import Kept
 from attngan_tf.evaluation.birds import asked_colours
@@ -30,7 +31,7 @@ from attngan_tf.evaluation.parts import PartScore
 from attngan_tf.evaluation.reference import real_features
 from attngan_tf.runs.scores import Row, Value
 from attngan_tf.sampling import to_uint8
-from attngan_tf.text_to_image import Encoders, Model
+from attngan_tf.text_to_image import TextToImage
 
 # Metrics by what looks at the drawn pictures for them.
 BY_BACKEND = {"is", "fid", "kid"}
@@ -62,7 +63,7 @@ class Evaluation:
     def __init__(
         self,
         *,
-        model: Model,
+        model: TextToImage,
         judge: Encoders,
         backend: Backend | None,
         data: Data,
@@ -176,7 +177,7 @@ class Evaluation:
     @functools.cached_property
     def drawing(self) -> Drawing:
         """Draws and looks, traced once for all steps of a run."""
-        return Drawing(self.model.sampler, self._look(), self.strategy)
+        return Drawing(self.model, self._look(), self.strategy)
 
     def _inception(self, N: int) -> RunningInceptionScore:
         splits = min(self.splits, N)  # of few real pictures
@@ -282,7 +283,7 @@ class Evaluation:
     def diversity(self, drawn: Kept) -> list[Row]:
         """Pixel distances; beside each, that of different real pictures."""
         return diversity_rows(
-            self.model.sampler,
+            self.model,
             self.held_out.first_captions(),
             drawn.images,
             self._real_images(),
@@ -298,8 +299,8 @@ class Evaluation:
         """Share of birds in the one colour asked for; `demo` only."""
         del drawn
         records = getattr(self.data, self.split)
-        sampler = self.model.sampler
-        return [asked_colours(sampler, records, self.size, self.num_images)]
+        model = self.model
+        return [asked_colours(model, records, self.size, self.num_images)]
 
     @functools.cached_property
     def _part_score(self) -> PartScore:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 
 BATCH = 50
 Look = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
@@ -53,7 +54,7 @@ class Drawing:
     """Draws pictures and looks at them.
 
     Args:
-      sampler: draws.
+      model: draws.
       look: pictures float32 [b, H, W, 3] in [-1, 1] -> a dict of [b, ...].
       strategy: its replicas share each batch, and the networks were made in
         its scope; None: one device draws.
@@ -61,11 +62,11 @@ class Drawing:
 
     def __init__(
         self,
-        sampler: Sampler,
+        model: TextToImage,
         look: Look,
         strategy: tf.distribute.Strategy | None = None,
     ):
-        self.sampler = sampler
+        self.model = model
         self.look = look
         self.strategy = strategy or tf.distribute.get_strategy()
         self._part = tf.function(
@@ -73,8 +74,8 @@ class Drawing:
         )
 
     def _draw(self, rows):
-        outputs = self.sampler.from_text(rows, rows["seeds"])
-        images = as_stored(outputs[self.sampler.last_images])
+        outputs = self.model.from_features(rows, rows["seeds"])
+        images = as_stored(outputs[self.model.last_images])
         return {"images": images, **self.look(images)}
 
     def batches(
@@ -96,6 +97,6 @@ class Drawing:
         """
         for first in progress(range(0, len(captions), BATCH)):
             part = slice(first, first + BATCH)
-            text = self.sampler.encode_text(tf.constant(list(captions[part])))
+            text = self.model.encode(tf.constant(list(captions[part])))
             rows = {**text, "seeds": tf.constant(list(seeds[part]), tf.int64)}
             yield per_replica(self.strategy, self._part, rows)

@@ -24,7 +24,8 @@ from attngan_tf.evaluation.metrics.r_precision import RPrecision, r_precision
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs.scores import Value
-from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 
 FOLDS = 10  # parts of the pictures that R-precision's std is taken over
 DIVERSITY_PICTURES = 100  # whose distances to each other are measured
@@ -214,11 +215,11 @@ def features_of(image_encoder: ImageEncoder) -> Look:
 
 
 def one_caption_distances(
-    sampler: Sampler, captions: Sequence[str], samples: int = 16
+    model: TextToImage, captions: Sequence[str], samples: int = 16
 ) -> list[PairwiseDistance]:
     """How much pictures of one caption differ, for each caption."""
     return [
-        pairwise_distance(sampler.pictures([caption] * samples, range(samples)))
+        pairwise_distance(model.generate([caption] * samples, range(samples)))
         for caption in captions
     ]
 
@@ -228,7 +229,7 @@ class GeneratedScores:
 
     Args:
       held_out: the real pictures and captions.
-      sampler: draws.
+      model: draws.
       text_encoder: trained.
       image_encoder: trained.
       size: side of the generated pictures; real ones are reduced to it.
@@ -238,17 +239,17 @@ class GeneratedScores:
         self,
         *,
         held_out: HeldOut,
-        sampler: Sampler,
+        model: TextToImage,
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
         size: int,
     ):
         self.held_out = held_out
-        self.sampler = sampler
+        self.model = model
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.size = size
-        self._drawing = Drawing(sampler, features_of(image_encoder))
+        self._drawing = Drawing(model, features_of(image_encoder))
 
     def forget_encoded(self) -> None:
         """Drops what the encoders gave; they have been trained since."""
@@ -287,7 +288,7 @@ class GeneratedScores:
         distance = frechet_distance(
             statistics(found["pooled"]), self._real_statistics
         )
-        (same,) = one_caption_distances(self.sampler, captions[:1])
+        (same,) = one_caption_distances(self.model, captions[:1])
         images = to_uint8(found["images"][:DIVERSITY_PICTURES]).numpy()
         different = pairwise_distance(images)
         values = {

@@ -1,155 +1,25 @@
-"""Checkpoints: what is saved of a stage, and how to go on from it.
+"""Finding, verifying and restoring checkpoints.
 
-TensorFlow's files have a checksum for each tensor. Before one is used, all of
-them are read; of the last ones, the newest that is whole counts.
+TensorFlow's files have a checksum for each tensor, which is compared when the
+tensor is read. A damaged checkpoint is skipped for the one before it.
 """
 
 import contextlib
 import functools
 import glob
 import os
-import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import tensorflow as tf
 
 from attngan_tf.errors import UserError
-from attngan_tf.io.disk import writing
 
+T = TypeVar("T")
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 NAME = "ckpt"  # before the step's number
-BEST_KEPT = 2  # the best one, and the one before it if that is damaged
-_warned: set[str] = set()  # what this process has said of damaged ones
-
-
-class Checkpoints:
-    """Last and best checkpoints of one stage, and how to go on from them.
-
-    Args:
-      folder: where they lie; the best one is in its folder `best`.
-      items: everything that a checkpoint holds, by name.
-      keep: how many of the last to keep.
-    """
-
-    def __init__(self, folder: str, items: Mapping, keep: int):
-        self.folder = folder
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best_score = tf.Variable(
-            float("-inf"), dtype=tf.float32, trainable=False
-        )
-        # The last step whose events, such as scoring, were done as well.
-        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.saved = 0  # the step of the last checkpoint, as far as known
-        self._items = dict(items)
-        self._checkpoint = tf.train.Checkpoint(
-            step=self.step, best_score=self.best_score, done=self._done, **items
-        )
-        self._last = self._manager(folder, keep)
-        self._best = self._manager(_best_folder(folder), BEST_KEPT)
-
-    def _manager(self, folder: str, keep: int) -> tf.train.CheckpointManager:
-        _tidy(folder)
-        return tf.train.CheckpointManager(
-            self._checkpoint, folder, keep, step_counter=self.step
-        )
-
-    def restore(self, step: int) -> None:
-        """Goes on from the checkpoint of a step; 0 without one: as it is.
-
-        Raises:
-          UserError: there is none of that step.
-        """
-        path = _path(self.folder, step)
-        if step:
-            if not os.path.exists(path + ".index"):
-                raise UserError(
-                    f"all workers must go on from one step, {step}; "
-                    f"{self.folder} has {_in_words(_steps(self.folder))}; copy "
-                    f"{NAME}-{step}.* from another worker's folder"
-                )
-            self._checkpoint.restore(path).assert_consumed()
-            self.saved = step
-        elif os.path.exists(path + ".index"):
-            self._restore_start(path)
-
-    def _restore_start(self, path: str) -> None:
-        """Takes the networks of a converted model, which has no optimizers."""
-        names = {
-            name.split("/")[0] for name, _ in tf.train.list_variables(path)
-        }
-        given = {k: v for k, v in self._items.items() if k in names}
-        tf.train.Checkpoint(
-            step=self.step, best_score=self.best_score, done=self._done, **given
-        ).restore(path).assert_consumed()
-
-    @property
-    def events_done(self) -> bool:
-        """Whether the events of the restored step were done as well."""
-        return bool(self._done == self.step)
-
-    def save(self, step: int, events_done: bool = True) -> None:
-        """Writes everything as of `step`.
-
-        Raises:
-          UserError: a number is not finite, or the disk refuses; what was
-            saved before is kept.
-        """
-        self._check_finite(step)
-        self.step.assign(step)
-        if events_done:
-            self._done.assign(step)
-        self._write(self._last, step)
-        self.saved = step
-
-    def _write(self, manager: tf.train.CheckpointManager, step: int) -> None:
-        before = manager.latest_checkpoint
-        kept = f"{before} is kept" if before else ""
-        with writing(f"the checkpoint of step {step}", self.folder, kept):
-            try:
-                manager.save(checkpoint_number=step)
-            except Exception:
-                _tidy(manager.directory)  # half a checkpoint takes its room
-                raise
-
-    def _check_finite(self, step: int) -> None:
-        """A loss may be finite while its gradient is not."""
-        for name, item in self._items.items():
-            for weight in getattr(item, "variables", ()):
-                value = tf.convert_to_tensor(weight)
-                if value.dtype.is_floating and not tf.reduce_all(
-                    tf.math.is_finite(value)
-                ):
-                    raise UserError(
-                        f"weights must be finite to be saved; those of {name} "
-                        f"({weight.path}) are not after step {step}; the last "
-                        "good checkpoint is kept; train in a new --workdir "
-                        "with lower learning rates, or with "
-                        "--precision=float32"
-                    )
-
-    def last_step(self) -> int:
-        """The step of the newest checkpoint that is whole; 0 without one."""
-        path = newest(self.folder)
-        return step_of(path) if path else 0
-
-    def offer(self, step: int, score: float) -> None:
-        """Keeps this state as the best one if its score is the highest.
-
-        Raises:
-          UserError: as `save`.
-        """
-        before = self.best_score.numpy()
-        if not score > before:
-            return
-        self._check_finite(step)
-        self.best_score.assign(score)
-        self.step.assign(step)
-        try:
-            self._write(self._best, step)
-        except BaseException:  # cut off: the state still wants it written
-            self.best_score.assign(before)
-            raise
+_warned: set[str] = set()  # warnings that this process has printed
 
 
 def step_of(path: str) -> int:
@@ -164,16 +34,16 @@ def exists(workdir: str, stage: str) -> bool:
 
 def steps(workdir: str, stage: str) -> list[int]:
     """The steps of a stage that there are checkpoints of, in order."""
-    return _steps(os.path.join(workdir, stage))
+    return folder_steps(os.path.join(workdir, stage))
 
 
-def _steps(folder: str) -> list[int]:
-    """Of TensorFlow's list, or of the files where that is damaged."""
-    return _listed_steps(folder) or _written(folder)
+def folder_steps(folder: str) -> list[int]:
+    """The steps in TensorFlow's list, or of the files if that is damaged."""
+    return listed_steps(folder) or written(folder)
 
 
-def _listed_steps(folder: str) -> list[int]:
-    """Of TensorFlow's list, which has no checksum; none if it has no sense."""
+def listed_steps(folder: str) -> list[int]:
+    """The steps in TensorFlow's list, which has no checksum; [] if damaged."""
     try:
         state = tf.train.get_checkpoint_state(folder)
     except ValueError:  # an empty one
@@ -181,9 +51,9 @@ def _listed_steps(folder: str) -> list[int]:
     return _numbers(state.all_model_checkpoint_paths if state else ())
 
 
-def _written(folder: str) -> list[int]:
-    """Of the files: TensorFlow writes the index last."""
-    found = glob.glob(_path(glob.escape(folder), "*") + ".index")
+def written(folder: str) -> list[int]:
+    """The steps of complete files: TensorFlow writes the index last."""
+    found = glob.glob(path_of(glob.escape(folder), "*") + ".index")
     return _numbers(path.removesuffix(".index") for path in found)
 
 
@@ -192,67 +62,32 @@ def _numbers(paths: Iterable[str]) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdigit())
 
 
-def _path(folder: str, step: int | str) -> str:
+def path_of(folder: str, step: int | str) -> str:
+    """The path of a step's checkpoint, without the endings of its files."""
     return os.path.join(folder, f"{NAME}-{step}")
 
 
-def _best_folder(folder: str) -> str:
+def best_folder(folder: str) -> str:
+    """The folder of a stage's best checkpoints."""
     return os.path.join(folder, "best")
 
 
-def _in_words(found: list[int]) -> str:
+def in_words(found: list[int]) -> str:
+    """Steps as text, such as "steps 2, 4"."""
     return f"steps {', '.join(map(str, found))}" if found else "none"
 
 
-def _tidy(folder: str) -> None:
-    """Removes what is no checkpoint's, and mends TensorFlow's list.
-
-    A process that was killed leaves half a checkpoint, or a whole one that
-    the list does not have yet. The list itself may be damaged. So what is
-    whole stays, and the list follows the files.
-    """
-    listed, written = _listed_steps(folder), _written(folder)
-    unlisted = [step for step in written if step not in listed]
-    if listed:
-        unlisted = [x for x in unlisted if not damage(_path(folder, x))]
-    if unlisted:
-        _list(folder, sorted({*unlisted, *listed} & {*written}))
-    for path in glob.glob(_path(glob.escape(folder), "*")):
-        name = os.path.basename(path)
-        number = name.removeprefix(f"{NAME}-").split(".")[0].split("_")[0]
-        if name.endswith("_temp"):
-            shutil.rmtree(path, ignore_errors=True)
-        elif number.isdigit() and int(number) not in {*listed, *unlisted}:
-            with contextlib.suppress(OSError):
-                os.remove(path)
-
-
-def _list(folder: str, steps: list[int]) -> None:
-    """Writes TensorFlow's list of a folder's checkpoints."""
-    paths = [_path(folder, step) for step in steps]
-    with writing("the list of checkpoints", folder):
-        tf.compat.v1.train.update_checkpoint_state(
-            folder,
-            paths[-1],
-            paths,
-            all_model_checkpoint_timestamps=[
-                os.path.getmtime(path + ".index") for path in paths
-            ],
-            last_preserved_timestamp=0.0,  # none is kept for ever
-        )
-
-
 def damage(path: str) -> str:
-    """Why a checkpoint cannot be read, in words; "" if it is whole.
+    """Why a checkpoint cannot be read; "" if it is undamaged.
 
-    All of it is read, and TensorFlow compares each tensor's checksum; once,
-    while the files stay as they are.
+    All of it is read, and TensorFlow compares each tensor's checksum. The
+    result is cached until the files change.
     """
     return _damage(path, _stamps(path))
 
 
 def _stamps(path: str) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times of change of a checkpoint's files."""
+    """Names, sizes and modification times of a checkpoint's files."""
     found = []
     for file in sorted(glob.glob(glob.escape(path) + ".*")):
         with contextlib.suppress(OSError):  # removed since
@@ -274,29 +109,56 @@ def _damage(path: str, stamps) -> str:
 
 
 def newest(folder: str) -> str | None:
-    """The newest checkpoint of a folder that is whole; None without any.
+    """The newest undamaged checkpoint of a folder; None without any.
 
-    Each newer one is named on stderr, once.
+    Each newer one, which is damaged, is named on stderr once.
 
     Raises:
-      UserError: none of those there is whole.
+      UserError: all checkpoints of the folder are damaged.
     """
-    found, damaged = _steps(folder), []
-    for step in reversed(found):
-        path = _path(folder, step)
-        reason = damage(path)
-        if not reason:
-            _warn(damaged, f"step {step} is used instead")
-            return path
-        damaged.append(f"{path} is damaged ({reason})")
+    found = _newest_first(folder)
+    return _first(found, _check_whole) if found else None
+
+
+def _newest_first(folder: str) -> list[str]:
+    return [path_of(folder, step) for step in reversed(folder_steps(folder))]
+
+
+class _DamagedError(Exception):
+    """A checkpoint cannot be read; its text says why."""
+
+
+def _check_whole(path: str) -> str:
+    """The path; raises _DamagedError if the checkpoint is damaged."""
+    reason = damage(path)
+    if reason:
+        raise _DamagedError(reason)
+    return path
+
+
+def _first(candidates: Sequence[str], function: Callable[[str], T]) -> T:
+    """What a function returns for the first path that is not damaged.
+
+    Raises:
+      UserError: all are damaged.
+    """
+    damaged = []
+    for path in candidates:
+        try:
+            found = function(path)
+        except _DamagedError as error:
+            damaged.append(f"{path} is damaged ({error})")
+        else:
+            _warn(damaged, f"step {step_of(path)} is used instead")
+            return found
     _warn(damaged, "no other is there")
-    if found:
-        raise UserError(
-            f"a checkpoint must be whole to go on from; {folder} has "
-            f"{_in_words(found)}, all damaged; put them back from a copy, or "
-            "remove the folder to begin that stage anew"
-        )
-    return None
+    folder = os.path.dirname(candidates[0])
+    found = in_words(sorted(map(step_of, candidates)))
+    raise UserError(
+        f"a checkpoint must be whole to go on from; {folder} has {found}, all "
+        "damaged; put them back from a copy, or remove the folder to begin "
+        "that stage anew"
+    )
 
 
 def _warn(damaged: Iterable[str], instead: str) -> None:
@@ -307,44 +169,99 @@ def _warn(damaged: Iterable[str], instead: str) -> None:
             print(line, file=sys.stderr)
 
 
-def find(workdir: str, stage: str, which: str = "last") -> str:
-    """The path of a checkpoint, whose checksums hold.
+def paths(workdir: str, stage: str, which: str = "last") -> list[str]:
+    """Checkpoints that may serve as `which`, the first choice first.
 
     Args:
       workdir: a run's folder.
       stage: damsm or gan.
-      which: last or best: the newest of these that is whole, with a warning
-        for each that is not; or the number of a step.
+      which: last or best: the newest of these comes first; or the number of
+        a step.
 
     Raises:
-      UserError: there is none, with what there is; or it is damaged.
+      UserError: there is none; lists those that there are.
     """
     folder = os.path.join(workdir, stage)
-    if which in ("last", "best"):
-        path = newest(folder if which == "last" else _best_folder(folder))
+    if which == "last":
+        found = _newest_first(folder)
+    elif which == "best":
+        found = _newest_first(best_folder(folder))
     else:
-        path = _path(folder, which)
-        path = path if os.path.exists(path + ".index") else None
-    if path is None:
-        found = ", ".join(map(str, steps(workdir, stage))) or "none"
-        wanted = "name one of these"
-        if which in ("last", "best") or found == "none":
-            wanted = "train that stage first"
+        path = path_of(folder, which)
+        found = [path] if os.path.exists(path + ".index") else []
+    if found:
+        return found
+    there = ", ".join(map(str, steps(workdir, stage))) or "none"
+    wanted = "name one of these"
+    if which in ("last", "best") or there == "none":
+        wanted = "train that stage first"
+    raise UserError(
+        f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
+        f"found: {there}; {wanted}"
+    )
+
+
+def find(workdir: str, stage: str, which: str = "last") -> str:
+    """The path of an undamaged checkpoint; arguments and errors as `read`."""
+    return read(_check_whole, workdir, stage, which)
+
+
+def read(
+    function: Callable[[str], T], workdir: str, stage: str, which: str = "last"
+) -> T:
+    """What a function of a path returns for a checkpoint.
+
+    Args:
+      function: reads the checkpoint at a path.
+      workdir: a run's folder.
+      stage: damsm or gan.
+      which: last or best: the newest that is not damaged, with a warning for
+        each newer one; or the number of a step.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    found = paths(workdir, stage, which)
+    if which in ("last", "best"):
+        return _first(found, function)
+    (path,) = found
+    try:
+        return function(path)
+    except _DamagedError as error:
         raise UserError(
-            f"{workdir} has no checkpoint {which!r} of stage {stage}; steps "
-            f"found: {found}; {wanted}"
-        )
-    if which not in ("last", "best") and (reason := damage(path)):
-        raise UserError(
-            f"a checkpoint must be whole; {path} is damaged ({reason}); put "
-            f"it back from a copy, or use another of stage {stage}: "
-            f"{_in_words(steps(workdir, stage))}"
-        )
-    return path
+            f"a checkpoint must be whole; {path} is damaged ({error}); put it "
+            f"back from a copy, or use another of stage {stage}: "
+            f"{in_words(steps(workdir, stage))}"
+        ) from None
+
+
+def restore(
+    workdir: str, stage: str, which: str, **networks: tf.keras.Model
+) -> int:
+    """Restores networks, built before, from a checkpoint that may hold more.
+
+    The checksums of what is read are verified in the same pass.
+
+    Returns:
+      The checkpoint's step.
+
+    Raises:
+      UserError: as `read`; or a weight is missing, or has another shape.
+    """
+
+    def restore_from(path: str) -> int:
+        try:
+            restore_part(path, **networks)
+        except (UserError, tf.errors.OpError, LookupError, RuntimeError):
+            _check_whole(path)
+            raise
+        return step_of(path)
+
+    return read(restore_from, workdir, stage, which)
 
 
 def restore_part(path: str, **networks: tf.keras.Model) -> None:
-    """Restores networks, built before, from a checkpoint that has more.
+    """Restores networks, built before, from a checkpoint that may hold more.
 
     Raises:
       UserError: the checkpoint lacks a weight, or has it in another shape.
@@ -358,3 +275,18 @@ def restore_part(path: str, **networks: tf.keras.Model) -> None:
             f"{str(error).splitlines()[0]}; put back the configuration it "
             "was trained with"
         ) from None
+
+
+def vocabulary_size(workdir: str) -> int:
+    """Number of words that the text encoder of a workdir was trained with."""
+
+    def size(path: str) -> int:
+        try:
+            reader = tf.train.load_checkpoint(path)
+            name = f"{VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE"
+            return int(reader.get_tensor(name))
+        except (tf.errors.OpError, LookupError, ValueError, RuntimeError):
+            _check_whole(path)
+            raise
+
+    return read(size, workdir, "damsm", "best")

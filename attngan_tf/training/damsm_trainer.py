@@ -17,7 +17,7 @@ from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs import checkpoint
-from attngan_tf.runs.checkpoint import Checkpoints
+from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.runs.scores import Value
 from attngan_tf.training import assembly
 from attngan_tf.training.damsm_step import DamsmStep, EpochDecay

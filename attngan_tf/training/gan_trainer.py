@@ -10,14 +10,15 @@ from attngan_tf.cli.interruption import Interruption
 from attngan_tf.config import Config
 from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.prepared_data import Data
+from attngan_tf.encoders import trained_encoders
 from attngan_tf.evaluation import provenance
 from attngan_tf.evaluation.held_out import GeneratedScores, take
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
-from attngan_tf.runs.checkpoint import Checkpoints
-from attngan_tf.sampling import CaptionEncoder, Sampler, to_uint8
-from attngan_tf.text_to_image import trained_encoders
+from attngan_tf.runs.checkpoints import Checkpoints
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 from attngan_tf.training import assembly, augmentation
 from attngan_tf.training.damsm_step import DamsmStep
 from attngan_tf.training.gan_step import GanStep
@@ -124,11 +125,11 @@ class GanStage:
                 self._checkpoint_items(),
                 config.keep_checkpoints,
             )
-        self.sampler = self._sampler()
+        self.model = self._model()
         self.held_out = assembly.held_out(config, data)
         self.scores = GeneratedScores(
             held_out=self.held_out,
-            sampler=self.sampler,
+            model=self.model,
             text_encoder=self.text_encoder,
             image_encoder=self.image_encoder,
             size=config.image_sizes[-1],
@@ -152,17 +153,13 @@ class GanStage:
             jit_compile=config.jit_compile,
         )
 
-    def _sampler(self) -> Sampler:
-        """Draws with the average weights."""
-        config = self.config
-        return Sampler(
-            caption_encoder=CaptionEncoder(
-                vocabulary=self.data.vocabulary,
-                text_encoder=self.text_encoder,
-                words_num=config.words_num_test,
-            ),
+    def _model(self) -> TextToImage:
+        """Generates images with the averaged weights."""
+        return TextToImage(
+            config=self.config,
+            vocabulary=self.data.vocabulary,
+            text_encoder=self.text_encoder,
             generator=self.step.average,
-            condition_noise=config.condition_noise,
         )
 
     @property
@@ -205,12 +202,12 @@ class GanStage:
         chosen = take(captions, PREVIEWS)
         captions = [captions[i] for i in chosen]
         seeds = range(len(captions))
-        outputs = self.sampler.outputs(captions, seeds)
-        images = to_uint8(outputs[self.sampler.last_images]).numpy()
+        outputs = self.model.outputs(captions, seeds)
+        images = to_uint8(outputs[self.model.last_images]).numpy()
         scale = figures.sheet_scale(images.shape[1])
         sheet = figures.grid(images, 4, captions, scale)
         self.log.picture("grid", step, sheet, caption=captions, seed=seeds)
-        figure = attention_figure(self.sampler, outputs, 0)
+        figure = attention_figure(self.model, outputs, 0)
         if figure is not None:
             first = {"caption": captions[0], "seed": seeds[0]}
             self.log.picture("attention", step, figure, **first)

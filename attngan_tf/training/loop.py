@@ -13,7 +13,7 @@ import tqdm
 from attngan_tf.cli.interruption import InterruptedTraining, Interruption
 from attngan_tf.data.input_pipeline import Slice, TrainingData
 from attngan_tf.errors import UserError
-from attngan_tf.runs.checkpoint import Checkpoints
+from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.training import distribution
 from attngan_tf.training.log import Log
 

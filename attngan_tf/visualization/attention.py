@@ -5,14 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from attngan_tf.sampling import Sampler, to_uint8
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 from attngan_tf.visualization import figures
 
 
 def attention_figure(
-    sampler: Sampler, outputs: Mapping[str, np.ndarray], row: int
+    model: TextToImage, outputs: Mapping[str, np.ndarray], row: int
 ) -> Image.Image | None:
-    """The paper's Fig. 4 of one row of `Sampler.outputs`.
+    """The paper's Fig. 4 of one row of `TextToImage.outputs`.
 
     Returns None where no stage attends to words.
     """
@@ -21,10 +22,10 @@ def attention_figure(
         return None
     length = outputs["lengths"][row]
     token_ids = outputs["token_ids"][row][:length]
-    words = [sampler.vocabulary.words[i] for i in token_ids]
+    words = [model.vocabulary.words[i] for i in token_ids]
     images = [
         to_uint8(outputs[f"images_{size}"][row]).numpy()
-        for size in sampler.generator.image_sizes
+        for size in model.generator.image_sizes
     ]
     maps = [outputs[name][row].transpose(1, 2, 0) for name in names]
     return figures.attention_figure(images, maps, words)

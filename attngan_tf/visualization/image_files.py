@@ -11,7 +11,7 @@ from PIL import Image
 from attngan_tf.cli.captions import Variant
 from attngan_tf.io import png
 from attngan_tf.sampling import to_uint8
-from attngan_tf.text_to_image import Model
+from attngan_tf.text_to_image import TextToImage
 from attngan_tf.visualization import figures
 from attngan_tf.visualization.attention import attention_figure
 
@@ -41,7 +41,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    model: Model,
+    model: TextToImage,
     captions: list[str],
     seed: int | None,
     samples: int,
@@ -61,9 +61,9 @@ def draw(
         else [seed] * len(captions)
     )
     seeds = [s + k for s in first for k in range(drawn)]
-    last = model.sampler.last_images
+    last = model.last_images
     names = None if attention else [last]
-    outputs = model.sampler.outputs(repeated, seeds, names)
+    outputs = model.outputs(repeated, seeds, names)
     images = to_uint8(outputs[last]).numpy()
     rows = range(len(repeated))
     if best_of:
@@ -92,7 +92,7 @@ class Writer:
 
 
 def generate(
-    model: Model,
+    model: TextToImage,
     captions: list[str],
     *,
     output: str,
@@ -127,7 +127,7 @@ def _write(writer, model, captions, drawn, attention, name, sheet) -> list[str]:
 
 
 def grid(
-    model: Model,
+    model: TextToImage,
     sentences: list[Variant],
     *,
     output: str,
@@ -155,7 +155,7 @@ def grid(
 
 
 def interpolate(
-    model: Model,
+    model: TextToImage,
     captions: list[str],
     *,
     output: str,
@@ -166,7 +166,7 @@ def interpolate(
 
     Two captions have the noise of the seed in common; one caption goes from
     the noise of `seed` to that of `seed + 1`. Without a seed, the first
-    caption's own counts. `Sampler.from_ends` says what lies between.
+    caption's own counts. `TextToImage.from_ends` says what lies between.
 
     Returns:
       The files written, the row last.
@@ -181,7 +181,7 @@ def interpolate(
         captions, seeds = captions * 2, [seed, seed + 1]
         title = f"{quoted[0]}, from seed {seed} to seed {seed + 1}"
     shares = np.linspace(0, 1, steps_between + 2)
-    images = model.sampler.way(captions, seeds, shares)
+    images = model.interpolate(captions, seeds, shares)
     writer = Writer(output, model.step)
     ends = {"caption": captions, "seed": seeds}
     for place, (image, share) in enumerate(zip(images, shares, strict=True)):
@@ -196,7 +196,7 @@ def interpolate(
 
 def write_pictures(
     writer: Writer,
-    model: Model,
+    model: TextToImage,
     captions: list[str],
     drawn: Drawn,
     attention: bool,
@@ -210,7 +210,7 @@ def write_pictures(
         name = file_name(number + 1, caption, sample)
         writer.write(name, Image.fromarray(drawn.images[row]), **texts)
         if attention:
-            figure = attention_figure(model.sampler, drawn.outputs, row)
+            figure = attention_figure(model, drawn.outputs, row)
             name = name.removesuffix(".png") + "_attention.png"
             writer.write(name, figure, **texts)
 

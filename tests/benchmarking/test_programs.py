@@ -93,22 +93,22 @@ def test_encoders_are_trained_from_pictures_where_features_are_kept(
 
 def test_what_is_drawn_is_what_a_sampler_draws(tiny_config, monkeypatch):
     samplers = []
-    fresh = programs.fresh_sampler
+    fresh = programs.fresh_model
 
     def kept(*args):
         samplers.append(fresh(*args))
         return samplers[-1]
 
-    monkeypatch.setattr(programs, "fresh_sampler", kept)
+    monkeypatch.setattr(programs, "fresh_model", kept)
     config = tiny_config()
     program = made(programs.generate, config)
-    (sampler,) = samplers
-    assert sampler.generator.folded
+    (model,) = samplers
+    assert model.generator.folded
     images = program.call()
     builder = catalog.open_configured(config)
     test = prepared_data.read_data(builder).test
     captions = [test.row(i)["captions"][0].decode() for i in range(4)]
-    expected = sampler.pictures(captions, range(4))
+    expected = model.generate(captions, range(4))
     assert images.shape == (4, 16, 16, 3)
     np.testing.assert_array_equal(images, expected)
 
@@ -117,11 +117,11 @@ def test_drawing_is_counted_for_a_known_number_of_captions(tiny_config):
     config = tiny_config()
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    sampler = programs.fresh_sampler(config, prepared_data.read_data(builder))
+    model = programs.fresh_model(config, prepared_data.read_data(builder))
     one, two, three = (
-        flops.count(programs.drawing_graph(sampler, n)) for n in (1, 2, 3)
+        flops.count(programs.drawing_graph(model, n)) for n in (1, 2, 3)
     )
     assert three.flops - two.flops == two.flops - one.flops > 0
     assert three.left_out == ()
-    traced = sampler.from_seeds.get_concrete_function()
+    traced = model.from_seeds.get_concrete_function()
     assert flops.count(traced.graph).left_out

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from attngan_tf.encoders import load_encoders
 from attngan_tf.evaluation.encoders import encoder_backend, encoders_text
-from attngan_tf.text_to_image import load_encoders
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder, captions
 from attngan_tf.data.demo.drawing import draw_bird
 from attngan_tf.data.views import centre_views
+from attngan_tf.encoders import Encoders, load_encoders
 from attngan_tf.evaluation import parts
 from attngan_tf.evaluation.evaluator import Evaluation
 from attngan_tf.evaluation.features.extractor import Backend
 from attngan_tf.evaluation.metrics.fid import frechet_distance, statistics
 from attngan_tf.evaluation.metrics.r_precision import r_precision
 from attngan_tf.sampling import to_uint8
-from attngan_tf.text_to_image import Encoders, load, load_encoders
+from attngan_tf.text_to_image import load
 
 TRAIN, TEST = 24, 110  # pictures of birds_folder
 SIZE = 16  # of generated pictures
@@ -55,7 +56,7 @@ def evaluation_of(model, data):
     def make(*metrics, **changes):
         arguments = {
             "model": model,
-            "judge": Encoders(model.config, model.sampler, model.image_encoder),
+            "judge": Encoders(model.config, model, model.image_encoder),
             "backend": None,
             "data": data,
             "split": "test",
@@ -72,18 +73,19 @@ class Copier:
 
     last_images = "images"
 
-    def __init__(self, images):
+    def __init__(self, images, model):
         self.images = images  # float32
+        self.config, self.step = model.config, model.step
         self.captions = []
 
-    def encode_text(self, captions):
+    def encode(self, captions):
         self.captions += [text.decode() for text in captions.numpy()]
         return {"lengths": tf.zeros(len(captions))}
 
-    def from_text(self, text, seeds):
+    def from_features(self, text, seeds):
         return {"images": tf.gather(tf.constant(self.images), seeds)}
 
-    def pictures(self, captions, seeds):
+    def generate(self, captions, seeds):
         self.captions += list(captions)
         return to_uint8(self.images[list(seeds)]).numpy()
 
@@ -98,8 +100,8 @@ def test_copies_of_real_pictures_score_as_they_do(
 ):
     names = ["is", "fid", "kid", "r_precision"]
     found = evaluation_of(*names, backend=Classifier())
-    copier = Copier(real_images(data.test, found.held_out.places))
-    monkeypatch.setattr(model, "sampler", copier)
+    copier = Copier(real_images(data.test, found.held_out.places), found.model)
+    found.model = copier
     score, frechet, kernel, precision = found.score()
     assert score.generated == pytest.approx(score.real)
     assert precision.generated == pytest.approx(precision.real)
@@ -116,7 +118,7 @@ def test_scores_are_of_what_the_backend_says(evaluation_of, model, data):
     captions = [
         found.held_out.lines[i] for i in found.held_out.caption_rows(100)
     ]
-    drawn = model.sampler.pictures(captions, range(100)) / 127.5 - 1
+    drawn = model.generate(captions, range(100)) / 127.5 - 1
     colours = drawn.mean((1, 2))
     p = np.exp(4 * colours) / np.exp(4 * colours).sum(1, keepdims=True)
     parts = [
@@ -137,8 +139,8 @@ def test_real_distance_is_that_of_the_other_split(
     evaluation_of, model, data, monkeypatch
 ):
     found = evaluation_of("fid", split="train")
-    copier = Copier(real_images(data.test))
-    monkeypatch.setattr(model, "sampler", copier)
+    copier = Copier(real_images(data.test), found.model)
+    found.model = copier
     (frechet,) = found.score()
     assert frechet.generated.n == frechet.real.n == TEST
     assert frechet.generated.mean == pytest.approx(frechet.real.mean, rel=1e-4)
@@ -155,9 +157,7 @@ def test_r_precision_pairs_each_picture_with_its_caption(evaluation_of, model):
     (row,) = found.score()
     held_out = found.held_out
     rows = held_out.caption_rows(TEST)
-    pictures = model.sampler.pictures(
-        [held_out.lines[i] for i in rows], range(TEST)
-    )
+    pictures = model.generate([held_out.lines[i] for i in rows], range(TEST))
     features = model.image_encoder(pictures / np.float32(127.5) - 1)
     sentences = model.encode_text(held_out.lines)["sentence_features"]
     groups = held_out.groups[held_out.owners]
@@ -219,8 +219,8 @@ def test_diversity_of_a_generator_that_draws_one_picture(
 ):
     grey = np.zeros((TEST, SIZE, SIZE, 3), np.float32)
     found = evaluation_of("diversity")
-    copier = Copier(grey)
-    monkeypatch.setattr(model, "sampler", copier)
+    copier = Copier(grey, found.model)
+    found.model = copier
     rows = found.score()
     assert len(copier.captions) == 100 + 160  # and not TEST + 160
     assert [row.generated.mean for row in rows] == [0, 0, 0]
@@ -267,8 +267,8 @@ def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
     )
     birds = draw(colours)
     for images, low, high in ((birds, 90, 100), (birds[::-1], 0, 10)):
-        copier = Copier(images)
-        monkeypatch.setattr(model, "sampler", copier)
+        copier = Copier(images, found.model)
+        found.model = copier
         (row,) = found.score()
         assert low <= row.generated.mean <= high
         assert tuple(copier.captions) == captions
@@ -304,8 +304,8 @@ def test_parts_of_copies_of_real_pictures_score_as_theirs(
     pictures = real_images(demo_data.test, found.held_out.places)
     owners = found.held_out.owners[found.held_out.caption_rows(150)]
     for images, same in ((pictures, True), (pictures[::-1], False)):
-        copier = Copier(images[owners])
-        monkeypatch.setattr(model, "sampler", copier)
+        copier = Copier(images[owners], found.model)
+        found.model = copier
         found.__dict__.pop("drawing", None)
         rows = found.score()
         assert copier.captions[:120] == found.held_out.first_captions()

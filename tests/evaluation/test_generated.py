@@ -58,17 +58,17 @@ def test_every_replica_takes_a_part_and_padding_is_cut(count):
 
 
 def test_batches_hold_what_the_sampler_draws_alone(tiny_workdir):
-    sampler = load(str(tiny_workdir)).sampler
+    model = load(str(tiny_workdir)).sampler
     captions = [f"a small {c} bird" for c in ("red", "blue", "white")] * 20
     seeds = range(7, 7 + len(captions))
     drawing = Drawing(
-        sampler, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
+        model, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
     )
     batches = list(drawing.batches(captions, seeds))
     assert [len(batch["images"]) for batch in batches] == [BATCH, 10]
     images = np.concatenate([batch["images"] for batch in batches])
     np.testing.assert_array_equal(
-        to_uint8(images), sampler.pictures(captions, seeds)
+        to_uint8(images), model.generate(captions, seeds)
     )
     sums = np.concatenate([batch["sum"] for batch in batches])
     np.testing.assert_allclose(sums, images.sum((1, 2, 3)), rtol=1e-3)

@@ -1,5 +1,6 @@
 """python -m export.saved_model, and what it writes."""
 
+import dataclasses
 import importlib.util
 import io
 import pathlib
@@ -16,9 +17,10 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 import attngan_tf
+from attngan_tf.encoders import Encoders
 from attngan_tf.errors import UserError
-from attngan_tf.sampling import Sampler, to_uint8
-from attngan_tf.text_to_image import Encoders
+from attngan_tf.sampling import to_uint8
+from attngan_tf.text_to_image import TextToImage
 from attngan_tf.train import train
 from export import examples, saved_model
 from export.signatures import damsm_signatures, generator_signatures
@@ -83,13 +85,11 @@ def pixels(encoded) -> np.ndarray:
 
 
 def test_the_generator_through_the_c_api(generator_dir, model, tmp_path):
-    inputs = examples.example_inputs(
-        generator_signatures(model.sampler), CAPTIONS
-    )
+    inputs = examples.example_inputs(generator_signatures(model), CAPTIONS)
     found = through_the_c_api(generator_dir / "1", inputs, tmp_path)
     assert set(found) == SIGNATURES
     seeds = list(range(5))
-    drawn = model.sampler.outputs(CAPTIONS, seeds)
+    drawn = model.outputs(CAPTIONS, seeds)
     images = to_uint8(drawn["images_16"]).numpy().astype(int)
     own = model.generate(CAPTIONS).astype(int)
 
@@ -105,9 +105,7 @@ def test_the_generator_through_the_c_api(generator_dir, model, tmp_path):
     close("generate_with_attention", "attention_16", drawn["attention_16"])
     close("generate_with_attention", "lengths", drawn["lengths"], 0)
     noise = inputs["generate_from_noise"]
-    expected = model.sampler.from_noise(
-        tf.constant(CAPTIONS), noise["z"], noise["eps"]
-    )
+    expected = model.from_noise(tf.constant(CAPTIONS), noise["z"], noise["eps"])
     assert set(found["generate_from_noise"]) == {"images_8", "images_16"}
     for key in ("images_8", "images_16"):
         close("generate_from_noise", key, expected[key])
@@ -116,7 +114,7 @@ def test_the_generator_through_the_c_api(generator_dir, model, tmp_path):
 
 
 def test_the_encoders_through_the_c_api(damsm_dir, model, tmp_path):
-    encoders = Encoders(model.config, model.sampler, model.image_encoder)
+    encoders = Encoders(model.config, model, model.image_encoder)
     inputs = examples.example_inputs(damsm_signatures(encoders), CAPTIONS[:3])
     found = through_the_c_api(damsm_dir / "1", inputs, tmp_path)
     assert set(found) == {"encode_text", "encode_image", "match"}
@@ -165,7 +163,7 @@ def test_tokens_are_the_words_that_were_used(generator, model):
         for row, length in zip(found["tokens"], lengths, strict=True)
     ]
     assert words[1] == ["<end>"]
-    assert words[2] == ["bird"] * model.sampler.words_num
+    assert words[2] == ["bird"] * model.words_num
     assert [w for w in ("a", "red", "bird") if w in words[0]] == words[0]
     assert not b"".join(found["tokens"][0, lengths[0] :])
 
@@ -221,7 +219,7 @@ def test_what_a_version_holds(generator_dir, tiny_workdir, model):
     names = dict(tf.train.list_variables(str(folder / "variables/variables")))
     kept = [shape for name, shape in names.items() if "_variables" in name]
     numbers = sum(int(np.prod(shape)) for shape in kept)
-    folded = saved_model.folded_sampler(model)
+    folded = saved_model.folded_model(model)
     assert numbers == (
         folded.generator.count_params() + folded.text_encoder.count_params()
     )
@@ -273,18 +271,19 @@ def uses_bfloat16(folder) -> bool:
 
 
 def test_a_version_that_draws_otherwise_is_removed(model, tmp_path):
-    sampler = model.sampler
-    other = Sampler(
-        caption_encoder=sampler,
-        generator=sampler.generator,
-        condition_noise=False,
+    model = model
+    other = TextToImage(
+        config=dataclasses.replace(model.config, condition_noise=False),
+        vocabulary=model.vocabulary,
+        text_encoder=model.text_encoder,
+        generator=model.generator,
     )
     names = ("serving_default", "generate", "generate_from_noise")
     written, reference = (
         {name: generator_signatures(drawn_by)[name] for name in names}
-        for drawn_by in (other, sampler)
+        for drawn_by in (other, model)
     )
-    exported = saved_model.Exported(sampler.vocabulary, written)
+    exported = saved_model.Exported(model.vocabulary, written)
     with pytest.raises(UserError) as raised:
         saved_model.publish(str(tmp_path / "1"), exported, reference, True)
     said = str(raised.value)
@@ -300,8 +299,8 @@ def test_a_full_disk_leaves_the_versions_that_are_there(
 ):
     disk = small_disk(200)
     (disk / "7").mkdir()
-    signatures = generator_signatures(model.sampler)
-    exported = saved_model.Exported(model.sampler.vocabulary, signatures)
+    signatures = generator_signatures(model)
+    exported = saved_model.Exported(model.vocabulary, signatures)
     with pytest.raises(UserError) as raised:
         saved_model.publish(str(disk / "8"), exported, signatures, True)
     said = str(raised.value)
@@ -316,7 +315,7 @@ def test_a_full_disk_for_what_checks_a_version(
     disk = small_disk(64)
     fill(disk)
     monkeypatch.setattr("tempfile.tempdir", str(disk))
-    reference = generator_signatures(model.sampler)
+    reference = generator_signatures(model)
     with pytest.raises(UserError, match=f"must be written to {disk}, which"):
         saved_model.check(str(tmp_path / "1"), reference, True)
 
@@ -329,12 +328,12 @@ def out_of_memory(*_):
 def test_what_no_disk_refused_is_not_told_so(
     model, tmp_path, monkeypatch, when
 ):
-    signatures = generator_signatures(model.sampler)
+    signatures = generator_signatures(model)
     name = "encode_text"
     signatures = {name: signatures[name]}
     if when == "traced":
         signatures[name] = signatures[name]._replace(function=out_of_memory)
-    exported = saved_model.Exported(model.sampler.vocabulary, signatures)
+    exported = saved_model.Exported(model.vocabulary, signatures)
     monkeypatch.setattr(saved_model, "check", out_of_memory)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         saved_model.publish(str(tmp_path / "1"), exported, signatures, True)
@@ -345,9 +344,9 @@ def test_what_a_killed_export_left_is_removed(model, tmp_path, monkeypatch):
     left = tmp_path / ".writing-left"
     left.mkdir()
     (left / "saved_model.pb").write_text("half")
-    signatures = generator_signatures(model.sampler)
+    signatures = generator_signatures(model)
     signatures = {"encode_text": signatures["encode_text"]}
-    exported = saved_model.Exported(model.sampler.vocabulary, signatures)
+    exported = saved_model.Exported(model.vocabulary, signatures)
     seen = []
 
     def check(folder, *_):
@@ -405,7 +404,7 @@ def test_a_version_that_does_not_load(generator_dir, model, tmp_path):
     folder = tmp_path / "1"
     shutil.copytree(generator_dir / "1", folder)
     (folder / "variables" / "variables.data-00000-of-00001").unlink()
-    reference = generator_signatures(model.sampler)
+    reference = generator_signatures(model)
     (fault,) = saved_model.check(str(folder), reference, exact=True)
     assert fault.startswith("it does not load or answer: ")
     assert "variables" in fault

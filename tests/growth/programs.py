@@ -17,7 +17,7 @@ from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.records import CaptionedPictures, Example
 from attngan_tf.data.vocabulary import END, VOCABULARY_FILE, Vocabulary
 from attngan_tf.models import build
-from attngan_tf.sampling import CaptionEncoder, Sampler
+from attngan_tf.text_to_image import TextToImage
 from attngan_tf.training import assembly, damsm_trainer, gan_trainer, loop
 
 Call = Callable[[], object]
@@ -117,16 +117,13 @@ def gan_of_side(value: int, folder: pathlib.Path) -> Call:
 def generate(captions: list[str], words_num: int) -> Call:
     """Captions to pictures by CUB's generator, as an exported model does."""
     config = Config(dataset="demo", words_num_test=words_num)
-    sampler = Sampler(
-        caption_encoder=CaptionEncoder(
-            vocabulary=vocabulary(VOCABULARY),
-            text_encoder=build.text_encoder(config, VOCABULARY, False),
-            words_num=words_num,
-        ),
+    model = TextToImage(
+        config=config,
+        vocabulary=vocabulary(VOCABULARY),
+        text_encoder=build.text_encoder(config, VOCABULARY, False),
         generator=build.generator(config, folded=True),
-        condition_noise=True,
     )
-    return lambda: sampler.pictures(captions, batch_size=len(captions))
+    return lambda: model.generate(captions, batch_size=len(captions))
 
 
 def generate_of_batch(value: int, folder: pathlib.Path) -> Call:

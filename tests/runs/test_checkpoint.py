@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from attngan_tf.errors import UserError
 from attngan_tf.runs import checkpoint
-from attngan_tf.runs.checkpoint import Checkpoints
+from attngan_tf.runs.checkpoints import Checkpoints
 
 
 @pytest.fixture

@@ -231,8 +231,8 @@ def test_nothing_is_traced_twice(tiny_config, opened, half_trained, stage):
     assert traces(running.held_out.pooled_features) <= 2
     if stage == "gan":
         captions = ["a bird", "", "a small red bird with a white belly " * 9]
-        running.sampler.pictures(captions)
-        assert traces(running.sampler.from_seeds) == 1
+        running.model.generate(captions)
+        assert traces(running.model.from_seeds) == 1
 
 
 def traces(function) -> int:

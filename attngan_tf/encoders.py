@@ -1,0 +1,197 @@
+"""The DAMSM's trained encoders: captions and images to features, and scores."""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from attngan_tf import losses
+from attngan_tf.config import Config
+from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.errors import UserError
+from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.models.text_encoder import TextEncoder
+from attngan_tf.runs import checkpoint
+
+CAPTIONS = tf.TensorSpec([None], tf.string, name="captions")
+SCORES = ("sentence_score", "word_score")
+
+
+def traced_once(*inputs: tf.TensorSpec):
+    """Makes a method one graph, which all callers share."""
+    return tf.function(input_signature=inputs, autograph=False)
+
+
+class CaptionEncoder:
+    """Encodes captions.
+
+    Args:
+      vocabulary: the words that the text encoder was trained with.
+      text_encoder: trained.
+      words_num: number of words of a caption that are used (T).
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary: Vocabulary,
+        text_encoder: TextEncoder,
+        words_num: int,
+    ):
+        self.vocabulary = vocabulary
+        self.text_encoder = text_encoder
+        self.words_num = words_num
+
+    @traced_once(CAPTIONS)
+    def encode(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Features of captions string [B].
+
+        Returns:
+          token_ids int32 [B, T], lengths int32 [B], word_features [B, T, D],
+          sentence_features [B, D].
+        """
+        token_ids, lengths = self.vocabulary.encode(captions, self.words_num)
+        features = self.text_encoder(token_ids, lengths)
+        return {"token_ids": token_ids, "lengths": lengths, **features}
+
+
+class Encoders(NamedTuple):
+    """The DAMSM of a workdir."""
+
+    config: Config
+    caption_encoder: CaptionEncoder
+    image_encoder: ImageEncoder
+
+    def score(
+        self, captions: tf.Tensor, images: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """How well each image fits its caption; see `pair_scores`.
+
+        Args:
+          captions: string [B].
+          images: uint8 [B, H, W, 3].
+        """
+        text = self.caption_encoder.encode(captions)
+        image = self.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0)
+        return pair_scores(self.config, text, image)
+
+
+def pair_scores(
+    config: Config, text: dict[str, tf.Tensor], image: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """How well the image of each row fits the caption of that row.
+
+    Args:
+      config: the constants of the word score.
+      text: returned by `CaptionEncoder.encode`.
+      image: returned by `ImageEncoder`, with as many rows.
+
+    Returns:
+      sentence_score float32 [B], a cosine; word_score float32 [B] (Eq. 10).
+    """
+
+    def score(row):
+        text, image = tf.nest.map_structure(lambda x: x[None], row)
+        sentence = losses.sentence_scores(
+            image["image_features"], text["sentence_features"]
+        )
+        words = losses.word_scores(
+            image["region_features"],
+            text["word_features"],
+            text["lengths"],
+            gamma1=config.damsm_gamma1,
+            gamma2=config.damsm_gamma2,
+            form=config.word_score,
+        )
+        return {"sentence_score": sentence[0, 0], "word_score": words[0, 0]}
+
+    scalar = tf.TensorSpec([], tf.float32)
+    return tf.map_fn(
+        score,
+        (dict(text), dict(image)),
+        fn_output_signature=dict.fromkeys(SCORES, scalar),
+    )
+
+
+def load_encoders(
+    workdir: str,
+    use_cudnn: bool | str = "auto",
+    precision: str | None = None,
+    which: str = "last",
+) -> Encoders:
+    """The encoders of a workdir, whether or not its GAN is trained.
+
+    Args:
+      workdir: a run's folder.
+      use_cudnn: False for a model to export.
+      precision: of the networks; None: the one they were trained in.
+      which: GAN checkpoint (last, best, or a step) of encoders that were
+        trained together with the GAN.
+
+    Raises:
+      UserError: a file is missing, or files do not fit one another.
+    """
+    config = Config.load(workdir)
+    if precision is not None:
+        config = dataclasses.replace(config, precision=precision)
+    vocabulary = Vocabulary.load(workdir)
+    text_encoder, image_encoder = trained_encoders(
+        config, vocabulary, use_cudnn
+    )
+    if config.finetune_damsm and checkpoint.exists(workdir, "gan"):
+        checkpoint.restore(
+            workdir,
+            "gan",
+            which,
+            text_encoder=text_encoder,
+            image_encoder=image_encoder,
+        )
+    caption_encoder = CaptionEncoder(
+        vocabulary=vocabulary,
+        text_encoder=text_encoder,
+        words_num=config.words_num_test,
+    )
+    return Encoders(config, caption_encoder, image_encoder)
+
+
+def trained_encoders(
+    config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
+) -> tuple[TextEncoder, ImageEncoder]:
+    """The best pre-trained encoders of a workdir.
+
+    Raises:
+      UserError: there are none, or the vocabulary does not fit them.
+    """
+    return (
+        trained_text_encoder(config, vocabulary, use_cudnn),
+        trained_image_encoder(config),
+    )
+
+
+def trained_text_encoder(
+    config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
+) -> TextEncoder:
+    """The best pre-trained text encoder of a workdir."""
+    embeddings = checkpoint.vocabulary_size(config.workdir)
+    if embeddings != len(vocabulary):
+        raise UserError(
+            f"vocab.txt of {config.workdir} must have as many words as its "
+            f"text encoder has embeddings; received {len(vocabulary)} words "
+            f"and {embeddings} embeddings; put back the file the encoder was "
+            "trained with"
+        )
+    text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
+    checkpoint.restore(
+        config.workdir, "damsm", "best", text_encoder=text_encoder
+    )
+    return text_encoder
+
+
+def trained_image_encoder(config: Config) -> ImageEncoder:
+    """The best pre-trained image encoder of a workdir."""
+    image_encoder = build.image_encoder(config, None)
+    checkpoint.restore(
+        config.workdir, "damsm", "best", image_encoder=image_encoder
+    )
+    return image_encoder

@@ -1,0 +1,190 @@
+"""Saving and resuming one stage of training."""
+
+import contextlib
+import glob
+import os
+import shutil
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from attngan_tf.errors import UserError
+from attngan_tf.io.disk import writing
+from attngan_tf.runs import checkpoint
+
+BEST_KEPT = 2  # the best one, and the one before it in case that is damaged
+
+
+class Checkpoints:
+    """The last and the best checkpoints of one stage of training.
+
+    Args:
+      folder: where they are; the best ones are in its folder `best`.
+      items: everything that a checkpoint holds, by name.
+      keep: number of last checkpoints to retain.
+    """
+
+    def __init__(self, folder: str, items: Mapping, keep: int):
+        self.folder = folder
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_score = tf.Variable(
+            float("-inf"), dtype=tf.float32, trainable=False
+        )
+        # The last step whose events, such as scoring, were done as well.
+        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.saved = 0  # the step of the last checkpoint, as far as known
+        self._items = dict(items)
+        self._checkpoint = tf.train.Checkpoint(
+            step=self.step, best_score=self.best_score, done=self._done, **items
+        )
+        self._last = self._manager(folder, keep)
+        self._best = self._manager(checkpoint.best_folder(folder), BEST_KEPT)
+
+    def _manager(self, folder: str, keep: int) -> tf.train.CheckpointManager:
+        _tidy(folder)
+        return tf.train.CheckpointManager(
+            self._checkpoint, folder, keep, step_counter=self.step
+        )
+
+    def restore(self, step: int) -> None:
+        """Restores the checkpoint of a step; step 0 restores a converted model.
+
+        Raises:
+          UserError: there is none of that step.
+        """
+        path = checkpoint.path_of(self.folder, step)
+        if step:
+            if not os.path.exists(path + ".index"):
+                found = checkpoint.folder_steps(self.folder)
+                raise UserError(
+                    f"all workers must go on from one step, {step}; "
+                    f"{self.folder} has {checkpoint.in_words(found)}; copy "
+                    f"{checkpoint.NAME}-{step}.* from another worker's folder"
+                )
+            self._checkpoint.restore(path).assert_consumed()
+            self.saved = step
+        elif os.path.exists(path + ".index"):
+            self._restore_start(path)
+
+    def _restore_start(self, path: str) -> None:
+        """Restores the networks of a converted model; it has no optimizers."""
+        names = {
+            name.split("/")[0] for name, _ in tf.train.list_variables(path)
+        }
+        given = {k: v for k, v in self._items.items() if k in names}
+        tf.train.Checkpoint(
+            step=self.step, best_score=self.best_score, done=self._done, **given
+        ).restore(path).assert_consumed()
+
+    @property
+    def events_done(self) -> bool:
+        """Whether the events of the restored step were done as well."""
+        return bool(self._done == self.step)
+
+    def save(self, step: int, events_done: bool = True) -> None:
+        """Writes the state of `step`.
+
+        Raises:
+          UserError: a weight is not finite, or the disk cannot be written;
+            earlier checkpoints are retained.
+        """
+        self._check_finite(step)
+        self.step.assign(step)
+        if events_done:
+            self._done.assign(step)
+        self._write(self._last, step)
+        self.saved = step
+
+    def _write(self, manager: tf.train.CheckpointManager, step: int) -> None:
+        before = manager.latest_checkpoint
+        kept = f"{before} is kept" if before else ""
+        with writing(f"the checkpoint of step {step}", self.folder, kept):
+            try:
+                manager.save(checkpoint_number=step)
+            except Exception:
+                _tidy(manager.directory)  # half a checkpoint takes disk space
+                raise
+
+    def _check_finite(self, step: int) -> None:
+        """A loss may be finite while its gradient is not."""
+        for name, item in self._items.items():
+            for weight in getattr(item, "variables", ()):
+                value = tf.convert_to_tensor(weight)
+                if value.dtype.is_floating and not tf.reduce_all(
+                    tf.math.is_finite(value)
+                ):
+                    raise UserError(
+                        f"weights must be finite to be saved; those of {name} "
+                        f"({weight.path}) are not after step {step}; the last "
+                        "good checkpoint is kept; train in a new --workdir "
+                        "with lower learning rates, or with "
+                        "--precision=float32"
+                    )
+
+    def last_step(self) -> int:
+        """The step of the newest undamaged checkpoint; 0 without one."""
+        path = checkpoint.newest(self.folder)
+        return checkpoint.step_of(path) if path else 0
+
+    def offer(self, step: int, score: float) -> None:
+        """Saves this state as the best one if its score is the highest.
+
+        Raises:
+          UserError: as `save`.
+        """
+        before = self.best_score.numpy()
+        if not score > before:
+            return
+        self._check_finite(step)
+        self.best_score.assign(score)
+        self.step.assign(step)
+        try:
+            self._write(self._best, step)
+        except BaseException:  # interrupted: the state is still to be written
+            self.best_score.assign(before)
+            raise
+
+
+def _tidy(folder: str) -> None:
+    """Removes incomplete checkpoints, and repairs TensorFlow's list.
+
+    A killed process may leave half a checkpoint, or a complete one that is
+    not in the list yet. The list itself may be damaged. Complete checkpoints
+    are retained, and the list is rewritten from the files.
+    """
+    listed = checkpoint.listed_steps(folder)
+    written = checkpoint.written(folder)
+    unlisted = [step for step in written if step not in listed]
+    if listed:
+        unlisted = [
+            x
+            for x in unlisted
+            if not checkpoint.damage(checkpoint.path_of(folder, x))
+        ]
+    if unlisted:
+        _list(folder, sorted({*unlisted, *listed} & {*written}))
+    for path in glob.glob(checkpoint.path_of(glob.escape(folder), "*")):
+        name = os.path.basename(path)
+        number = (
+            name.removeprefix(f"{checkpoint.NAME}-").split(".")[0].split("_")[0]
+        )
+        if name.endswith("_temp"):
+            shutil.rmtree(path, ignore_errors=True)
+        elif number.isdigit() and int(number) not in {*listed, *unlisted}:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+
+
+def _list(folder: str, steps: list[int]) -> None:
+    """Writes TensorFlow's list of a folder's checkpoints."""
+    paths = [checkpoint.path_of(folder, step) for step in steps]
+    with writing("the list of checkpoints", folder):
+        tf.compat.v1.train.update_checkpoint_state(
+            folder,
+            paths[-1],
+            paths,
+            all_model_checkpoint_timestamps=[
+                os.path.getmtime(path + ".index") for path in paths
+            ],
+            last_preserved_timestamp=0.0,
+        )
