@@ -18,15 +18,15 @@ from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.data.views import changes_as_mistakes
-from attngan_tf.encoders import Encoders, load_encoders
+from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.choice import choose_metrics
-from attngan_tf.evaluation.evaluator import METRICS, Evaluation
-from attngan_tf.evaluation.features.extractor import Backend
-from attngan_tf.evaluation.features.opening import KINDS, open_backend
+from attngan_tf.evaluation.evaluator import Evaluator
+from attngan_tf.evaluation.features.extractor import FeatureExtractor
+from attngan_tf.evaluation.features.opening import KINDS, open_extractor
 from attngan_tf.evaluation.follow import follow, is_scored
+from attngan_tf.evaluation.metrics.registry import METRICS, choose_metrics
 from attngan_tf.evaluation.report import write_report
-from attngan_tf.runs.reports import read_runs
+from attngan_tf.runs.reports import described, read_runs
 from attngan_tf.runs.scores import table
 from attngan_tf.text_to_image import load
 from attngan_tf.training import distribution
@@ -180,7 +180,7 @@ class Task(NamedTuple):
 
     config: Config
     strategy: tf.distribute.Strategy
-    backend: Backend | None
+    extractor: FeatureExtractor | None
     metrics: list[str]
 
 
@@ -195,17 +195,17 @@ def open_task(values: flags.FlagValues) -> Task:
         distribution=values.distribution,
         virtual_devices=values.virtual_devices,
     )
-    strategy, backend = distribution.devices(config), None
+    strategy, extractor = distribution.devices(config), None
     if values.backend:
         with strategy.scope(), _named("backend", values):
-            backend = open_backend(values.backend, values.backend_weights)
-    metrics = choose_metrics(values.metrics, config, backend)
-    return Task(config, strategy, backend, metrics)
+            extractor = open_extractor(values.backend, values.backend_weights)
+    metrics = choose_metrics(values.metrics, config, extractor)
+    return Task(config, strategy, extractor, metrics)
 
 
 def open_evaluation(
     values: flags.FlagValues, task: Task, which: str
-) -> Evaluation:
+) -> Evaluator:
     """The evaluation of a checkpoint.
 
     Raises:
@@ -213,14 +213,14 @@ def open_evaluation(
     """
     with task.strategy.scope():
         model = load(values.workdir, which)
-        judge = Encoders(model.config, model, model.image_encoder)
+        encoders = model.encoders
         if values.encoders:
             with _named("encoders", values):
-                judge = load_encoders(values.encoders)
-    return Evaluation(
+                encoders = load_encoders(values.encoders)
+    return Evaluator(
         model=model,
-        judge=judge,
-        backend=task.backend,
+        encoders=encoders,
+        extractor=task.extractor,
         data=open_data(model.config, values.data_dir, values.prepared_dir),
         split=values.split,
         metrics=task.metrics,
@@ -228,7 +228,7 @@ def open_evaluation(
         seed=values.seed,
         splits=values.splits,
         strategy=task.strategy,
-        progress=_bar("drawing pictures"),
+        progress=_bar("generating images"),
     )
 
 
@@ -241,22 +241,21 @@ def _bar(title: str) -> functools.partial:
     )
 
 
-def score(found: Evaluation, log: Log) -> None:
-    """Scores the model as it is; tells, logs, and draws nothing twice."""
+def score(evaluator: Evaluator, log: Log) -> None:
+    """Scores the model as it is; prints and logs the scores."""
     start = time.monotonic()
-    rows = found.score()
+    rows = evaluator.score()
     seconds = time.monotonic() - start
     numbers = {k: v for row in rows for k, v in row.numbers().items()}
-    numbers |= {"epoch": found.epoch, "seconds": seconds}
-    texts = {"metrics": ",".join(found.metrics)}
-    for name, value in found.conditions().items():
-        (texts if isinstance(value, str) else numbers)[name] = value
-    log.report(found.model.step, numbers, texts)
+    numbers |= {"epoch": evaluator.epoch, "seconds": seconds}
+    conditions = {"metrics": ",".join(evaluator.metrics)}
+    conditions |= evaluator.conditions()
+    log.report(evaluator.model.step, numbers, conditions)
     print("\n" + table(rows) + "\n")
-    for name, text in texts.items():
-        print(f"{name}: {text}")
+    for name, value in conditions.items():
+        print(f"{name.replace('_', ' ')}: {described(value)}")
     print(f"seconds: {seconds:.0f}")
-    for warning in found.warnings():
+    for warning in evaluator.warnings():
         print(f"note: {warning}")
 
 
@@ -271,13 +270,13 @@ def score_each(values: flags.FlagValues) -> None:
         # Encoders that are trained, too, give other features at each step.
         if not opened or task.config.finetune_damsm:
             opened[:] = [open_evaluation(values, task, str(step))]
-        (found,) = opened
-        found.model.restore(str(step))
-        asked = task.metrics, found.conditions()
+        (evaluator,) = opened
+        evaluator.model.restore(str(step))
+        asked = task.metrics, evaluator.conditions()
         if is_scored(values.workdir, step, *asked):
             print(f"step {step}: scored before")
             return
-        score(found, log)
+        score(evaluator, log)
         picture = os.path.join(values.workdir, SCORES_FILE)
         plot_curves(picture, read_runs([values.workdir]))
 
@@ -315,8 +314,10 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         if values.follow:
             score_each(values)
             return
-        found = open_evaluation(values, open_task(values), values.checkpoint)
-        score(found, Log(values.workdir, "evaluate"))
+        evaluator = open_evaluation(
+            values, open_task(values), values.checkpoint
+        )
+        score(evaluator, Log(values.workdir, "evaluate"))
 
 
 if __name__ == "__main__":

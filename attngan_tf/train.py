@@ -17,8 +17,8 @@ from attngan_tf.data.views import changes_as_mistakes
 from attngan_tf.errors import UserError
 from attngan_tf.runs import checkpoint, workdir
 from attngan_tf.training import assembly, distribution
-from attngan_tf.training.damsm_trainer import DamsmStage
-from attngan_tf.training.gan_trainer import GanStage
+from attngan_tf.training.damsm_trainer import DamsmTrainer
+from attngan_tf.training.gan_trainer import GanTrainer
 
 
 def train(config: Config) -> None:
@@ -69,16 +69,16 @@ def _train(
     data = prepared_data.open_data(builder, config)
     workdir.claim_workdir(config)
     if config.stage != "gan" and not config.encoders:
-        stage = DamsmStage(config, strategy, data, interruption)
+        stage = DamsmTrainer(config, strategy, data, interruption)
         _check_encoders_stay(stage, config)
         _run(stage, config)
     if config.stage != "damsm":
-        _run(GanStage(config, strategy, data, interruption), config)
+        _run(GanTrainer(config, strategy, data, interruption), config)
         if checkpoint.exists(config.workdir, "gan"):
             workdir.mark_done(config.workdir)
 
 
-def _check_encoders_stay(stage: DamsmStage, config: Config) -> None:
+def _check_encoders_stay(stage: DamsmTrainer, config: Config) -> None:
     """Raises UserError where encoders of a begun GAN would be trained on."""
     done = stage.checkpoints.last_step()
     if done < stage.total_steps and checkpoint.exists(config.workdir, "gan"):
@@ -90,7 +90,7 @@ def _check_encoders_stay(stage: DamsmStage, config: Config) -> None:
         )
 
 
-def _run(stage: DamsmStage | GanStage, config: Config) -> None:
+def _run(stage: DamsmTrainer | GanTrainer, config: Config) -> None:
     fields = json.dumps(dataclasses.asdict(config), indent=2)
     stage.log.text("configuration", f"```\n{fields}\n```")
     stage.run()

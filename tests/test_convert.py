@@ -180,10 +180,10 @@ def test_training_goes_on_from_a_converted_model(
 ):
     from attngan_tf import train
     from attngan_tf.cli import command
-    from attngan_tf.training.gan_trainer import GanStage
+    from attngan_tf.training.gan_trainer import GanTrainer
 
     # Scoring by Inception-v3 takes a minute, and is tested elsewhere.
-    monkeypatch.setattr(GanStage, "_score", lambda *_: None)
+    monkeypatch.setattr(GanTrainer, "_score", lambda *_: None)
     folder = tmp_path / "run"
     shutil.copytree(workdir, folder)
     # 20 pictures of 256 pixels take a minute and a half.

@@ -73,24 +73,35 @@ def test_command_prints_and_logs_every_score(workdir, parsed, capsys):
     assert line["r_precision_std"] >= 0
     assert line["diversity_one_caption_smallest"] > 0
     assert line["candidates"] == 100
-    assert line["metrics"] == "fid,kid,r_precision,retrieval,diversity"
-    assert "small_cnn" in line["backend"]
-    assert "seen at 32" in line["backend"]
-    for name in ("backend", "encoders"):
-        assert "encoders of step" in line[name]
-        assert re.search("sha256 [0-9a-f]{64}$", line[name])
-    assert "100 pictures of 16 x 16, seeds from 0" in line["drawn"]
-    assert line["weights"].endswith("GAN step 2")
+    assert line["metrics"] == (
+        "fid,kid,precision_recall,r_precision,retrieval,diversity"
+    )
+    assert line["feature_extractor"]["network"] == "small_cnn"
+    assert line["feature_extractor"]["image_size"] == 32
+    for name in ("feature_extractor", "encoders"):
+        assert line[name]["step"] in (2, 3, 4)
+        assert re.fullmatch("[0-9a-f]{64}", line[name]["sha256"])
+    assert line["generated"] == {"images": 100, "first_seed": 0}
+    assert line["weights"] == {"averaged": True, "step": 2}
+    for name in ("precision", "recall"):
+        assert 0 <= line[name] <= 100
+        assert line[f"real_{name}_n"] == TRAIN
     assert 0 <= line["real_text_to_image_r1"] <= 100
     assert line["seconds"] > 0
     assert line["epoch"] == pytest.approx(2 * 4 / TRAIN)
-    assert "100 of the 110 pictures of folder's test" in line["reference"]
+    assert line["reference"] == {
+        "dataset": "folder",
+        "split": "test",
+        "images": 100,
+        "of": TEST,
+        "size": 16,
+    }
 
     printed = capsys.readouterr().out
     assert f"{line['frechet']:.2f}" in printed
     assert f"{line['real_frechet']:.2f}" in printed
     assert "R-precision among 100, %" in printed
-    assert line["backend"] in printed
+    assert f"sha256 {line['feature_extractor']['sha256']}" in printed
     assert "note: Frechet distance of N 100" in printed
 
     events = EventAccumulator(str(workdir / "tensorboard" / "evaluate"))
@@ -109,24 +120,23 @@ def test_training_tells_as_much_of_its_scores(workdir, parsed):
     (drawn,) = (x for x in lines if x["stage"] == "gan" and "frechet" in x)
     for name in ("frechet", "r_precision", "r_precision_std"):
         assert drawn[name] == pytest.approx(scored[name], rel=1e-5)
-    for name in ("backend", "encoders", "drawn", "weights", "candidates"):
+    for name in ("feature_extractor", "encoders", "weights", "candidates"):
         assert drawn[name] == scored[name]
     reals = [x for x in lines if x["stage"] == "damsm"]
     reals = [x for x in reals if "real_r_precision" in x]
     (real,) = (x for x in reals if x.get("encoders") == scored["encoders"])
-    assert real["backend"] == scored["backend"]
-    assert len({x.get("encoders") for x in reals}) == len(reals) > 1
+    digests = {x["encoders"]["sha256"] for x in reals}
+    assert len(digests) == len(reals) > 1
     for line, size in ((drawn, 16), (real, 32)):
         assert line["seconds"] > 0
-        assert line["reference"] == (
-            "100 of the 110 pictures of folder's test split, reduced to "
-            f"{size} x {size}"
-        )
+        assert line["reference"]["images"] == 100
+        assert line["reference"]["size"] == size
     counts = {k: v for k, v in drawn.items() if k.endswith("_n")}
     assert counts == {
         "frechet_n": 100,
         "r_precision_n": 100,
         "diversity_one_caption_n": 16,
+        "diversity_one_caption_smallest_n": 16,
         "diversity_captions_n": 100,
     }
     captions = 6 * 100
@@ -196,7 +206,10 @@ def test_a_classifier_gives_an_inception_score(workdir, parsed, tmp_path, save):
     assert 1 <= line["inception_score"] <= 6
     assert line["inception_score_n"] == 100
     assert line["splits"] == 5
-    assert hashlib.sha256(path.read_bytes()).hexdigest() in line["backend"]
+    assert (
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        == (line["feature_extractor"]["sha256"])
+    )
 
 
 def test_runs_are_reported(workdir, tmp_path, capsys):

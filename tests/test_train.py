@@ -17,10 +17,10 @@ from attngan_tf.cli.interruption import Interruption
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.held_out import GeneratedScores
+from attngan_tf.evaluation.evaluator import Evaluator
 from attngan_tf.train import _warn_of_slow_precision, train
-from attngan_tf.training import assembly, distribution
-from attngan_tf.training.gan_trainer import GanStage
+from attngan_tf.training import distribution
+from attngan_tf.training.gan_trainer import GanTrainer
 from attngan_tf.training.loop import NonFiniteLossError
 
 
@@ -196,7 +196,7 @@ def test_tuned_encoders_are_those_of_the_gans_checkpoint(tiny_config, tmp_path):
     for steps in (2, 4):
         config = tiny_config(**fields, gan_steps=steps)
         strategy = distribution.make_strategy(config)
-        stage = GanStage(config, strategy, data, Interruption())
+        stage = GanTrainer(config, strategy, data, Interruption())
         stage.run()
         found.append(weights(stage.text_encoder, stage.image_encoder))
     assert not any(map(np.array_equal, *found))
@@ -223,16 +223,18 @@ def test_scores_are_by_the_encoders_as_they_are(tiny_config, tmp_path):
     train(config)
     model = attngan_tf.load(str(tmp_path))
     data = prepared_data.read_data(catalog.open_configured(config))
-    scores = GeneratedScores(
-        held_out=assembly.held_out(config, data),
+    (score,) = Evaluator(
         model=model,
-        text_encoder=model.text_encoder,
-        image_encoder=model.image_encoder,
-        size=16,
-    )()
+        encoders=model.encoders,
+        extractor=None,
+        data=data,
+        split="test",
+        metrics=["fid"],
+        num_images=100,
+    ).score()
     reported = rows(tmp_path, "gan", "frechet")
     assert reported.keys() == {2, 4}
-    assert reported[4] == pytest.approx(scores["frechet"], rel=1e-3)
+    assert reported[4] == pytest.approx(score.generated.mean, rel=1e-3)
 
 
 def test_encoders_of_a_begun_gan_are_not_trained_on(

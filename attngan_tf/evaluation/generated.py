@@ -1,4 +1,4 @@
-"""Pictures of captions and what networks say of them, on every replica."""
+"""Generated images and their features, computed by every replica."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -8,24 +8,24 @@ import tensorflow as tf
 from attngan_tf.sampling import to_uint8
 from attngan_tf.text_to_image import TextToImage
 
-BATCH = 50
-Look = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
+BATCH = 50  # images generated at a time
+Features = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 
 
 def as_stored(images: tf.Tensor) -> tf.Tensor:
-    """Pictures float32 in [-1, 1] as a PNG holds them: of 256 values."""
+    """Images float32 in [-1, 1], rounded to 8 bits as in a PNG file."""
     return tf.cast(to_uint8(images), tf.float32) / 127.5 - 1.0
 
 
 def per_replica(
     strategy: tf.distribute.Strategy, function: Callable, rows: Mapping
 ) -> dict[str, np.ndarray]:
-    """A function of rows, of which every replica computes its part.
+    """Computes a function of rows, a part of the rows on each replica.
 
     Args:
-      strategy: of the replicas.
+      strategy: has the replicas.
       function: a dict of tensors [b, ...] -> a dict of tensors [b, ...].
-      rows: the dict for all B rows.
+      rows: its argument for all B rows.
 
     Returns:
       The results for all B rows, in order.
@@ -50,33 +50,33 @@ def per_replica(
     }
 
 
-class Drawing:
-    """Draws pictures and looks at them.
+class ImageGeneration:
+    """Generates images and computes their features.
 
     Args:
-      model: draws.
-      look: pictures float32 [b, H, W, 3] in [-1, 1] -> a dict of [b, ...].
-      strategy: its replicas share each batch, and the networks were made in
-        its scope; None: one device draws.
+      model: generates the images.
+      features: images float32 [b, H, W, 3] in [-1, 1] -> a dict of [b, ...].
+      strategy: its replicas share each batch; the networks were built in its
+        scope. None: one device.
     """
 
     def __init__(
         self,
         model: TextToImage,
-        look: Look,
+        features: Features,
         strategy: tf.distribute.Strategy | None = None,
     ):
         self.model = model
-        self.look = look
+        self.features = features
         self.strategy = strategy or tf.distribute.get_strategy()
         self._part = tf.function(
-            self._draw, reduce_retracing=True, autograph=False
+            self._generate, reduce_retracing=True, autograph=False
         )
 
-    def _draw(self, rows):
+    def _generate(self, rows):
         outputs = self.model.from_features(rows, rows["seeds"])
         images = as_stored(outputs[self.model.last_images])
-        return {"images": images, **self.look(images)}
+        return {"images": images, **self.features(images)}
 
     def batches(
         self,
@@ -84,16 +84,16 @@ class Drawing:
         seeds: Sequence[int],
         progress: Callable[[Iterable[int]], Iterable[int]] = iter,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Pictures of captions, and what is said of them, in order.
+        """Images of captions and their features, in order.
 
         Args:
           captions: N captions.
           seeds: N seeds.
-          progress: wraps the iteration over batches, such as tqdm does.
+          progress: wraps the iteration over batches, as tqdm does.
 
         Yields:
-          images float32 [b, H, W, 3] in [-1, 1], as they are stored, and the
-          look's results.
+          images float32 [b, H, W, 3] in [-1, 1], rounded to 8 bits, and the
+          features.
         """
         for first in progress(range(0, len(captions), BATCH)):
             part = slice(first, first + BATCH)

@@ -18,8 +18,8 @@ from attngan_tf.data.demo import builder, drawing
 from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.data.views import changes_as_mistakes
-from attngan_tf.evaluation import provenance
-from attngan_tf.evaluation.features.extractor import PICTURES, resized
+from attngan_tf.evaluation.features.extractor import IMAGES, resized
+from attngan_tf.evaluation.provenance import weights_digest
 from attngan_tf.evaluation.reference import FOLDER, SCRATCH, writable
 from attngan_tf.io import scratch
 from attngan_tf.io.disk import writing
@@ -84,17 +84,18 @@ class PartClassifier:
         return hashlib.sha256(state.encode()).hexdigest()
 
     @property
-    def text(self) -> str:
-        """How it was trained, and the SHA-256 of its weights: one line."""
-        name = (
-            f"CNN trained on {self._count} images of demo's train split at "
-            f"{self._size} x {self._size}, seed {SEED}"
-        )
-        digest = provenance.weights_digest(self._network)
-        return provenance.with_digest(name, digest)
+    def provenance(self) -> dict:
+        """How it was trained, as JSON values."""
+        return {
+            "network": "CNN trained on demo's train split",
+            "images": self._count,
+            "size": self._size,
+            "seed": SEED,
+            "sha256": weights_digest(self._network),
+        }
 
-    @tf.function(input_signature=[PICTURES], autograph=False)
-    def look(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    @tf.function(input_signature=[IMAGES], autograph=False)
+    def classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """The colours of images float32 [B, H, W, 3] in [-1, 1].
 
         Returns:
@@ -106,7 +107,7 @@ class PartClassifier:
     def colours(self, batches: tf.data.Dataset) -> np.ndarray:
         """The same for batches of images: int32 [N, P]."""
         return np.concatenate(
-            [self.look(images)["part_colours"] for images in batches]
+            [self.classify(images)["part_colours"] for images in batches]
         )
 
 

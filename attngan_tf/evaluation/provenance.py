@@ -1,16 +1,17 @@
-"""What scores depend on, in words: networks and pictures."""
+"""What scores depend on: the networks that compute their features."""
 
 import hashlib
 import os
 
 import keras
+import tensorflow as tf
 
 from attngan_tf.config import Config
-from attngan_tf.evaluation.held_out import HeldOut
+from attngan_tf.encoders import Encoders
+from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs import checkpoint
-from attngan_tf.runs.reports import DIGEST, TUNED
 
 
 def weights_digest(*networks: keras.Model) -> str:
@@ -22,88 +23,77 @@ def weights_digest(*networks: keras.Model) -> str:
     return total.hexdigest()
 
 
-def with_digest(name: str, sha256: str) -> str:
-    """Networks and the SHA-256 of their weights: one line."""
-    return f"{name}{DIGEST}{sha256}"
-
-
 def encoders_step(config: Config) -> int:
     """The step of a workdir's best encoders; 0 if they were converted."""
     path = checkpoint.find(config.workdir, "damsm", "best")
     return checkpoint.step_of(path)
 
 
-def encoders_text(
-    config: Config,
-    step: int,
-    text_encoder: TextEncoder,
-    image_encoder: ImageEncoder,
-) -> str:
-    """Which encoders they are, whatever folder they lie in: one line."""
-    digest = weights_digest(text_encoder, image_encoder)
-    return with_digest(f"text and image {_trained(config, step)}", digest)
-
-
-def trunk_name(config: Config, step: int) -> str:
-    """The image encoder's network, and how it sees pictures.
-
-    Args:
-      config: of the encoders.
-      step: that they were trained to; 0 if they were converted.
-    """
-    kind = config.image_encoder
-    if kind == "small_cnn":
-        kind += ", trained with the text encoder"
-    else:
-        weights = f"weights {os.path.basename(config.inception_weights)}"
-        weights = "the converted file" if step == 0 else weights
-        kind += f" of {weights}, padding as in {config.inception_padding}"
-    seen = f"seen at {config.image_encoder_size}"
-    pool = f"last average pool, {seen} ({config.image_encoder_resize})"
-    return f"{kind}, {pool}; {_trained(config, step)}"
-
-
-def _trained(config: Config, step: int) -> str:
-    """How encoders were trained, as far as names tell."""
-    tuned = f", {TUNED}" * config.finetune_damsm
-    return (
-        f"encoders of step {step} ({config.text_training}{tuned}); "
-        f"{config.precision}"
-    )
-
-
-def encoder_conditions(
-    config: Config,
-    step: int,
-    text_encoder: TextEncoder,
-    image_encoder: ImageEncoder,
-) -> dict[str, str]:
-    """The texts of a score whose pictures the encoders look at.
-
-    Arguments as of `encoders_text` and `trunk_name`.
-    """
-    digest = weights_digest(image_encoder.trunk)
+def training_of(config: Config, step: int) -> dict:
+    """How encoders were trained, as JSON values."""
     return {
-        "backend": with_digest(trunk_name(config, step), digest),
-        "encoders": encoders_text(config, step, text_encoder, image_encoder),
+        "step": step,
+        "training": config.text_training,
+        "tuned_with_gan": config.finetune_damsm,
+        "precision": config.precision,
     }
 
 
-def reference_text(
-    held_out: HeldOut, dataset: str, split: str, size: int
-) -> str:
-    """Which real pictures a score compares with, and how they are seen."""
-    return (
-        f"{len(held_out.places)} of the {len(held_out.records)} pictures of "
-        f"{dataset}'s {split} split, reduced to {size} x {size}"
+def encoders(
+    config: Config,
+    step: int,
+    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder,
+) -> dict:
+    """Which encoders they are, as JSON values.
+
+    Args:
+      config: the encoders'.
+      step: that they were trained to; 0 if they were converted.
+      text_encoder: the text encoder.
+      image_encoder: the image encoder.
+    """
+    digest = weights_digest(text_encoder, image_encoder)
+    return {**training_of(config, step), "sha256": digest}
+
+
+def backbone(config: Config, step: int) -> dict:
+    """The network whose pooled features are compared, as JSON values.
+
+    Arguments as for `encoders`.
+    """
+    found = {
+        "network": config.image_encoder,
+        "layer": "last average pool",
+        "image_size": config.image_encoder_size,
+        "resize": config.image_encoder_resize,
+    }
+    if config.image_encoder == "inception_v3":
+        weights = os.path.basename(config.inception_weights)
+        found["weights"] = weights if step else "the converted file"
+        found["padding"] = config.inception_padding
+    return {**found, **training_of(config, step)}
+
+
+def encoder_extractor(encoders: Encoders, image_size: int) -> FeatureExtractor:
+    """The last average pool of a run's image encoder: pooled [B, C] alone.
+
+    Args:
+      encoders: the run's.
+      image_size: side of the images, which the encoder resizes.
+    """
+    image_encoder = encoders.image_encoder
+
+    def network(images):
+        shape = [None, image_size, image_size, 3]
+        features = image_encoder.trunk_features(tf.ensure_shape(images, shape))
+        return {"pooled": features["pooled"]}
+
+    step = encoders_step(encoders.config)
+    return FeatureExtractor(
+        name=f"the image encoder of {encoders.config.workdir}",
+        sha256=weights_digest(image_encoder.trunk),
+        provenance=backbone(encoders.config, step),
+        size=image_size,
+        network=network,
     )
-
-
-def drawn_text(count: int, size: int, first_seed: int) -> str:
-    """Which pictures a score is of."""
-    return f"{count} pictures of {size} x {size}, seeds from {first_seed}"
-
-
-def average_text(step: int) -> str:
-    """Which weights of the generator draw the pictures that are scored."""
-    return f"averaged (EMA) ones of GAN step {step}"

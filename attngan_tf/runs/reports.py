@@ -28,9 +28,6 @@ LABELS = {
 OF_PIXELS = [
     name for name in LABELS if name.startswith(("diversity", "colour"))
 ]
-# Parts of what a line says of encoders.
-TUNED = "tuned with the GAN"
-DIGEST = "; sha256 "
 NO_NETWORK = "none, pixels alone"
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
 DIFFERENCES = 2  # fields in a run's label; with more, names say more
@@ -154,8 +151,25 @@ def _points(line: dict) -> Iterator[tuple[str, Point]]:
             yield name, Point(line["step"], epoch, value, real, how)
 
 
+def described(value) -> str:
+    """A JSON value of a report as text: "step 100, precision float32".
+
+    Encoders that are trained with the GAN have other weights at each step:
+    the digest of their weights is left out.
+    """
+    if not isinstance(value, dict):
+        return str(value)
+    left_out = {"sha256"} if value.get("tuned_with_gan") else ()
+    return ", ".join(
+        f"{name.replace('_', ' ')} {item}"
+        for name, item in value.items()
+        if name not in left_out
+    )
+
+
 def _how(line: dict, name: str, n: int) -> How:
-    backend = line.get("backend", "")
+    # Workdirs of version 0.1 hold a text under "backend".
+    backend = line.get("feature_extractor", line.get("backend", ""))
     if name == "r_precision":
         backend = line.get("encoders", backend)
     elif name.split("_")[0] == "parts":
@@ -165,8 +179,8 @@ def _how(line: dict, name: str, n: int) -> How:
     return How(
         line["stage"],
         n,
-        str(backend),
-        str(line.get("reference", "")),
+        described(backend),
+        described(line.get("reference", "")),
         _count(line.get("splits")) if name == "inception_score" else 0,
     )
 
@@ -199,11 +213,8 @@ def series(run: Run, name: str) -> list[Point]:
     ways: dict[How, dict[int, Point]] = {}
     for point in run.scores.get(name, ()):
         # Popped and set again, the way used last is the last of the dict.
-        way = point.how
-        if TUNED in way.backend:
-            way = way._replace(backend=way.backend.partition(DIGEST)[0])
-        steps = ways.pop(way, {})
-        ways[way] = steps | {point.step: point}
+        steps = ways.pop(point.how, {})
+        ways[point.how] = steps | {point.step: point}
     longest = max(reversed(ways.values()), key=len, default={})
     return [longest[step] for step in sorted(longest)]
 

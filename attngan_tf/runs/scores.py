@@ -29,17 +29,19 @@ class Value(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A score of generated pictures, if it has one, and of real ones."""
+    """A score of generated images, and the same score of real images."""
 
     name: str
     label: str
     generated: Value | None
-    real: Value
+    real: Value | None = None
 
     def numbers(self) -> dict[str, float]:
-        """The parts of both; the real one's names begin with real_."""
+        """The parts of both; names of real scores begin with real_."""
         found = self.generated.numbers(self.name) if self.generated else {}
-        return found | self.real.numbers(f"real_{self.name}")
+        if self.real:
+            found |= self.real.numbers(f"real_{self.name}")
+        return found
 
 
 def _decimals(size: float) -> int:

@@ -58,7 +58,7 @@ def training_data(config: Config, data: Data) -> TrainingData:
     )
 
 
-class DamsmStage:
+class DamsmTrainer:
     """Encoder training, ready to run.
 
     Args:
@@ -184,15 +184,20 @@ class DamsmStage:
         self.log.report(step, numbers, self._conditions(step))
         self.checkpoints.offer(step, score.mean)
 
-    def _conditions(self, step: int) -> dict[str, str]:
-        """What the score depends on beside its N."""
+    def _conditions(self, step: int) -> dict:
+        """What the score depends on beside its N, as JSON values."""
         config = self.config
-        networks = self.text_encoder, self.image_encoder
         return {
-            **provenance.encoder_conditions(config, step, *networks),
-            "reference": provenance.reference_text(
-                self.held_out, config.dataset, "test", config.image_encoder_size
+            "encoders": provenance.encoders(
+                config, step, self.text_encoder, self.image_encoder
             ),
+            "reference": {
+                "dataset": config.dataset,
+                "split": "test",
+                "images": len(self.held_out.indices),
+                "of": len(self.held_out.records),
+                "size": config.image_encoder_size,
+            },
         }
 
 

@@ -10,9 +10,9 @@ from attngan_tf.cli.interruption import Interruption
 from attngan_tf.config import Config
 from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.prepared_data import Data
-from attngan_tf.encoders import trained_encoders
-from attngan_tf.evaluation import provenance
-from attngan_tf.evaluation.held_out import GeneratedScores, take
+from attngan_tf.encoders import Encoders, trained_encoders
+from attngan_tf.evaluation.evaluator import Evaluator
+from attngan_tf.evaluation.held_out import evenly_spread
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
@@ -28,6 +28,7 @@ from attngan_tf.visualization import figures
 from attngan_tf.visualization.attention import attention_figure
 
 PREVIEWS = 16  # captions of the sample grids
+METRICS_IN_TRAINING = ("r_precision", "fid", "diversity")
 
 
 def gan_step(
@@ -101,8 +102,8 @@ def training_data(config: Config, data: Data) -> TrainingData:
     )
 
 
-class GanStage:
-    """GAN training, ready to run; arguments as of `DamsmStage`."""
+class GanTrainer:
+    """GAN training, ready to run; arguments as of `DamsmTrainer`."""
 
     def __init__(
         self,
@@ -126,13 +127,16 @@ class GanStage:
                 config.keep_checkpoints,
             )
         self.model = self._model()
-        self.held_out = assembly.held_out(config, data)
-        self.scores = GeneratedScores(
-            held_out=self.held_out,
+        self.evaluator = Evaluator(
             model=self.model,
-            text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder,
-            size=config.image_sizes[-1],
+            encoders=Encoders(config, self.model, self.image_encoder),
+            extractor=None,
+            data=data,
+            split="test",
+            metrics=METRICS_IN_TRAINING,
+            num_images=min(config.evaluation_images, len(data.test)),
+            real_scores=False,
+            one_caption_sets=1,
         )
         self.training_data = training_data(config, data)
         self.loop = Loop(
@@ -198,8 +202,8 @@ class GanStage:
 
     def _preview(self, step: int) -> None:
         """A grid and an attention figure of fixed captions and noise."""
-        captions = self.held_out.first_captions()
-        chosen = take(captions, PREVIEWS)
+        captions = self.evaluator.held_out.first_captions()
+        chosen = evenly_spread(len(captions), PREVIEWS)
         captions = [captions[i] for i in chosen]
         seeds = range(len(captions))
         outputs = self.model.outputs(captions, seeds)
@@ -213,34 +217,17 @@ class GanStage:
             self.log.picture("attention", step, figure, **first)
 
     def _score(self, step: int) -> None:
-        """Scores generated pictures; the smallest Frechet distance is best."""
+        """Scores generated images; the smallest Frechet distance is best."""
         start = time.monotonic()
+        self.model.step = step
         if self.config.finetune_damsm:
-            self.scores.forget_encoded()
-        scores = self.scores()
+            self.evaluator.encoders_changed()
+        rows = self.evaluator.score()
+        scores = {k: v for row in rows for k, v in row.numbers().items()}
         numbers = {
-            "epoch": step / self.training_data.steps_per_epoch,
-            "candidates": self.held_out.candidates,
+            "epoch": self.evaluator.epoch,
             **scores,
             "seconds": time.monotonic() - start,
         }
-        self.log.report(step, numbers, self._conditions(step))
+        self.log.report(step, numbers, self.evaluator.conditions())
         self.checkpoints.offer(step, -scores["frechet"])
-
-    def _conditions(self, step: int) -> dict[str, str]:
-        """What the scores depend on beside their N."""
-        config, count = self.config, len(self.held_out.places)
-        size = config.image_sizes[-1]
-        return {
-            **provenance.encoder_conditions(
-                config,
-                provenance.encoders_step(config),
-                self.text_encoder,
-                self.image_encoder,
-            ),
-            "reference": provenance.reference_text(
-                self.held_out, config.dataset, "test", size
-            ),
-            "drawn": provenance.drawn_text(count, size, first_seed=0),
-            "weights": provenance.average_text(step),
-        }

@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl, TensorBoard, sample pictures."""
+"""Reports of a run: metrics.jsonl, TensorBoard, sample images."""
 
 import contextlib
 import json
@@ -13,8 +13,9 @@ from PIL import Image
 from attngan_tf.config import METRICS_FILE
 from attngan_tf.io import png
 from attngan_tf.io.disk import writing
+from attngan_tf.runs.reports import described
 
-KEPT = "the checkpoints are kept"
+KEPT = "the checkpoints are retained"
 
 
 class Log:
@@ -38,25 +39,25 @@ class Log:
         self,
         step: int,
         values: Mapping[str, float],
-        texts: Mapping[str, str] | None = None,
+        conditions: Mapping | None = None,
     ) -> None:
         """Appends one line to metrics.jsonl, and its parts to TensorBoard.
 
         Args:
           step: of training.
           values: numbers by name.
-          texts: what the numbers depend on, by name.
+          conditions: what the numbers depend on, as JSON values by name.
         """
         values = {name: float(value) for name, value in values.items()}
-        texts = texts or {}
+        conditions = conditions or {}
         line = {"stage": self.stage, "step": step, "time": time.time()}
         path = os.path.join(self.workdir, METRICS_FILE)
         with self._writing(), self._summaries.as_default():
-            _append(path, json.dumps({**line, **values, **texts}) + "\n")
+            _append(path, json.dumps({**line, **values, **conditions}) + "\n")
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)
-            for name, text in texts.items():
-                tf.summary.text(name, text, step=step)
+            for name, value in conditions.items():
+                tf.summary.text(name, described(value), step=step)
 
     def picture(
         self, name: str, step: int, image: Image.Image, **texts

@@ -10,10 +10,10 @@ from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder, captions
 from attngan_tf.data.demo.drawing import draw_bird
 from attngan_tf.data.views import centre_views
-from attngan_tf.encoders import Encoders, load_encoders
-from attngan_tf.evaluation import parts
-from attngan_tf.evaluation.evaluator import Evaluation
-from attngan_tf.evaluation.features.extractor import Backend
+from attngan_tf.encoders import load_encoders
+from attngan_tf.evaluation import evaluator
+from attngan_tf.evaluation.evaluator import Evaluator
+from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.evaluation.metrics.fid import frechet_distance, statistics
 from attngan_tf.evaluation.metrics.r_precision import r_precision
 from attngan_tf.sampling import to_uint8
@@ -33,7 +33,7 @@ def data(model, birds_folder):
     return evaluate.open_data(model.config, str(birds_folder), None)
 
 
-class Classifier(Backend):
+class Classifier(FeatureExtractor):
     """Sees the mean colour, and says how red, green or blue it is."""
 
     def __init__(self):
@@ -56,14 +56,14 @@ def evaluation_of(model, data):
     def make(*metrics, **changes):
         arguments = {
             "model": model,
-            "judge": Encoders(model.config, model, model.image_encoder),
-            "backend": None,
+            "encoders": model.encoders,
+            "extractor": None,
             "data": data,
             "split": "test",
             "metrics": metrics,
             "num_images": TEST,
         }
-        return Evaluation(**{**arguments, **changes})
+        return Evaluator(**{**arguments, **changes})
 
     return make
 
@@ -99,8 +99,8 @@ def test_copies_of_real_pictures_score_as_they_do(
     evaluation_of, model, data, monkeypatch
 ):
     names = ["is", "fid", "kid", "r_precision"]
-    found = evaluation_of(*names, backend=Classifier())
-    copier = Copier(real_images(data.test, found.held_out.places), found.model)
+    found = evaluation_of(*names, extractor=Classifier())
+    copier = Copier(real_images(data.test, found.held_out.indices), found.model)
     found.model = copier
     score, frechet, kernel, precision = found.score()
     assert score.generated == pytest.approx(score.real)
@@ -112,7 +112,7 @@ def test_copies_of_real_pictures_score_as_they_do(
 
 def test_scores_are_of_what_the_backend_says(evaluation_of, model, data):
     found = evaluation_of(
-        "is", "fid", backend=Classifier(), num_images=100, splits=4
+        "is", "fid", extractor=Classifier(), num_images=100, splits=4
     )
     score, frechet = found.score()
     captions = [
@@ -127,11 +127,11 @@ def test_scores_are_of_what_the_backend_says(evaluation_of, model, data):
     ]
     assert score.generated.mean == pytest.approx(np.mean(parts), rel=1e-4)
     assert score.generated.std == pytest.approx(np.std(parts), rel=1e-3)
-    places = found.held_out.places
+    places = found.held_out.indices
     real = to_uint8(real_images(data.test, places)).numpy() / 127.5 - 1
     expected = frechet_distance(*map(statistics, (colours, real.mean((1, 2)))))
     assert frechet.generated.mean == pytest.approx(expected, rel=1e-3)
-    assert "c01042" in found.conditions()["backend"]
+    assert found.conditions()["feature_extractor"]["sha256"] == "c01042"
     assert found.conditions()["splits"] == 4
 
 
@@ -174,17 +174,20 @@ def test_r_precision_pairs_each_picture_with_its_caption(evaluation_of, model):
 
 
 def test_another_runs_encoders_judge(evaluation_of, model, tiny_workdir):
-    judge = load_encoders(str(tiny_workdir))
-    for weight in judge.image_encoder.image_projection.weights:
+    other_encoders = load_encoders(str(tiny_workdir))
+    for weight in other_encoders.image_encoder.image_projection.weights:
         weight.assign(tf.zeros_like(weight))  # nothing finds its caption
-    own = evaluation_of("r_precision", backend=Classifier())
-    other = evaluation_of("r_precision", backend=Classifier(), judge=judge)
+    own = evaluation_of("r_precision", extractor=Classifier())
+    other = evaluation_of(
+        "r_precision", extractor=Classifier(), encoders=other_encoders
+    )
     (theirs,), (ours,) = other.score(), own.score()
     assert theirs.generated.mean == theirs.real.mean == 0
     assert ours.generated.mean + ours.real.mean > 0
     told = [found.conditions()["encoders"] for found in (own, other)]
-    assert told[0].split("sha256")[0] == told[1].split("sha256")[0]
-    assert told[0] != told[1]
+    digests = [identity.pop("sha256") for identity in told]
+    assert digests[0] != digests[1]
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(
@@ -197,18 +200,16 @@ def test_another_runs_encoders_judge(evaluation_of, model, tiny_workdir):
     ],
 )
 def test_no_network_looks_at_pictures_for_nothing(evaluation_of, metrics, said):
-    found = evaluation_of(*metrics, backend=Classifier())
-    (batch,) = found.drawing.batches(["a bird"], [0])
+    found = evaluation_of(*metrics, extractor=Classifier())
+    (batch,) = found.generation.batches(["a bird"], [0])
     assert set(batch) == {"images"} | said
 
 
 def test_retrieval_is_of_real_pictures(evaluation_of, monkeypatch):
     found = evaluation_of("retrieval")
-    monkeypatch.setattr(
-        found, "_sentences", np.eye(TEST)[found.held_out.owners]
-    )
-    monkeypatch.setattr(found, "_real_image_features", np.eye(TEST))
-    monkeypatch.setattr(found, "drawing", None)  # nothing is drawn for it
+    found.sentences = np.eye(TEST)[found.held_out.owners]
+    found.real_image_features = np.eye(TEST)
+    found.generation = None  # no image is generated for it
     rows = found.score()
     assert [row.real.mean for row in rows] == 6 * [100]
     assert {row.generated for row in rows} == {None}
@@ -267,7 +268,7 @@ def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
     )
     birds = draw(colours)
     for images, low, high in ((birds, 90, 100), (birds[::-1], 0, 10)):
-        copier = Copier(images, found.model)
+        copier = Copier(images, model)
         found.model = copier
         (row,) = found.score()
         assert low <= row.generated.mean <= high
@@ -285,28 +286,30 @@ def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
 class Hash:
     """Stands for a classifier: each image has colours of its own."""
 
-    text = "hash"
+    provenance = {"network": "hash"}  # noqa: RUF012
 
-    def look(self, images):
+    def classify(self, images):
         pixels = tf.cast(to_uint8(images), tf.int64)
         sums = tf.reduce_sum(pixels, [1, 2, 3])[:, None]
         return {"part_colours": sums // 5 ** np.arange(5) % 11}
 
     def colours(self, batches):
-        return np.concatenate([self.look(x)["part_colours"] for x in batches])
+        return np.concatenate(
+            [self.classify(x)["part_colours"] for x in batches]
+        )
 
 
 def test_parts_of_copies_of_real_pictures_score_as_theirs(
     evaluation_of, model, demo_data, monkeypatch
 ):
-    monkeypatch.setattr(parts, "PartClassifier", lambda *arguments: Hash())
+    monkeypatch.setattr(evaluator, "PartClassifier", lambda *arguments: Hash())
     found = evaluation_of("parts", data=demo_data, num_images=150)
-    pictures = real_images(demo_data.test, found.held_out.places)
+    pictures = real_images(demo_data.test, found.held_out.indices)
     owners = found.held_out.owners[found.held_out.caption_rows(150)]
     for images, same in ((pictures, True), (pictures[::-1], False)):
-        copier = Copier(images[owners], found.model)
+        copier = Copier(images[owners], model)
         found.model = copier
-        found.__dict__.pop("drawing", None)
+        found.__dict__.pop("generation", None)
         rows = found.score()
         assert copier.captions[:120] == found.held_out.first_captions()
         assert len(copier.captions) == 150
@@ -315,5 +318,5 @@ def test_parts_of_copies_of_real_pictures_score_as_theirs(
     assert rows[0].name == "parts"
     assert rows[0].generated.n == rows[0].real.n == sum(named)
     told = found.conditions()
-    assert told["part_classifier"] == "hash"
-    assert "150 pictures of 16 x 16" in told["drawn"]
+    assert told["part_classifier"] == {"network": "hash"}
+    assert told["generated"] == {"images": 150, "first_seed": 0}

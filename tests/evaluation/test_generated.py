@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from attngan_tf.evaluation.generated import (
     BATCH,
-    Drawing,
+    ImageGeneration,
     as_stored,
     per_replica,
 )
@@ -58,13 +58,13 @@ def test_every_replica_takes_a_part_and_padding_is_cut(count):
 
 
 def test_batches_hold_what_the_sampler_draws_alone(tiny_workdir):
-    model = load(str(tiny_workdir)).sampler
+    model = load(str(tiny_workdir))
     captions = [f"a small {c} bird" for c in ("red", "blue", "white")] * 20
     seeds = range(7, 7 + len(captions))
-    drawing = Drawing(
+    generation = ImageGeneration(
         model, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
     )
-    batches = list(drawing.batches(captions, seeds))
+    batches = list(generation.batches(captions, seeds))
     assert [len(batch["images"]) for batch in batches] == [BATCH, 10]
     images = np.concatenate([batch["images"] for batch in batches])
     np.testing.assert_array_equal(
@@ -72,4 +72,4 @@ def test_batches_hold_what_the_sampler_draws_alone(tiny_workdir):
     )
     sums = np.concatenate([batch["sum"] for batch in batches])
     np.testing.assert_allclose(sums, images.sum((1, 2, 3)), rtol=1e-3)
-    assert drawing._part.experimental_get_tracing_count() <= 2
+    assert generation._part.experimental_get_tracing_count() <= 2

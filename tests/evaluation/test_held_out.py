@@ -50,7 +50,7 @@ def test_candidates_are_as_many_as_there_are(class_ids, candidates):
 
 
 def test_a_split_of_one_picture_is_refused():
-    with pytest.raises(UserError, match="at least 2 pictures; received 1"):
+    with pytest.raises(UserError, match="at least 2 images; received 1"):
         HeldOut(
             records=Rows([0]),
             vocabulary=Vocabulary.build(["bird"]),

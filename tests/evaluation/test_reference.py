@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.views import centre_views
-from attngan_tf.evaluation.features.extractor import Backend
+from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.evaluation.held_out import HeldOut
 from attngan_tf.evaluation.reference import FOLDER, real_features
 
@@ -24,7 +24,7 @@ def data(tiny_config, tmp_path):
     return prepared_data.read_data(builder)
 
 
-class Colours(Backend):
+class Colours(FeatureExtractor):
     """The mean colour of pictures; counts what it is asked."""
 
     def __init__(self, sha256="abc", name="colours"):
@@ -57,7 +57,7 @@ def features(backend, data, folder, split="test", count=100, size=SIZE):
 
 def test_they_are_of_the_pictures_in_order(data, tmp_path):
     found = features(Colours(), data, tmp_path)["pooled"]
-    places = held_out(data.test, data.vocabulary).places
+    places = held_out(data.test, data.vocabulary).indices
     batches = centre_views(data.test, (SIZE,), 50, places)
     images = np.concatenate([batch[f"images_{SIZE}"] for batch in batches])
     stored = np.clip((images + 1) * 127.5, 0, 255).round() / 127.5 - 1
@@ -159,4 +159,4 @@ def test_where_nothing_can_be_written_nothing_is_kept(data, tmp_path, capsys):
     for _ in range(2):
         found = features(Colours(), data, tmp_path)["pooled"]
         assert found.shape == (100, 3)
-    assert "are not kept" in capsys.readouterr().err
+    assert "are not cached" in capsys.readouterr().err

@@ -96,16 +96,20 @@ def test_names_of_scores_to_come_are_found_by_their_n(read):
 
 
 def test_encoders_that_are_tuned_make_one_curve(read):
+    def encoders(step, **fields):
+        return {"precision": "float32", **fields, "sha256": f"{step}a"}
+
     run = read(
-        scored(1, value=1.0, encoders="step 60 (damsm); float32; sha256 0a"),
-        scored(2, value=2.0, encoders="step 60 (damsm); float32; sha256 1b"),
+        *(
+            scored(step, value=float(step), encoders=encoders(step))
+            for step in (1, 2)
+        ),
         *(
             scored(
                 step,
                 "frechet",
                 9.0 - step,
-                backend="small_cnn; step 60 (damsm, tuned with the GAN); "
-                f"float32; sha256 {step}a",
+                feature_extractor=encoders(step, tuned_with_gan=True),
             )
             for step in (1, 2, 3)
         ),
@@ -113,7 +117,7 @@ def test_encoders_that_are_tuned_make_one_curve(read):
     assert steps_and_means(series(run, "r_precision")) == [(2, 2.0)]
     found = series(run, "frechet")
     assert steps_and_means(found) == [(1, 8.0), (2, 7.0), (3, 6.0)]
-    assert found[-1].how.backend.endswith("sha256 3a")
+    assert found[-1].how.backend == "precision float32, tuned with gan True"
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from attngan_tf.training import (
     loop,
 )
 from attngan_tf.training.damsm_step import DamsmStep
-from attngan_tf.training.damsm_trainer import DamsmStage
+from attngan_tf.training.damsm_trainer import DamsmTrainer
 from attngan_tf.training.gan_step import GanStep
-from attngan_tf.training.gan_trainer import GanStage
+from attngan_tf.training.gan_trainer import GanTrainer
 
 STAGES = ["damsm", "gan"]
 RELEASED = {
@@ -221,7 +221,7 @@ def test_nothing_is_traced_twice(tiny_config, opened, half_trained, stage):
         evaluation_interval=3,
     )
     strategy = distribution.make_strategy(config)
-    made = {"damsm": DamsmStage, "gan": GanStage}[stage]
+    made = {"damsm": DamsmTrainer, "gan": GanTrainer}[stage]
     running = made(config, strategy, opened, Interruption())
     running.run()
     assert running.checkpoints.last_step() == 11

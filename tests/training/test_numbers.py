@@ -15,8 +15,8 @@ from attngan_tf.errors import UserError
 from attngan_tf.runs import checkpoint
 from attngan_tf.train import train
 from attngan_tf.training import distribution
-from attngan_tf.training.damsm_trainer import DamsmStage
-from attngan_tf.training.gan_trainer import GanStage
+from attngan_tf.training.damsm_trainer import DamsmTrainer
+from attngan_tf.training.gan_trainer import GanTrainer
 from attngan_tf.training.loop import NonFiniteLossError
 
 BAD = [math.nan, math.inf, -math.inf]
@@ -112,7 +112,7 @@ def assert_stops_at(stage, variable, value, term, step):
 
 def test_each_term_of_the_encoders(tiny_config, tmp_path, faults):
     config = tiny_config(workdir=str(tmp_path), damsm_steps=2)
-    stage = stage_of(DamsmStage, config)
+    stage = stage_of(DamsmTrainer, config)
     stage.run()
     for field in DAMSM:
         for value in BAD:
@@ -126,7 +126,7 @@ def test_each_term_of_the_gan(tiny_config, tmp_path, faults):
     fields = {"gan_mismatched_pairs": True, "checkpoint_interval": 1}
     config = tiny_config(workdir=str(tmp_path), gan_steps=2, **fields)
     train(dataclasses.replace(config, stage="damsm"))
-    stage = stage_of(GanStage, config)
+    stage = stage_of(GanTrainer, config)
     stage.run()
     names = {
         "kl_loss": "generator/kl",
@@ -149,7 +149,7 @@ def test_an_exploding_gradient_is_not_saved(tiny_config, tmp_path, faults):
     """The loss is finite in the step whose gradient breaks the weights."""
     config = tiny_config(workdir=str(tmp_path), gan_steps=1)
     train(dataclasses.replace(config, stage="damsm"))
-    stage = stage_of(GanStage, config)
+    stage = stage_of(GanTrainer, config)
     stage.run()
     for factor in (math.nan, math.inf, 1e38):
         faults.exploding.assign(factor)
@@ -189,7 +189,7 @@ def test_captions_of_padding_only_train(tiny_config, tmp_path):
     vocabulary = Vocabulary(data.vocabulary.words[:1])
     data = data._replace(vocabulary=vocabulary)
     strategy = distribution.make_strategy(config)
-    for kind in (DamsmStage, GanStage):
+    for kind in (DamsmTrainer, GanTrainer):
         kind(config, strategy, data, Interruption()).run()
     for stage in ("damsm", "gan"):
         assert whole(checkpoint.find(str(tmp_path), stage))

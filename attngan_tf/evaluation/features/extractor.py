@@ -1,4 +1,4 @@
-"""What a score needs of a network: features and probabilities of pictures."""
+"""Feature extractors: networks whose features metrics compare."""
 
 import hashlib
 import os
@@ -10,32 +10,41 @@ import tensorflow as tf
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.metrics.inception_score import SUM_TOLERANCE
 
-SIZE = 299  # side of Inception-v3's pictures, and where nothing else is said
-PICTURES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
+SIZE = 299  # side of Inception-v3's images, and the default
+IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
 OUTPUTS = ("pooled", "probabilities")
 
 Network = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 
 
-class Backend:
-    """A network that turns pictures into what scores are made of.
+class FeatureExtractor:
+    """A network that extracts features of images.
 
-    It is tried on two pictures of noise when it is made.
+    It is tried on two images of noise when it is made.
 
     Args:
-      name: one line for reports: its kind and its file.
+      name: of the network, for error messages.
       sha256: `digest` of its weights.
-      size: side of the pictures it sees.
+      size: side of the images that the network takes.
       network: float32 [B, H, W, 3] in [-1, 1], of any size -> a dict with
         pooled [B, C], probabilities [B, K], or both.
+      provenance: what else identifies it, as JSON values; None: its name.
 
     Raises:
-      UserError: the network does not run, or gives something else.
+      UserError: the network does not run, or returns something else.
     """
 
-    def __init__(self, *, name: str, sha256: str, size: int, network: Network):
+    def __init__(
+        self,
+        *,
+        name: str,
+        sha256: str,
+        size: int,
+        network: Network,
+        provenance: Mapping | None = None,
+    ):
         self.name = name
-        self.sha256 = sha256
+        self.provenance = {**(provenance or {"name": name}), "sha256": sha256}
         self.size = size
         self._network = network
         found = self._trial()
@@ -51,19 +60,19 @@ class Backend:
             found = self.features(noise)
         except Exception as error:  # a foreign graph can raise nearly anything
             raise UserError(
-                f"{self.name} must take float32 pictures of any number, "
+                f"{self.name} must take any number of float32 images, "
                 f"[B, {self.size}, {self.size}, 3]; on two of them it fails: "
                 f"{one_line(error)}"
             ) from error
         return {key: value.numpy() for key, value in found.items()}
 
-    @tf.function(input_signature=[PICTURES], autograph=False)
+    @tf.function(input_signature=[IMAGES], autograph=False)
     def features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the network says of pictures; traced once for all sizes.
+        """Features of images; traced once for all sizes.
 
         Args:
           images: float32 [B, H, W, 3] in [-1, 1], not rounded here: published
-            scores are of pictures that were stored as uint8.
+            scores are of images that were stored as uint8.
 
         Returns:
           A dict of float32: pooled [B, C] unless `pooled_size` is None, and
@@ -85,7 +94,7 @@ def _check_output(name: str, key: str, value: np.ndarray) -> None:
     if value.ndim != 2 or len(value) != 2 or not np.isfinite(value).all():
         kind = "finite" if np.isfinite(value).all() else "not finite"
         raise UserError(
-            f"{name} must give {key} as finite numbers [B, C]; of two pictures "
+            f"{name} must give {key} as finite numbers [B, C]; of two images "
             f"it gives {list(value.shape)}, {kind}"
         )
     if key == "probabilities":
@@ -94,7 +103,7 @@ def _check_output(name: str, key: str, value: np.ndarray) -> None:
         if value.min() < 0 or abs(worst - 1.0) > SUM_TOLERANCE:
             raise UserError(
                 f"{name} must give probabilities of classes, which are 0 or "
-                f"more and sum to 1; those of a picture sum to {worst:.4g}, "
+                f"more and sum to 1; those of an image sum to {worst:.4g}, "
                 f"the least is {value.min():.4g}; if they are logits, end the "
                 "network with a softmax"
             )
@@ -103,7 +112,7 @@ def _check_output(name: str, key: str, value: np.ndarray) -> None:
 def resized(images: tf.Tensor, size: int) -> tf.Tensor:
     """[B, H, W, 3] -> [B, size, size, 3], bilinear with half-pixel centres.
 
-    Pictures that become smaller are antialiased.
+    Images that become smaller are antialiased.
     """
     return tf.image.resize(images, [size, size], "bilinear", antialias=True)
 

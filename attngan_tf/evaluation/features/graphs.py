@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.features.extractor import (
+    IMAGES,
     OUTPUTS,
-    PICTURES,
     SIZE,
-    Backend,
+    FeatureExtractor,
     digest,
     one_line,
     resized,
@@ -19,7 +19,7 @@ from attngan_tf.evaluation.features.extractor import (
 SIGNATURE = "serving_default"
 
 
-def saved_model(path: str) -> Backend:
+def saved_model(path: str) -> FeatureExtractor:
     """A SavedModel whose signature serving_default looks at pictures.
 
     One input float32 [B, size, size, 3] in [-1, 1] (299 where the size is left
@@ -55,7 +55,7 @@ def saved_model(path: str) -> Backend:
         return look(**{argument: resized(images, size)})
 
     folder = os.path.basename(os.path.abspath(path))
-    return Backend(
+    return FeatureExtractor(
         name=f"SavedModel {folder}",
         sha256=digest(path),
         size=size,
@@ -79,7 +79,7 @@ def _picture_input(signature, path: str) -> tuple[str, int]:
     )
 
 
-def frozen_graph(path: str) -> Backend:
+def frozen_graph(path: str) -> FeatureExtractor:
     """A frozen graph of TensorFlow 1 with the names of Inception of 2015.
 
     Published Inception scores and FIDs are those of
@@ -116,7 +116,7 @@ def frozen_graph(path: str) -> Backend:
         pooled, probabilities = function(pixels)
         return {"pooled": pooled, "probabilities": probabilities}
 
-    return Backend(
+    return FeatureExtractor(
         name=f"frozen graph {os.path.basename(path)}",
         sha256=digest(path),
         size=size,
@@ -214,7 +214,7 @@ def _function(
         return pooled, tf.nn.softmax(last)
 
     try:
-        whole = tf.compat.v1.wrap_function(build, [PICTURES])
+        whole = tf.compat.v1.wrap_function(build, [IMAGES])
     except Exception as error:  # a foreign graph can raise nearly anything
         raise UserError(
             f"a frozen graph must be one that TensorFlow reads; {path} is "

@@ -8,7 +8,7 @@ import keras
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.features.extractor import (
     SIZE,
-    Backend,
+    FeatureExtractor,
     digest,
     one_line,
     resized,
@@ -26,7 +26,7 @@ IMAGENET = {
 _POOLED_SIZE = 2048  # of Inception-v3
 
 
-def inception_v3(weights: str) -> Backend:
+def inception_v3(weights: str) -> FeatureExtractor:
     """Inception-v3 of keras.applications at 299 x 299.
 
     It is not the network of published Inception scores and FIDs, which is the
@@ -54,7 +54,7 @@ def inception_v3(weights: str) -> Backend:
             return {"pooled": pooled}
         return {"pooled": pooled, "probabilities": top(pooled)}
 
-    return Backend(
+    return FeatureExtractor(
         name=f"inception_v3 of keras.applications, {os.path.basename(path)}",
         sha256=digest(path),
         size=SIZE,
@@ -112,7 +112,7 @@ def _classes(path: str) -> int | None:
     return next((K for C, K in widths if C == _POOLED_SIZE), None)
 
 
-def keras_model(path: str) -> Backend:
+def keras_model(path: str) -> FeatureExtractor:
     """A classifier in a .keras or .h5 file.
 
     Its one input takes pictures in [-1, 1], [B, size, size, 3] (299 where the
@@ -139,7 +139,7 @@ def keras_model(path: str) -> Backend:
     if pooled is not None:
         outputs["pooled"] = pooled
     network = keras.Model(model.inputs[0], outputs)
-    return Backend(
+    return FeatureExtractor(
         name=kind,
         sha256=digest(path),
         size=size,

@@ -3,7 +3,7 @@
 import os
 
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.features.extractor import Backend
+from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.evaluation.features.graphs import frozen_graph, saved_model
 from attngan_tf.evaluation.features.keras_models import (
     inception_v3,
@@ -17,8 +17,10 @@ KINDS = (
 )
 
 
-def open_backend(name_or_path: str, weights: str = "imagenet") -> Backend:
-    """The network that scores look through.
+def open_extractor(
+    name_or_path: str, weights: str = "imagenet"
+) -> FeatureExtractor:
+    """The feature extractor that a user names.
 
     A SavedModel and a frozen graph are programs: open those you trust.
 

@@ -4,6 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attngan_tf.evaluation.metrics.metric import IMAGES, Metric
+from attngan_tf.runs.scores import Row, Value
+
+IMAGES_COMPARED = 100  # images of different captions that are compared
+SAMPLES = 16  # images of one caption that are compared
+
 ROWS = 512  # pictures on either side of a block of pairs
 COLUMNS = 4096  # values of each picture at a time: 17 MB of float64 a side
 
@@ -67,3 +73,66 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         squares += np.einsum("mp,mp->m", y, y)
         squares -= 2 * (x @ y.T)
     return squares
+
+
+class DiversityMetric(Metric):
+    """Pixel distances of images; beside each, that of different real images.
+
+    Of one caption: SAMPLES images of each of a few captions.
+    """
+
+    needs = frozenset({IMAGES})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._images = []
+
+    @classmethod
+    def images_needed(cls, num_images):
+        return min(num_images, IMAGES_COMPARED)
+
+    def update(self, batch):
+        self._images.append(to_bytes(batch[IMAGES]))
+
+    def rows(self):
+        same = [
+            pairwise_distance(images)
+            for images in self.evaluator.images_of_one_caption(SAMPLES)
+        ]
+        means = [distance.mean for distance in same]
+        std = float(np.std(means)) if len(means) > 1 else None
+        n = sum(distance.n for distance in same)
+        smallest = min(distance.smallest for distance in same)
+        different = pairwise_distance(np.concatenate(self._images))
+        name, real_mean, real_smallest = "diversity_one_caption", None, None
+        if self.evaluator.real_scores:
+            real = pairwise_distance(
+                to_bytes(self.evaluator.real_images(IMAGES_COMPARED))
+            )
+            real_mean = Value(real.mean, real.n)
+            real_smallest = Value(real.smallest, real.n)
+        return [
+            Row(
+                name,
+                f"pixel distance, {SAMPLES} of one caption",
+                Value(float(np.mean(means)), n, std),
+                real_mean,
+            ),
+            Row(
+                f"{name}_smallest",
+                "the smallest of these",
+                Value(smallest, n),
+                real_smallest,
+            ),
+            Row(
+                "diversity_captions",
+                "pixel distance, different captions",
+                Value(different.mean, different.n),
+                real_mean,
+            ),
+        ]
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """float32 [..., 3] in [-1, 1], rounded to 8 bits before -> uint8."""
+    return np.rint((images + 1.0) * 127.5).astype(np.uint8)

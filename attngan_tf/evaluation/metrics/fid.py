@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric
+from attngan_tf.runs.scores import Row, Value
+
 ROWS = 1024  # features added at once: 17 MB of float64 at D = 2048
 PUBLISHED_N = 30_000  # pictures behind a published distance
 ENOUGH = 10  # pictures for each dimension; see `small_sample_warning`
@@ -171,3 +174,27 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     rounding = values.max() * len(values) * np.finfo(np.float64).eps
     kept = values > rounding
     return vectors[:, kept] * np.sqrt(values[kept])
+
+
+class FidMetric(Metric):
+    """The Frechet distance; beside it, that of the other split's images."""
+
+    needs = frozenset({POOLED})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._moments = RunningMoments(evaluator.extractor.pooled_size)
+
+    def update(self, batch):
+        self._moments.update(batch[POOLED])
+
+    def rows(self):
+        reference = self.evaluator.once("fid", self._reference)
+        sets = [self._moments.statistics()]
+        if self.evaluator.other_real:
+            sets.append(statistics(self.evaluator.other_real[POOLED]))
+        values = [Value(frechet_distance(x, reference), x.n) for x in sets]
+        return [Row("frechet", "Frechet distance (FID)", *values)]
+
+    def _reference(self) -> Statistics:
+        return statistics(self.evaluator.real[POOLED])

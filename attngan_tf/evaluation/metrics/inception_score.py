@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attngan_tf.evaluation.metrics.metric import PROBABILITIES, Metric
+from attngan_tf.runs.scores import Row, Value
+
 ROWS = 1024  # probabilities taken to float64 at once: 8 MB at 1,000 classes
 # Of a row's sum, by which the row is divided: float32 leaves 1e-6, bfloat16 up
 # to 2^-9 of it.
@@ -116,3 +119,42 @@ def _whole(p: np.ndarray) -> np.ndarray:
     if not abs(worst - 1) <= SUM_TOLERANCE:
         raise ValueError(f"{rule}. Received: a sum of {worst:.6g}")
     return p / sums
+
+
+class InceptionScoreMetric(Metric):
+    """The Inception score; beside it, that of the split's real images."""
+
+    needs = frozenset({PROBABILITIES})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._score = self._running(self.count)
+        self._first = 0
+
+    @classmethod
+    def missing(cls, config, extractor):
+        if extractor is not None and extractor.classes is not None:
+            return ""
+        name = extractor.name if extractor else "the run's own image encoder"
+        return (
+            f"needs a backend that gives probabilities of classes; {name} "
+            "gives none; name one by --backend, such as inception_v3"
+        )
+
+    def _running(self, N: int) -> RunningInceptionScore:
+        classes = self.evaluator.extractor.classes
+        splits = min(self.evaluator.splits, N)  # there may be few real images
+        return RunningInceptionScore(N, classes, splits)
+
+    def update(self, batch):
+        self._score.update(self._first, batch[PROBABILITIES])
+        self._first += len(batch[PROBABILITIES])
+
+    def rows(self):
+        probabilities = self.evaluator.real[PROBABILITIES]
+        real = self._running(len(probabilities))
+        real.update(0, probabilities)
+        scores = self._score.score(), real.score()
+        label = f"Inception score, {self.evaluator.splits} splits"
+        values = [Value(x.mean, x.n, x.std) for x in scores]
+        return [Row("inception_score", label, *values)]

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric
+from attngan_tf.runs.scores import Row, Value
+
 
 class KernelDistance(NamedTuple):
     """Squared MMD: 0 for equal distributions, and by chance a bit below.
@@ -142,3 +145,29 @@ def _mean_of_pairs(x: np.ndarray) -> float:
     values = _kernel(x, x)
     n = len(x)
     return float((values.sum() - np.trace(values)) / (n * (n - 1)))
+
+
+class KidMetric(Metric):
+    """The kernel inception distance; beside it, the other split's images'."""
+
+    needs = frozenset({POOLED})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._distance = self._running(self.count)
+
+    def _running(self, N: int) -> RunningKernelDistance:
+        return RunningKernelDistance(self.evaluator.real[POOLED], N)
+
+    def update(self, batch):
+        self._distance.update(batch[POOLED])
+
+    def rows(self):
+        distances = [self._distance]
+        if self.evaluator.other_real:
+            pooled = self.evaluator.other_real[POOLED]
+            distances.append(self._running(len(pooled)))
+            distances[-1].update(pooled)
+        scores = [distance.score() for distance in distances]
+        values = [Value(x.mean, x.n, x.std) for x in scores]
+        return [Row("kid", "kernel inception distance (KID)", *values)]

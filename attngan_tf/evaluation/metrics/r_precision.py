@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attngan_tf.evaluation.metrics.cosine import TIE, unit
+from attngan_tf.evaluation.metrics.metric import IMAGE_FEATURES, Metric
+from attngan_tf.runs.scores import Row, Value
 
 ROWS = 256  # pictures scored at once: about 30 MB at D = 256
 
@@ -140,3 +142,33 @@ def _check_sizes(features, pool_features, folds) -> None:
         )
     if not 1 <= folds <= N:
         raise ValueError(f"folds must be 1 to N = {N}. Received: {folds}")
+
+
+class RPrecisionMetric(Metric):
+    """R-precision; beside it, that of the real images that were described.
+
+    Both choose among the same captions.
+    """
+
+    needs = frozenset({IMAGE_FEATURES})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._features = []
+
+    def update(self, batch):
+        self._features.append(batch[IMAGE_FEATURES])
+
+    def rows(self):
+        evaluator, held_out = self.evaluator, self.evaluator.held_out
+        rows = evaluator.caption_rows(self.count)
+        features = [np.concatenate(self._features)]
+        if evaluator.real_scores:
+            owners = held_out.owners[rows]
+            features.append(evaluator.real_image_features[owners])
+        scores = [
+            held_out.r_precision(x, evaluator.sentences, rows) for x in features
+        ]
+        label = f"R-precision among {held_out.candidates}, %"
+        values = [Value(x.mean, x.n, x.std) for x in scores]
+        return [Row("r_precision", label, *values)]

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from attngan_tf.evaluation.metrics.cosine import TIE, unit
+from attngan_tf.evaluation.metrics.metric import Metric
+from attngan_tf.runs.scores import Row, Value
 
 CUTOFFS = (1, 5, 10)
 ROWS = 256  # captions scored at once: 52 MB against 40,000 pictures
@@ -106,3 +108,22 @@ def _check(images, sentences, owners) -> None:
             f"Received: {len(np.unique(owners))} different ones from "
             f"{owners.min(initial=0)} to {owners.max(initial=0)}"
         )
+
+
+class RetrievalMetric(Metric):
+    """R@1, 5 and 10 of the real images and all their captions."""
+
+    def rows(self):
+        found = retrieval(
+            self.evaluator.real_image_features,
+            self.evaluator.sentences,
+            self.evaluator.held_out.owners,
+        )
+        return [
+            Row(f"{name}_r{k}", f"{label}, R@{k}, %", None, Value(percent, n))
+            for name, label, n in [
+                ("text_to_image", "caption finds image", found.captions),
+                ("image_to_text", "image finds caption", found.pictures),
+            ]
+            for k, percent in getattr(found, name).items()
+        ]

@@ -9,7 +9,11 @@ import tensorflow as tf
 from PIL import Image
 
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.features.extractor import Backend, digest, resized
+from attngan_tf.evaluation.features.extractor import (
+    FeatureExtractor,
+    digest,
+    resized,
+)
 
 
 def pictures(*shape, seed=0) -> np.ndarray:
@@ -17,8 +21,10 @@ def pictures(*shape, seed=0) -> np.ndarray:
     return rng.uniform(-1, 1, shape).astype(np.float32)
 
 
-def backend(network, size=8) -> Backend:
-    return Backend(name="a network", sha256="0", size=size, network=network)
+def backend(network, size=8) -> FeatureExtractor:
+    return FeatureExtractor(
+        name="a network", sha256="0", size=size, network=network
+    )
 
 
 def means(images):

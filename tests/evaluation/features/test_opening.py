@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.features.opening import open_backend
+from attngan_tf.evaluation.features.opening import open_extractor
 
 
 def classifier() -> keras.Model:
@@ -20,7 +20,7 @@ def classifier() -> keras.Model:
 def test_keras_models_go_by_their_ending(ending, save, tmp_path):
     path = str(tmp_path / f"bird.{ending}")
     save(classifier(), path)
-    assert open_backend(path).name == f"Keras model bird.{ending}"
+    assert open_extractor(path).name == f"Keras model bird.{ending}"
 
 
 def test_a_saved_model_is_a_folder(tmp_path):
@@ -31,9 +31,9 @@ def test_a_saved_model_is_a_folder(tmp_path):
     )
     path = tmp_path / "birds" / "1"
     tf.saved_model.save(model, str(path), model.look)
-    assert open_backend(str(path)).name == "SavedModel 1"
+    assert open_extractor(str(path)).name == "SavedModel 1"
     with pytest.raises(UserError, match=r"birds' is none"):
-        open_backend(str(path.parent))
+        open_extractor(str(path.parent))
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_what_is_no_backend_is_told(name, weights, text, tmp_path, monkeypatch):
         pathlib.Path(file).write_text("nothing")
     pathlib.Path("folder.keras").mkdir()
     with pytest.raises(UserError, match=text) as error:
-        open_backend(name, weights)
+        open_extractor(name, weights)
     assert "\n" not in str(error.value)

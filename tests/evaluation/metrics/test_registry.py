@@ -1,15 +1,16 @@
-"""Metrics that fit a model and a backend."""
+"""Metrics that apply to a model and a feature extractor."""
 
 import pytest
 import tensorflow as tf
 
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.choice import choose_metrics
-from attngan_tf.evaluation.features.extractor import Backend
+from attngan_tf.evaluation.features.extractor import FeatureExtractor
+from attngan_tf.evaluation.metrics.registry import choose_metrics
 
 
 def test_metrics_that_apply(tiny_config):
-    named = ["fid", "kid", "r_precision", "retrieval", "diversity"]
+    named = ["fid", "kid", "precision_recall", "r_precision"]
+    named += ["retrieval", "diversity"]
     folder = tiny_config()
     assert choose_metrics(None, folder, None) == named
     drawn = tiny_config(dataset="demo")
@@ -25,12 +26,12 @@ def test_metrics_that_apply(tiny_config):
 
 
 def only(name):
-    """A backend that gives nothing else."""
+    """A feature extractor that returns nothing else."""
     outputs = {
         "pooled": lambda images: tf.reduce_mean(images, [1, 2]),
         "probabilities": lambda images: tf.nn.softmax(images[:, 0, 0]),
     }
-    return Backend(
+    return FeatureExtractor(
         name=f"only {name}",
         sha256="",
         size=4,

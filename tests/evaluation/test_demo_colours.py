@@ -1,4 +1,4 @@
-"""Parts in the colours asked for, and the classifier that says so."""
+"""Parts in the colours asked for, and the classifier of colours."""
 
 import random
 
@@ -10,14 +10,13 @@ import tensorflow as tf
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder
 from attngan_tf.evaluation import part_classifier
-from attngan_tf.evaluation.held_out import HeldOut
-from attngan_tf.evaluation.part_classifier import PartClassifier
-from attngan_tf.evaluation.parts import (
+from attngan_tf.evaluation.demo_colours import (
     NOT_ASKED,
-    PartScore,
     asked_parts,
     part_rows,
 )
+from attngan_tf.evaluation.held_out import HeldOut
+from attngan_tf.evaluation.part_classifier import PartClassifier
 from attngan_tf.evaluation.reference import FOLDER
 
 SIZE = 32
@@ -58,15 +57,14 @@ def classifier(data, size=SIZE):
 
 
 @pytest.fixture(scope="module")
-def score(real):
-    """The score, with a classifier that was trained as any other is."""
-    strategy = tf.distribute.get_strategy()
-    return PartScore(real, held_out(real), SIZE, strategy)
+def trained(real):
+    """A classifier that was trained as any other is."""
+    return classifier(real)
 
 
 @pytest.mark.slow
-def test_every_part_of_real_images_is_classified(score, real):
-    found = score.classifier.colours(held_out(real).images(SIZE))
+def test_every_part_of_real_images_is_classified(trained, real):
+    found = trained.colours(held_out(real).images(SIZE))
     true = builder.part_colours(real.test.class_ids())
     assert found.shape == true.shape == (TEST, len(builder.PARTS))
     right = (found == true).mean(axis=0)
@@ -76,7 +74,7 @@ def test_every_part_of_real_images_is_classified(score, real):
 
 
 @pytest.mark.slow
-def test_colours_are_not_guessed_from_those_of_other_parts(score):
+def test_colours_are_not_guessed_from_those_of_other_parts(trained):
     """In the data set, half of the backs have the wings' colour."""
     names = list(builder.PALETTE)
     images, true = [], []
@@ -85,7 +83,7 @@ def test_colours_are_not_guessed_from_those_of_other_parts(score):
         colours = rng.integers(len(names), size=len(builder.PARTS))
         true.append(colours)
         images.append(image_of([names[i] for i in colours], index, rng))
-    found = score.classifier.look(tf.constant(np.stack(images)))
+    found = trained.classify(tf.constant(np.stack(images)))
     right = (found["part_colours"].numpy() == np.array(true)).mean(axis=0)
     assert right.min() >= 0.9
 
@@ -104,13 +102,13 @@ def image_of(colours, index, rng):
 
 
 @pytest.mark.slow
-def test_score_of_copies_of_real_images(score, real):
+def test_score_of_copies_of_real_images(trained, real):
     """Near 100 % with their own captions, chance with those of others."""
     split = held_out(real)
     captions = split.caption_rows(3 * TEST)
-    own = score.classifier.colours(split.images(SIZE))
-    own = own[split.owners[captions]]
-    rows = score.rows(captions, own)
+    asked = asked_parts([split.lines[i] for i in captions])
+    own = trained.colours(split.images(SIZE))[split.owners[captions]]
+    rows = part_rows(asked, own, own)
     assert [row.name for row in rows] == [
         "parts",
         *(f"parts_{part}" for part in builder.PARTS),
@@ -119,7 +117,7 @@ def test_score_of_copies_of_real_images(score, real):
         assert row.generated == row.real
         assert row.generated.mean >= 95
     assert rows[0].generated.n == sum(row.generated.n for row in rows[1:])
-    (exchanged, *_) = score.rows(captions, np.roll(own, 1, axis=0))
+    (exchanged, *_) = part_rows(asked, np.roll(own, 1, axis=0), own)
     assert exchanged.real == rows[0].real
     assert exchanged.generated.n == exchanged.real.n
     assert exchanged.generated.mean <= 25
@@ -184,11 +182,11 @@ def test_one_seed_gives_one_classifier(small, tmp_path, short, monkeypatch):
     keras.utils.set_random_seed(5)  # of the program's other numbers
     same = classifier(elsewhere(small, tmp_path / "same"))
     np.testing.assert_array_equal(weights(one), weights(same))
-    assert one.text == same.text
+    assert one.provenance == same.provenance
     monkeypatch.setattr(part_classifier, "SEED", 1)
     other = classifier(elsewhere(small, tmp_path / "one"))
     assert (weights(one) != weights(other)).mean() > 0.9
-    assert one.text[-64:] != other.text[-64:]
+    assert one.provenance["sha256"] != other.provenance["sha256"]
 
 
 def test_training_leaves_the_random_state(small, tmp_path, short):

@@ -1,0 +1,148 @@
+"""Whether the birds of `--dataset=demo` have the colours asked for."""
+
+import numpy as np
+
+from attngan_tf.data import views
+from attngan_tf.data.demo import builder
+from attngan_tf.data.demo.builder import PALETTE, PARTS
+from attngan_tf.data.demo.captions import asked_colours
+from attngan_tf.data.views import Records
+from attngan_tf.evaluation.generated import BATCH
+from attngan_tf.evaluation.metrics.colour import colour_accuracy
+from attngan_tf.evaluation.metrics.metric import PART_COLOURS, Metric
+from attngan_tf.runs.scores import Row, Value
+from attngan_tf.sampling import to_uint8
+
+CAPTIONS = 330  # of one-coloured birds: 30 for each colour of the palette
+MIN_SIZE = 16  # side of an image in which a bird can be found
+NOT_ASKED = -1
+_COLOURS = tuple(PALETTE)
+
+
+def _missing(config) -> str:
+    if config.dataset == "demo" and config.image_sizes[-1] >= MIN_SIZE:
+        return ""
+    return (
+        f"looks for the birds of --dataset=demo in images of {MIN_SIZE} pixels "
+        f"or more; this model was trained on {config.dataset}, "
+        f"{config.image_sizes[-1]} pixels; leave it out"
+    )
+
+
+class ColourMetric(Metric):
+    """Percent of one-coloured birds that have the colour asked for.
+
+    It generates images of its own captions. Beside it, the same for real
+    one-coloured birds.
+    """
+
+    @classmethod
+    def missing(cls, config, extractor):
+        del extractor
+        return _missing(config)
+
+    def rows(self):
+        evaluator = self.evaluator
+        most = min(evaluator.num_images, CAPTIONS)
+        pairs = builder.single_colour_captions(most, seed=0)
+        captions, asked = zip(*pairs, strict=True)
+        images = evaluator.model.generate(captions, range(len(captions)))
+        generated = colour_accuracy(images, asked, PALETTE)
+        images, shown = _real_birds(evaluator.records, evaluator.size)
+        real = colour_accuracy(images, shown, PALETTE)
+        return [
+            Row(
+                "colour",
+                "birds in the one colour asked for, %",
+                Value(100 * generated, len(asked)),
+                Value(100 * real, len(shown)),
+            )
+        ]
+
+
+def _real_birds(records: Records, size: int) -> tuple[np.ndarray, list[str]]:
+    """Images of one-coloured birds, uint8, and their colours."""
+    names = builder.single_colour_classes()
+    class_ids = records.class_ids().tolist()
+    indices = [i for i, k in enumerate(class_ids) if k in names]
+    batches = views.centre_views(records, (size,), BATCH, indices)
+    images = [to_uint8(batch[f"images_{size}"]).numpy() for batch in batches]
+    return np.concatenate(images), [names[class_ids[i]] for i in indices]
+
+
+class PartsMetric(Metric):
+    """Percent of parts that have the colours their captions ask for.
+
+    Colours are those that `PartClassifier` sees. Beside it, the same for the
+    real images of the same captions.
+    """
+
+    needs = frozenset({PART_COLOURS})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._colours = []
+
+    @classmethod
+    def missing(cls, config, extractor):
+        del extractor
+        return _missing(config)
+
+    def update(self, batch):
+        self._colours.append(batch[PART_COLOURS])
+
+    def rows(self):
+        evaluator, held_out = self.evaluator, self.evaluator.held_out
+        rows = evaluator.caption_rows(self.count)
+        real = evaluator.part_classifier.colours(
+            held_out.images(evaluator.size)
+        )
+        return part_rows(
+            asked_parts([held_out.lines[i] for i in rows]),
+            np.concatenate(self._colours),
+            real[held_out.owners[rows]],
+        )
+
+
+def asked_parts(captions) -> np.ndarray:
+    """The colours that N captions ask for, int [N, P], by PARTS.
+
+    Indices of PALETTE; NOT_ASKED for parts that the caption does not name.
+    """
+    found = np.full((len(captions), len(PARTS)), NOT_ASKED)
+    for row, caption in zip(found, captions, strict=True):
+        for part, colour in asked_colours(caption).items():
+            row[PARTS.index(part)] = _COLOURS.index(colour)
+    return found
+
+
+def part_rows(
+    asked: np.ndarray, generated: np.ndarray, real: np.ndarray
+) -> list[Row]:
+    """Percent of named parts in the colour asked for: of all, then of each.
+
+    A part that no caption names has no row.
+
+    Args:
+      asked: of N captions, see `asked_parts`.
+      generated: colours classified in the images of these captions, int [N, P].
+      real: colours classified in the real images described by them, int [N, P].
+    """
+    named = asked != NOT_ASKED
+    rows = []
+    for name, label, columns in [
+        ("parts", "parts in the colour asked for, %", slice(None)),
+        *(
+            (f"parts_{x}", f"of these, {x}, %", [i])
+            for i, x in enumerate(PARTS)
+        ),
+    ]:
+        chosen = named[:, columns]
+        if n := int(chosen.sum()):
+            right = [
+                (found == asked)[:, columns][chosen].mean()
+                for found in (generated, real)
+            ]
+            values = [Value(100 * float(x), n) for x in right]
+            rows.append(Row(name, label, *values))
+    return rows

@@ -1,0 +1,68 @@
+"""What a metric is: the features it needs, and how it is measured."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from attngan_tf.config import Config
+from attngan_tf.runs.scores import Row
+
+# Features of generated images that metrics may need, each [b, ...] in a batch.
+IMAGES = "images"  # float32 [b, H, W, 3] in [-1, 1], rounded to 8 bits
+POOLED = "pooled"  # float32 [b, C], of the feature extractor
+PROBABILITIES = "probabilities"  # float32 [b, K], of the feature extractor
+IMAGE_FEATURES = "image_features"  # float32 [b, D], of the DAMSM
+PART_COLOURS = "part_colours"  # int32 [b, P], of the part classifier
+
+
+class Metric:
+    """A metric of generated images, measured while they are generated.
+
+    A subclass says in `needs` which features it reads, accumulates them in
+    `update`, and returns its scores from `rows`. It is registered by a line in
+    `registry.METRICS`.
+
+    Args:
+      evaluator: the `Evaluator`, which gives the number of images, their
+        captions, and the features of real images.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, evaluator):
+        self.evaluator = evaluator
+        self.count = self.images_needed(evaluator.num_images)
+
+    @classmethod
+    def images_needed(cls, num_images: int) -> int:
+        """Of so many generated images, the number that the metric reads."""
+        return num_images if cls.needs else 0
+
+    @classmethod
+    def missing(cls, config: Config, extractor) -> str:
+        """Why the metric does not apply to a model; "" if it does.
+
+        Args:
+          config: the model's.
+          extractor: a `FeatureExtractor`; None: the run's own image encoder.
+        """
+        del config
+        pooled = extractor is None or extractor.pooled_size is not None
+        if POOLED in cls.needs and not pooled:
+            return (
+                "needs a backend that gives pooled features; "
+                f"{extractor.name} gives none; name another --backend"
+            )
+        return ""
+
+    def update(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Adds the next of the first `count` generated images.
+
+        Args:
+          batch: what `needs` names, each [b, ...].
+        """
+
+    def rows(self) -> list[Row]:
+        """The scores of all images, beside those of real images."""
+        raise NotImplementedError

@@ -1,0 +1,122 @@
+"""Precision and recall of generated images (Kynkaanniemi et al. 2019)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric
+from attngan_tf.runs.scores import Row, Value
+
+NEIGHBOURS = 3  # k; Kynkaanniemi et al. 2019, arXiv:1904.06991
+ROWS = 512  # features whose distances to all others are computed at once
+
+
+class PrecisionRecall(NamedTuple):
+    """Fractions in [0, 1]."""
+
+    precision: float  # of generated images in the manifold of real ones
+    recall: float  # of real images in the manifold of generated ones
+
+
+def precision_recall(
+    generated: np.ndarray, real: np.ndarray, neighbours: int = NEIGHBOURS
+) -> PrecisionRecall:
+    """Improved precision and recall (Eq. 1 and 2 of arXiv:1904.06991).
+
+    The manifold of a set is the union of balls around its features, each with
+    the distance to its k-th nearest other feature as radius.
+
+    Time grows with (N + M)^2: twice 10,000 features of Inception-v3 take a
+    few minutes on two cores.
+
+    Args:
+      generated: features [N, D].
+      real: features [M, D].
+      neighbours: k.
+
+    Raises:
+      ValueError: other shapes, k or fewer features, or one is not finite.
+    """
+    generated, real = (_features(x, neighbours) for x in (generated, real))
+    if generated.shape[1] != real.shape[1]:
+        raise ValueError(
+            "both sets must have features of one size. "
+            f"Received: {generated.shape} and {real.shape}"
+        )
+    return PrecisionRecall(
+        _covered(generated, real, _radii(real, neighbours)),
+        _covered(real, generated, _radii(generated, neighbours)),
+    )
+
+
+def _features(features: np.ndarray, neighbours: int) -> np.ndarray:
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or len(features) <= neighbours:
+        raise ValueError(
+            f"features must be [N, D] with N above {neighbours}. "
+            f"Received: {features.shape}"
+        )
+    if not np.isfinite(features).all():
+        raise ValueError("features must be finite. Received: NaN or infinity")
+    return features
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[n, D], [m, D] -> [n, m]."""
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * (a @ b.T)
+    return np.maximum(squares, 0.0)  # rounding may leave -1e-12
+
+
+def _radii(features: np.ndarray, neighbours: int) -> np.ndarray:
+    """Squared distance of each feature to its k-th nearest other one, [N]."""
+    radii = np.empty(len(features))
+    for start in range(0, len(features), ROWS):
+        squares = _squared_distances(features[start : start + ROWS], features)
+        rows = np.arange(len(squares))
+        squares[rows, start + rows] = -1.0  # itself comes first
+        nearest = np.partition(squares, neighbours, axis=1)
+        radii[start : start + ROWS] = nearest[:, neighbours]
+    return radii
+
+
+def _covered(features, centres, radii) -> float:
+    """The fraction of features that lie in one of the balls."""
+    inside = 0
+    for start in range(0, len(features), ROWS):
+        squares = _squared_distances(features[start : start + ROWS], centres)
+        inside += int((squares <= radii).any(axis=1).sum())
+    return inside / len(features)
+
+
+class PrecisionRecallMetric(Metric):
+    """Precision and recall, in percent, by pooled features.
+
+    Beside them, those of the other split's real images.
+    """
+
+    needs = frozenset({POOLED})
+
+    def __init__(self, evaluator):
+        super().__init__(evaluator)
+        self._pooled = []
+
+    def update(self, batch):
+        self._pooled.append(batch[POOLED])
+
+    def rows(self):
+        sets = [np.concatenate(self._pooled)]
+        if self.evaluator.other_real:
+            sets.append(self.evaluator.other_real[POOLED])
+        reference = self.evaluator.real[POOLED]
+        scores = [precision_recall(x, reference)._asdict() for x in sets]
+        return [
+            Row(
+                name,
+                f"{name}, k = {NEIGHBOURS}, %",
+                *(
+                    Value(100 * score[name], len(x))
+                    for score, x in zip(scores, sets, strict=True)
+                ),
+            )
+            for name in PrecisionRecall._fields
+        ]
