@@ -13,7 +13,7 @@ setuptools.setup(
     version=version,
     description="AttnGAN in TensorFlow: text to pictures, trained and served",
     license="MIT",
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.14",
     packages=setuptools.find_packages(include=["attngan_tf*", "export*"]),
     # With it, pip install -e adds the folder to the path. Without, a clone in a
     # folder named attngan_tf hides the package from its parent folder.
