@@ -1,12 +1,13 @@
 """An exported version in a v1 session of this process."""
 
+import contextlib
 import pathlib
 
 import tensorflow as tf
 
 
-class Loaded:
-    """Runs the signatures of a version's folder."""
+class Loaded(contextlib.AbstractContextManager):
+    """Runs the signatures of a version's folder; closes the session on exit."""
 
     def __init__(self, folder: pathlib.Path):
         self.session = tf.compat.v1.Session(graph=tf.Graph())
@@ -14,6 +15,9 @@ class Loaded:
             self.session, ["serve"], str(folder)
         )
         self.signatures = loaded.signature_def
+
+    def __exit__(self, *_):
+        self.session.close()
 
     def run(self, name: str, **inputs) -> dict:
         signature = self.signatures[name]
