@@ -1,9 +1,10 @@
-"""An exported version in a v1 session of this process."""
+"""Exported versions in this process: their files, and a v1 session."""
 
 import contextlib
 import pathlib
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 
 class Loaded(contextlib.AbstractContextManager):
@@ -26,3 +27,14 @@ class Loaded(contextlib.AbstractContextManager):
         }
         fetches = {key: info.name for key, info in signature.outputs.items()}
         return self.session.run(fetches, feeds)
+
+
+def meta_graph(folder):
+    content = (folder / "saved_model.pb").read_bytes()
+    return saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
+
+
+def signature_defs(folder) -> dict:
+    """The exported signatures, without the initializer."""
+    found = meta_graph(folder).signature_def
+    return {k: v for k, v in found.items() if not k.startswith("__")}
