@@ -1,3 +1,3 @@
-"""From a workdir to TensorFlow Serving."""
+"""Exports trained models to TensorFlow Serving."""
 
 import attngan_tf  # noqa: F401  first, as it starts TensorFlow quietly

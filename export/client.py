@@ -1,34 +1,31 @@
-"""python -m export.client: pictures from a served model, over REST or gRPC.
+"""python -m export.client: images from a served model, over REST or gRPC.
 
-REST needs nothing but Python; gRPC needs tensorflow-serving-api. Nothing of
-this project is imported, so this file can be copied alone.
+REST needs only Python; --grpc needs tensorflow-serving-api. This file imports
+nothing of the project, so it can be copied and used alone.
 """
 
 import argparse
 import base64
-import email.utils
 import http.client
+import itertools
 import json
-import math
 import os
 import random
 import re
 import signal
-import socket
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 PNG = b"\x89PNG\r\n\x1a\n"
-LARGEST_SEED = 2**53 - 1  # what JSON keeps exact everywhere
-# Seconds: the first wait of a busy server's client, the largest it doubles
-# to, and the longest Retry-After that it obeys.
+LARGEST_SEED = 2**53 - 1  # JSON parsers that use doubles keep it exact
+# Seconds before the first retry, which doubles up to LARGEST_WAIT; a server
+# whose Retry-After is longer than LONGEST_RETRY_AFTER is not asked again.
 FIRST_WAIT, LARGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 16.0, 60.0
-NOT_OURS = "; is it a model of that kind that export.saved_model wrote?"
 CHECK = (
     "; check --url or --grpc, --model_name, --version, --label and, with "
     "--best_of, --rank_model"
@@ -36,11 +33,11 @@ CHECK = (
 
 
 class ClientError(Exception):
-    """What went wrong, in one line."""
+    """A failure, described in one line."""
 
 
 class BusyError(ClientError):
-    """The server asks to come back, `after` seconds or more from now."""
+    """The server is busy; `after` is its Retry-After in seconds, or 0."""
 
     def __init__(self, message: str, after: float = 0.0):
         super().__init__(message)
@@ -48,15 +45,15 @@ class BusyError(ClientError):
 
 
 class Model(NamedTuple):
-    """A served model; at most one of version and label is given."""
+    """A served model; at most one of version and label is set."""
 
     name: str
     version: int | None = None
     label: str | None = None
 
 
-class Picture(NamedTuple):
-    """A picture as it came; seed None is the caption's own."""
+class Image(NamedTuple):
+    """A generated image; seed None means the seed that the caption implies."""
 
     caption: str
     seed: int | None
@@ -65,56 +62,44 @@ class Picture(NamedTuple):
     scores: dict[str, float] | None = None
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A request that is sent elsewhere would arrive without its body."""
-
-    def redirect_request(self, *_):
-        return None
-
-
 class Rest:
     """Predictions over REST, from http://host:8501."""
 
     def __init__(self, url: str, timeout: float):
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in ("http", "https") and parts.hostname
-            good = good and parts.port != 0 and not parts.query
-        except ValueError:  # a port that is no number
-            good = False
-        if not good:
+        if not re.fullmatch(
+            r"https?://(\[[^]]+\]|[^][/?#:\s]+)(:\d+)?(/[^?#\s]*)?", url
+        ):
             raise ClientError(
                 f"--url must be like http://host:8501; received {url}"
             )
-        self.url = url.rstrip("/")
+        self.server = url.rstrip("/")
         self.timeout = timeout
-        self._open = urllib.request.build_opener(_NoRedirects).open
 
     def predict(self, model: Model, signature: str, row: dict[str, Any]) -> Any:
-        """The outputs for one row of inputs, by name; one alone, without."""
-        place = f"{self.url}/v1/models/{quote(model.name, safe='')}"
+        """The outputs for one row by name; a single output without its name."""
+        path = f"/v1/models/{quote(model.name, safe='')}"
         if model.version is not None:
-            place += f"/versions/{model.version}"
+            path += f"/versions/{model.version}"
         if model.label is not None:
-            place += f"/labels/{quote(model.label, safe='')}"
+            path += f"/labels/{quote(model.label, safe='')}"
         body = {"signature_name": signature, "instances": [row]}
-        content = self._post(f"{place}:predict", json.dumps(body, default=_b64))
+        text = json.dumps(body, default=_to_b64)
+        content = self._post(f"{path}:predict", text.encode())
         try:
-            answer = json.loads(content, object_hook=_bytes_of_b64)
+            answer = json.loads(content, object_hook=_from_b64)
             (outputs,) = answer["predictions"]
-            return outputs
-        # RecursionError: a thousand brackets.
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             raise ClientError(
-                f"{self.url} must answer JSON with one prediction; received "
-                f"{_start(content)!r}; is it TensorFlow Serving's REST port?"
+                f"{self.server} must answer JSON with one prediction; received "
+                f"{_start(content)}; is it TensorFlow Serving's REST port?"
             ) from None
+        return outputs
 
-    def _post(self, address: str, body: str) -> bytes:
-        kind = {"Content-Type": "application/json"}
+    def _post(self, path: str, body: bytes) -> bytes:
+        headers = {"Content-Type": "application/json"}
         try:
-            request = urllib.request.Request(address, body.encode(), kind)
-            with self._open(request, timeout=self.timeout) as found:
+            request = urllib.request.Request(self.server + path, body, headers)
+            with urllib.request.urlopen(request, timeout=self.timeout) as found:
                 return found.read()
         except urllib.error.HTTPError as error:
             raise self._refusal(error) from None
@@ -122,39 +107,38 @@ class Rest:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
-                raise _too_slow(self.url, self.timeout) from None
+                raise _too_slow(self.server, self.timeout) from None
             text = getattr(reason, "strerror", None) or str(reason)
             raise ClientError(
-                f"no answer from {self.url}: {text or type(reason).__name__}; "
-                "check --url, and that the server runs"
+                f"no answer from {self.server}: {text or type(reason).__name__}"
+                "; check --url, and that the server is running"
             ) from None
 
     def _refusal(self, error: urllib.error.HTTPError) -> ClientError:
-        """The error for a status other than 200."""
-        content = b""
+        content = error.read()
         try:
-            content = error.read()
             text = json.loads(content)["error"]
-        except (OSError, http.client.HTTPException):
-            text = error.reason
-        except (ValueError, TypeError, KeyError, RecursionError):
-            text = _start(content) or error.reason
-        message = f"{self.url} answered {error.code}: {text}"
+        except (ValueError, TypeError, KeyError):
+            text = _start(content) if content else error.reason
+        message = f"{self.server} answered {error.code}: {text}"
         if error.code in (429, 503):
-            return BusyError(message, _seconds(error.headers["Retry-After"]))
-        hints = {400: CHECK, 404: CHECK}
-        return ClientError(message + hints.get(error.code, ""))
+            after = error.headers["Retry-After"] or ""
+            if not after.isdecimal():  # a date, which servers rarely send
+                return BusyError(message)
+            return BusyError(f"{message}; retry after {after} s", float(after))
+        hint = CHECK if error.code in (400, 404) else ""
+        return ClientError(message + hint)
 
 
 class Grpc:
     """Predictions over gRPC, from host:8500."""
 
     def __init__(self, target: str, timeout: float):
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if not re.fullmatch(r"[^/\s]+:\d+|(dns|ipv4|ipv6|unix):\S+", target):
             raise ClientError(
                 f"--grpc must be like host:8500; received {target}"
             )
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         try:
             import grpc
             import tensorflow as tf
@@ -165,20 +149,19 @@ class Grpc:
         except ImportError as error:
             raise ClientError(
                 f"--grpc needs pip install tensorflow-serving-api; {error}; "
-                "--url works without"
+                "--url works without it"
             ) from None
         self._grpc, self._tf = grpc, tf
         self._new_request = predict_pb2.PredictRequest
-        # gRPC's own limit, 4 MB, is passed by attention at 256 x 256.
-        sizes = ("max_receive_message_length", "max_send_message_length")
-        options = [(f"grpc.{size}", -1) for size in sizes]
+        # gRPC's default limit, 4 MB, is below attention maps at 256 x 256.
+        options = [("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(target, options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self.target = target
+        self.server = target
         self.timeout = timeout
 
     def predict(self, model: Model, signature: str, row: dict[str, Any]) -> Any:
-        """The outputs for one row of inputs, by name; one alone, without."""
+        """The outputs for one row by name; a single output without its name."""
         request = self._new_request()
         request.model_spec.name = model.name
         request.model_spec.signature_name = signature
@@ -187,364 +170,284 @@ class Grpc:
         if model.label is not None:
             request.model_spec.version_label = model.label
         for name, value in row.items():
-            kind = self._tf.int64 if isinstance(value, int) else self._tf.string
-            tensor = self._tf.make_tensor_proto([value], kind)
+            dtype = self._tf.int64 if isinstance(value, int) else None
+            tensor = self._tf.make_tensor_proto([value], dtype)
             request.inputs[name].CopyFrom(tensor)
         try:
             answer = self._stub.Predict(request, timeout=self.timeout)
         except self._grpc.RpcError as error:
             raise self._refusal(error) from None
-        try:
-            outputs = {
-                name: self._tf.make_ndarray(tensor).tolist()[0]
-                for name, tensor in answer.outputs.items()
-            }
-            return outputs if len(outputs) > 1 else next(iter(outputs.values()))
-        except (TypeError, ValueError, IndexError, StopIteration):
-            raise ClientError(
-                f"{self.target} must answer with a row for each output; "
-                f"received {str(answer)[:60]!r}{NOT_OURS}"
-            ) from None
+        outputs = {
+            name: self._tf.make_ndarray(tensor).tolist()[0]
+            for name, tensor in answer.outputs.items()
+        }
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def _refusal(self, error: Any) -> ClientError:
-        code, codes = error.code(), self._grpc.StatusCode
-        if code == codes.UNAVAILABLE and not _listens(self.target):
-            return ClientError(
-                f"no answer from {self.target}: {error.details()}; check "
-                "--grpc, and that the server runs"
-            )
-        message = f"{self.target} answered {code.name}: {error.details()}"
-        if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
+        code = error.code().name
+        if code == "DEADLINE_EXCEEDED":
+            return _too_slow(self.server, self.timeout)
+        message = f"{self.server} answered {code}: {error.details()}"
+        # UNAVAILABLE is also what gRPC reports where nothing listens.
+        if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED"):
             return BusyError(message)
-        if code == codes.DEADLINE_EXCEEDED:
-            return _too_slow(self.target, self.timeout)
-        hints = dict.fromkeys(
-            (
-                codes.NOT_FOUND,
-                codes.INVALID_ARGUMENT,
-                codes.FAILED_PRECONDITION,
-            ),
-            CHECK,
-        )
-        return ClientError(message + hints.get(code, ""))
-
-
-def _listens(target: str) -> bool:
-    """Whether anybody is at host:port; of another kind of target, unknown."""
-    host, _, port = target.rpartition(":")
-    if not port.isdecimal() or "/" in host:
-        return True
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), 5.0).close()
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True
+        user_errors = ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
+        return ClientError(message + (CHECK if code in user_errors else ""))
 
 
 def _too_slow(server: str, seconds: float) -> ClientError:
     return ClientError(
         f"{server} did not answer within {seconds:g} s; raise --timeout, or "
-        "look at the server"
+        "check the server"
     )
 
 
-def _b64(value: bytes) -> dict[str, str]:
+def _to_b64(value: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(value).decode()}
 
 
-def _bytes_of_b64(value: dict[str, Any]) -> Any:
+def _from_b64(value: dict[str, Any]) -> Any:
     if value.keys() == {"b64"}:
         return base64.b64decode(value["b64"], validate=True)
     return value
 
 
 def _start(content: bytes) -> str:
-    text = content[:120].decode("utf-8", "replace").strip()
-    return "".join(x if x.isprintable() else "?" for x in text)
-
-
-def _seconds(retry_after: str | None) -> float:
-    """What a Retry-After header asks for: seconds, or a date."""
-    try:
-        if retry_after.strip().isdecimal():
-            return float(retry_after)
-        date = email.utils.parsedate_to_datetime(retry_after)
-        return max(0.0, date.timestamp() - time.time())
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        return 0.0
-
-
-def with_retries(call: Callable[[], Any], retries: int) -> Any:
-    """What `call` returns; after a BusyError it is called again, later.
-
-    The wait doubles from try to try, with a random part, so that clients who
-    were refused together do not come back together.
-    """
-    attempt = 0
-    while True:
-        try:
-            return call()
-        except BusyError as busy:
-            if attempt >= retries or busy.after > LONGEST_RETRY_AFTER:
-                asked = f"; it asks to wait {busy.after:.0f} s"
-                tried = f"; given up after {attempt + 1} tries"
-                raise ClientError(
-                    f"{busy}{tried if attempt else ''}"
-                    f"{asked if busy.after else ''}"
-                ) from None
-            wait = min(LARGEST_WAIT, FIRST_WAIT * 2**attempt)
-            wait = max(wait, busy.after) * random.uniform(1.0, 1.5)
-            print(f"{busy}; trying again in {wait:.1f} s", file=sys.stderr)
-            time.sleep(wait)
-            attempt += 1
+    return repr(content[:120].decode("utf-8", "replace"))
 
 
 class Client:
-    """Draws and ranks pictures.
+    """Generates and scores images.
 
     Args:
-      end: where the requests go.
-      retries: how often a busy server is asked again.
+      server: where the requests go.
+      retries: how often a request is repeated while the server is busy.
     """
 
-    def __init__(self, end: Rest | Grpc, retries: int):
-        self.end = end
+    def __init__(self, server: Rest | Grpc, retries: int):
+        self.server = server
         self.retries = retries
 
-    def draw(
-        self, model: Model, caption: str, seed: int | None, attention: bool
-    ) -> Picture:
-        """One picture; attention only with a seed."""
+    def generate(
+        self,
+        model: Model,
+        caption: str,
+        seed: int | None,
+        attention: bool = False,
+    ) -> Image:
+        """Generates one image; attention needs a seed."""
         row = {"captions": caption} | ({} if seed is None else {"seeds": seed})
         signature = "serving_default" if seed is None else "generate_png"
         signature = "generate_with_attention" if attention else signature
         answer = self._ask(model, signature, row)
-        png, maps = answer, None
         try:
-            if attention:
-                png, maps = answer["image_bytes"], _attention(answer)
-                maps = {"caption": caption, "seed": seed, **maps}
-            good = png.startswith(PNG)
-        except (TypeError, KeyError, AttributeError, ValueError):
-            good = False
-        if not good:
-            what = "a PNG picture" + ", words and their maps" * attention
-            raise _strange(model, signature, what, answer)
-        return Picture(caption, seed, png, maps)
+            png = answer["image_bytes"] if attention else answer
+            if not png.startswith(PNG):
+                raise ValueError
+            maps = _attention(answer) if attention else None
+        except (AttributeError, TypeError, KeyError, ValueError):
+            raise _unexpected(model, signature, answer) from None
+        if attention:
+            maps = {"caption": caption, "seed": seed, **maps}
+        return Image(caption, seed, png, maps)
 
-    def scored(self, model: Model, picture: Picture) -> Picture:
-        """The same picture, with how well it fits its caption."""
-        row = {"captions": picture.caption, "image_bytes": picture.png}
+    def score(self, model: Model, image: Image) -> Image:
+        """The same image with scores of how well it matches its caption."""
+        row = {"captions": image.caption, "image_bytes": image.png}
         answer = self._ask(model, "match", row)
         try:
-            scores = {
-                name: float(answer[name])
-                for name in ("sentence_score", "word_score")
-            }
-        except (TypeError, ValueError, KeyError):
-            raise _strange(model, "match", "two scores", answer) from None
-        return picture._replace(scores=scores)
+            names = ("sentence_score", "word_score")
+            scores = {name: float(answer[name]) for name in names}
+        except (TypeError, KeyError, ValueError):
+            raise _unexpected(model, "match", answer) from None
+        return image._replace(scores=scores)
 
     def _ask(self, model: Model, signature: str, row: dict[str, Any]) -> Any:
-        return with_retries(
-            lambda: self.end.predict(model, signature, row), self.retries
-        )
+        """Sends a request, and repeats it while the server is busy.
+
+        The wait has a random part, so that clients that were refused together
+        do not return together.
+        """
+        for attempt in itertools.count(1):
+            try:
+                return self.server.predict(model, signature, row)
+            except BusyError as busy:
+                if attempt > self.retries or busy.after > LONGEST_RETRY_AFTER:
+                    raise ClientError(f"{busy}; tries: {attempt}") from None
+                wait = min(LARGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
+                wait = max(wait, busy.after) * random.uniform(1.0, 1.5)
+                print(f"{busy}; retrying in {wait:.1f} s", file=sys.stderr)
+                time.sleep(wait)
 
 
-def _strange(
-    model: Model, signature: str, what: str, answer: Any
-) -> ClientError:
+def _unexpected(model: Model, signature: str, answer: Any) -> ClientError:
     return ClientError(
-        f"{model.name} must answer {signature} with {what}; received "
-        f"{str(answer)[:60]!r}{NOT_OURS}"
+        f"{model.name} must answer {signature} as export.saved_model's models "
+        f"do; received {str(answer)[:60]!r}"
     )
 
 
 def _attention(answer: dict[str, Any]) -> dict[str, Any]:
-    """Words, and a map a word for each attention stage, without padding."""
-    count = answer["lengths"]
+    """The words, and one map per word and attention stage, without padding."""
+    T = answer["lengths"]
     words = [
         token.decode() if isinstance(token, bytes) else token
-        for token in answer["tokens"][:count]
+        for token in answer["tokens"][:T]
     ]
-    # Four digits are plenty for weights from 0 to 1, and a third the size.
+    # Four digits suffice for weights in [0, 1], and make a third of the size.
     maps = {
-        name: [[[round(x, 4) for x in row] for row in h_w] for h_w in T[:count]]
-        for name, T in answer.items()
+        name: [[[round(x, 4) for x in row] for row in h_w] for h_w in value[:T]]
+        for name, value in answer.items()
         if name.startswith("attention_")
     }
     return {"words": words, **maps}
 
 
-def pictures(client: Client, options: argparse.Namespace) -> Iterator[Picture]:
-    """All pictures asked for, in the order of their files."""
+def images(client: Client, options: argparse.Namespace) -> Iterator[Image]:
+    """All requested images, in the order of their files."""
     model = Model(options.model_name, options.version, options.label)
-    several = options.samples > 1 or options.best_of or options.attention
-    first = 0 if options.seed is None and several else options.seed
+    needs_seed = options.samples > 1 or options.best_of or options.attention
+    first = 0 if options.seed is None and needs_seed else options.seed
     for caption in options.captions:
         if not options.best_of:
             for k in range(options.samples):
                 seed = None if first is None else first + k
-                yield client.draw(model, caption, seed, options.attention)
+                yield client.generate(model, caption, seed, options.attention)
             continue
-        drawn = [
-            client.draw(model, caption, seed, attention=False)
-            for seed in range(first, first + options.best_of)
+        scored = [
+            client.score(
+                Model(options.rank_model),
+                client.generate(model, caption, first + k),
+            )
+            for k in range(options.best_of)
         ]
-        scored = [client.scored(Model(options.rank_model), x) for x in drawn]
-        # The score that R-precision ranks by.
-        scored.sort(key=lambda x: -x.scores["sentence_score"])
-        for picture in scored[: options.samples]:
+        # R-precision ranks by the sentence score, too.
+        scored.sort(key=lambda image: -image.scores["sentence_score"])
+        for image in scored[: options.samples]:
             if options.attention:
-                again = client.draw(
-                    model, caption, picture.seed, attention=True
-                )
-                picture = again._replace(scores=picture.scores)
-            yield picture
+                again = client.generate(model, caption, image.seed, True)
+                image = again._replace(scores=image.scores)
+            yield image
 
 
 def file_names(output: str, count: int, attention: bool) -> list[str]:
-    """bird.png; bird_001.png, bird_002.png, ... where there are more.
+    """bird.png, or bird_001.png, bird_002.png, ... for several images.
 
-    Raises ClientError where --output cannot hold so many.
+    Raises ClientError if --output cannot hold them.
     """
-    if output == "-" and count == 1 and not attention:
-        return [output]
     if output == "-":
+        if count > 1 or attention:
+            raise ClientError(
+                "--output=- must be used for one image without attention; "
+                f"received {count} images{' with attention' * attention}; name "
+                "a file"
+            )
+        return [output]
+    folder = os.path.dirname(output) or "."
+    if not output.endswith(".png") or not os.path.isdir(folder):
         raise ClientError(
-            "--output=- writes one picture and nothing else; received "
-            f"{count} pictures{', attention too' * attention}; name a file"
-        )
-    if not output.endswith(".png") or os.path.isdir(output):
-        raise ClientError(
-            f"--output must be a file that ends in .png; received {output}"
-        )
-    if not os.path.isdir(os.path.dirname(output) or "."):
-        raise ClientError(
-            f"--output must be in a folder that exists; received {output}"
+            "--output must be a .png file in a folder that exists; received "
+            f"{output}"
         )
     base = output.removesuffix(".png")
     numbered = [f"{base}_{k:03d}.png" for k in range(1, count + 1)]
     return [output] if count == 1 else numbered
 
 
-def write(path: str, picture: Picture) -> None:
-    """Writes a picture, and its attention if any, and prints a line."""
+def write(path: str, image: Image) -> None:
+    """Writes an image, and its attention if any, and prints a line."""
     if path == "-":
-        sys.stdout.buffer.write(picture.png)
+        sys.stdout.buffer.write(image.png)
         sys.stdout.flush()
         return
     with open(path, "wb") as file:
-        file.write(picture.png)
-    if picture.attention:
+        file.write(image.png)
+    if image.attention:
         name = path.removesuffix(".png") + "_attention.json"
         with open(name, "w", encoding="utf-8") as file:
-            json.dump(picture.attention, file, separators=(",", ":"))
-    seed = "" if picture.seed is None else f"  seed {picture.seed}"
-    for name, value in (picture.scores or {}).items():
-        seed += f"  {name} {value:.4f}"
-    print(f"{path}{seed}  {picture.caption}", flush=True)
+            json.dump(image.attention, file, separators=(",", ":"))
+    line = path if image.seed is None else f"{path}  seed {image.seed}"
+    for name, value in (image.scores or {}).items():
+        line += f"  {name} {value:.4f}"
+    print(f"{line}  {image.caption}", flush=True)
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises ClientError where argparse prints a page and exits."""
+    """Raises ClientError where argparse prints the usage and exits."""
 
     def error(self, message: str):
         raise ClientError(message)
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from low to LARGEST_SEED."""
-
-    def convert(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= LARGEST_SEED:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {low} to 2^53 - 1; received "
-                f"{text}"
-            )
-        return int(text)
-
-    return convert
-
-
-def seconds(text: str) -> float:
-    """A type for argparse: a time above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
+def whole(text: str) -> int:
+    """A type for argparse: a whole number up to LARGEST_SEED."""
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
         raise argparse.ArgumentTypeError(
-            f"must be a number of seconds above 0; received {text}"
+            f"must be a whole number from 0 to 2^53 - 1; received {text}"
         )
-    return value
+    return int(text)
 
 
 def parser() -> Parser:
     """The command's flags."""
     made = Parser("client", description=__doc__, allow_abbrev=False)
     add = made.add_argument
-    add("captions", nargs="*", help="what to draw, each in quotes")
-    add("--url", default="http://localhost:8501", help="the REST end")
-    add("--grpc", help="host:8500: ask the gRPC end instead")
-    add("--model_name", default="attngan", help="the generator's name")
+    add("captions", nargs="*", help="what to generate, each in quotes")
+    add("--url", default="http://localhost:8501", help="REST address")
+    add("--grpc", help="host:8500: use this gRPC address instead of --url")
+    add("--model_name", default="attngan", help="name of the generator")
     which = made.add_mutually_exclusive_group()
-    which.add_argument("--version", type=whole(0), help="of the generator")
+    which.add_argument("--version", type=whole, help="of the generator")
     which.add_argument("--label", help="of the generator: stable, canary")
-    seed = "of the noise; sample k has seed + k. Without it, the caption's own;"
-    seed += " 0 with --samples, --best_of or --attention"
-    add("--seed", type=whole(0), help=seed)
-    add("--samples", type=whole(1), default=1, help="pictures a caption")
-    best = "draw so many pictures a caption, write the --samples best of them"
-    add("--best_of", type=whole(0), default=0, help=best)
-    rank = "the model whose scores --best_of ranks by"
-    add("--rank_model", default="attngan_damsm", help=rank)
-    attention = "write, too, which word was drawn where: *_attention.json"
-    add("--attention", action="store_true", help=attention)
-    output = "a .png file, numbered where there are several; - is stdout"
-    add("--output", default="picture.png", help=output)
-    add("--timeout", type=seconds, default=60, help="seconds to wait")
-    add("--retries", type=whole(0), default=4, help="of a busy server")
+    text = "of the noise; sample k uses seed + k. The default is derived from "
+    text += "the caption; 0 with --samples, --best_of or --attention"
+    add("--seed", type=whole, help=text)
+    add("--samples", type=whole, default=1, help="images per caption")
+    text = "generate so many images per caption, write the --samples best"
+    add("--best_of", type=whole, default=0, help=text)
+    text = "the model whose scores --best_of ranks by"
+    add("--rank_model", default="attngan_damsm", help=text)
+    text = "also write the attention maps of the words: *_attention.json"
+    add("--attention", action="store_true", help=text)
+    text = "a .png file, numbered if there are several; - is stdout"
+    add("--output", default="picture.png", help=text)
+    add("--timeout", type=float, default=60, help="seconds to wait")
+    text = "how often to retry while the server is busy"
+    add("--retries", type=whole, default=4, help=text)
     return made
 
 
 def run(arguments: list[str]) -> None:
-    """The command; raises ClientError."""
+    """Runs the command; raises ClientError."""
     options = parser().parse_intermixed_args(arguments)
-    # A shell may hand over bytes that are not UTF-8.
+    # Python passes bytes that are not UTF-8 as lone surrogates.
     options.captions = [
         text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         for text in options.captions
     ]
-    for name in (options.model_name, options.rank_model, options.label or ""):
-        if not name.isprintable():
-            raise ClientError(f"a name must be a text; received {name!r}")
-    if not options.captions:
-        raise ClientError("a caption is needed, in quotes; received none")
-    drawn = options.best_of or options.samples
-    if drawn < options.samples:
+    if not options.captions or not options.samples:
         raise ClientError(
-            f"--best_of must be --samples ({options.samples}) or more; "
-            f"received {drawn}"
+            "there must be at least one caption, in quotes, and one sample; "
+            f"received {len(options.captions)} and {options.samples}"
         )
-    if (options.seed or 0) + drawn - 1 > LARGEST_SEED:
+    if options.best_of and options.best_of < options.samples:
         raise ClientError(
-            f"--seed must leave room for {drawn} seeds up to 2^53 - 1; "
-            f"received {options.seed}"
+            f"--best_of must be at least --samples ({options.samples}); "
+            f"received {options.best_of}"
         )
     count = len(options.captions) * options.samples
     names = file_names(options.output, count, options.attention)
     kind, server = (Grpc, options.grpc) if options.grpc else (Rest, options.url)
     client = Client(kind(server, options.timeout), options.retries)
-    for name, picture in zip(names, pictures(client, options), strict=True):
+    for name, image in zip(names, images(client, options), strict=True):
         try:
-            write(name, picture)
+            write(name, image)
         except OSError as error:
             raise ClientError(f"cannot write {name}: {error}") from None
 
 
 def main() -> None:
-    """Runs the command: what goes wrong ends in one line and exit code 1."""
+    """Runs the command; an error is one line and exit code 1."""
     try:
         run(sys.argv[1:])
     except ClientError as error:

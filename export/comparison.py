@@ -1,4 +1,4 @@
-"""Are the answers of an exported model those of the model it came from?"""
+"""Compares an exported model's outputs with those of the original model."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from PIL import Image
 
-EXACT = 1e-4  # of the [-1, 1] range, in float32
-ROUGH = 0.02  # of the largest value, on average, in bfloat16
+EXACT = 1e-4  # float32: largest difference, relative to values above 1
+ROUGH = 0.02  # bfloat16: mean difference, relative to the largest value
 
 
 def differences(
@@ -15,18 +15,19 @@ def differences(
     found: Mapping[str, Mapping[str, np.ndarray]],
     exact: bool,
 ) -> list[str]:
-    """Lines that say which outputs differ, and by how much.
+    """One line for each output that differs, with the difference.
 
     Args:
       expected: outputs by name, by signature.
       found: the same of the exported model.
-      exact: whether floats agree to 1e-4 and pixels to a level; otherwise
-        they agree on average, to 0.02 of the largest (pixels: of [-1, 1]).
+      exact: whether floats must agree to 1e-4 and pixels to one level;
+        otherwise the mean difference must be at most 0.02 of the largest
+        value (for pixels, of half of their range).
     """
     lines = []
     for signature, outputs in expected.items():
         if set(found.get(signature, ())) != set(outputs):
-            lines.append(f"{signature} gives other outputs")
+            lines.append(f"{signature} has other outputs")
             continue
         for name, value in outputs.items():
             for fault in _faults(value, found[signature][name], exact):
@@ -40,22 +41,22 @@ def _faults(expected, found, exact: bool) -> Iterator[str]:
     if expected.shape != found.shape:
         yield f"has shape {found.shape}, not {expected.shape}"
     elif expected.dtype.kind in "fu":
-        size, most = _distance(expected, found, exact)
-        if not size <= most:  # NaN is a difference, too
-            yield f"differs by {size:.2g}; at most {most:.2g} is allowed"
+        difference, limit = _difference(expected, found, exact)
+        if not difference <= limit:  # also true of NaN
+            yield f"differs by {difference:.2g}; at most {limit:.2g} is allowed"
     elif not np.array_equal(expected, found):
         yield "differs"
 
 
-def _distance(expected, found, exact: bool) -> tuple[float, float]:
-    """How far numbers are apart, and how far they may be."""
-    apart = np.abs(expected.astype(np.float64) - found)
+def _difference(expected, found, exact: bool) -> tuple[float, float]:
+    """The difference of two arrays, and the largest that is allowed."""
+    errors = np.abs(expected.astype(np.float64) - found)
     if expected.dtype == np.uint8:
-        return (apart.max(), 1) if exact else (apart.mean(), ROUGH * 127.5)
+        return (errors.max(), 1) if exact else (errors.mean(), ROUGH * 127.5)
     largest = np.abs(expected).max()
     if exact:
-        return apart.max(), EXACT * max(1.0, largest)
-    return apart.mean(), ROUGH * largest
+        return errors.max(), EXACT * max(1.0, largest)
+    return errors.mean(), ROUGH * largest
 
 
 def _pixels(encoded: np.ndarray) -> np.ndarray:

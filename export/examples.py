@@ -1,6 +1,6 @@
-"""Example requests of an exported model, and files of them.
+"""Example requests for an exported model, and files that hold them.
 
-The form is TensorFlow Serving's: a TFRecord of PredictionLog.
+The format is that of TensorFlow Serving: a TFRecord of PredictionLog.
 """
 
 import io
@@ -14,8 +14,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from export.signatures import Signature
 
 WARM_UP_CAPTIONS = ["a small red bird with a white belly"]
-# What pictures are compared on: a plain caption, no word at all, none that
-# is known, other scripts, and more words than any model takes.
+# Compared before an export is published: a plain caption, no words, no known
+# words, other scripts, and more words than any model uses.
 CHECK_CAPTIONS = [
     *WARM_UP_CAPTIONS,
     "",
@@ -30,7 +30,7 @@ Inputs = dict[str, np.ndarray]
 def example_inputs(
     signatures: Mapping[str, Signature], captions: Sequence[str]
 ) -> dict[str, Inputs]:
-    """Inputs for each signature, a row a caption; the same at each call."""
+    """Inputs for each signature, one row per caption; always the same."""
     return {
         name: {spec.name: _values(spec, captions) for spec in signature.inputs}
         for name, signature in signatures.items()
@@ -42,15 +42,15 @@ def _values(spec: tf.TensorSpec, captions: Sequence[str]) -> np.ndarray:
     if spec.name == "captions":
         return np.array([text.encode() for text in captions], object)
     if spec.name == "image_bytes":
-        return np.array([_picture(seed) for seed in range(count)], object)
+        return np.array([_image(seed) for seed in range(count)], object)
     if spec.dtype == tf.int64:
         return np.arange(count, dtype=np.int64)
     rng = np.random.default_rng(0)
     return rng.standard_normal([count, *spec.shape[1:]], np.float32)
 
 
-def _picture(seed: int) -> bytes:
-    """A PNG picture of coloured squares, not square itself."""
+def _image(seed: int) -> bytes:
+    """A PNG image of coloured squares, wider than high."""
     rng = np.random.default_rng(seed)
     squares = rng.integers(0, 256, [4, 6, 3], np.uint8)
     file = io.BytesIO()
@@ -59,7 +59,7 @@ def _picture(seed: int) -> bytes:
 
 
 def write_requests(path: str, inputs: Mapping[str, Inputs]) -> None:
-    """Writes a record for each signature."""
+    """Writes one record per signature."""
     with tf.io.TFRecordWriter(path) as file:
         for name, values in inputs.items():
             log = prediction_log_pb2.PredictionLog()
@@ -71,7 +71,7 @@ def write_requests(path: str, inputs: Mapping[str, Inputs]) -> None:
 
 
 def read_answers(path: str) -> dict[str, Inputs]:
-    """Outputs by signature, as `session_gate` writes them."""
+    """Reads the outputs by signature that `session_gate` wrote."""
     answers = {}
     for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
         log = prediction_log_pb2.PredictionLog.FromString(record)

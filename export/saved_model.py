@@ -1,4 +1,4 @@
-"""python -m export.saved_model: a workdir's model for TensorFlow Serving."""
+"""python -m export.saved_model: exports a model for TensorFlow Serving."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ from export.signatures import (
     generator_signatures,
 )
 
-SCRATCH = ".writing-"  # begins the names of versions that are written
+SCRATCH = ".writing-"  # prefix of unfinished versions
 LARGEST_VERSION = 2**63 - 1
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
@@ -44,22 +44,22 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "export_dir",
         None,
-        "the model's folder, the server's --model_base_path; a version is a "
-        "folder in it",
+        "the model's folder, which is the server's --model_base_path; each "
+        "version becomes a folder in it",
         **common,
     )
     flags.DEFINE_enum(
         "model",
         "generator",
         ["generator", "damsm"],
-        "generator: pictures for captions; damsm: how well pictures and "
-        "captions fit",
+        "generator: images from captions; damsm: how well images match "
+        "captions",
         **common,
     )
     flags.DEFINE_integer(
         "version",
         None,
-        "number of the version; without it, one more than the last",
+        "number of the version; the default is one more than the last",
         lower_bound=1,
         upper_bound=LARGEST_VERSION,
         **common,
@@ -68,28 +68,28 @@ def define_flags(values: flags.FlagValues) -> None:
         "precision",
         "float32",
         list(POLICIES),
-        "of the exported graph; outputs are float32 either way. bf16 is for "
-        "CPUs with AMX and for GPUs",
+        "of the exported graph; outputs are always float32. bf16 is for CPUs "
+        "with AMX and for GPUs",
         **common,
     )
 
 
 class Exported(NamedTuple):
-    """What a version is written from."""
+    """What is written as a version."""
 
     vocabulary: Vocabulary
     signatures: Mapping[str, Signature]
 
 
 def read(values: flags.FlagValues, precision: str) -> TextToImage | Encoders:
-    """A workdir's model, as `--model` names its kind.
+    """Loads the model of the kind that `--model` names from the workdir.
 
     Args:
       values: the parsed flags.
       precision: a key of POLICIES.
 
     Raises:
-      UserError: the workdir does not hold such a model.
+      UserError: the workdir has no such model.
     """
     policy = POLICIES[precision]
     if values.model == "damsm":
@@ -98,23 +98,24 @@ def read(values: flags.FlagValues, precision: str) -> TextToImage | Encoders:
 
 
 def exported_of(
-    trained: TextToImage | Encoders, folded: bool = False
+    trained: TextToImage | Encoders, fused: bool = False
 ) -> Exported:
-    """What a model is exported as.
+    """The vocabulary and signatures of a model.
 
     Args:
       trained: the model.
-      folded: whether BN becomes a part of the generator's convolutions.
+      fused: whether batch normalization is fused into the generator's
+        convolutions.
     """
     if isinstance(trained, Encoders):
         vocabulary = trained.caption_encoder.vocabulary
         return Exported(vocabulary, damsm_signatures(trained))
-    model = folded_model(trained) if folded else trained
+    model = fused_model(trained) if fused else trained
     return Exported(model.vocabulary, generator_signatures(model))
 
 
-def folded_model(model: TextToImage) -> TextToImage:
-    """The model with batch normalization fused into the convolutions."""
+def fused_model(model: TextToImage) -> TextToImage:
+    """The model's model with fused batch normalization."""
     generator = build.generator(model.config, folded=True)
     fold_batch_norm(model.generator, generator)
     return TextToImage(
@@ -127,26 +128,26 @@ def folded_model(model: TextToImage) -> TextToImage:
 
 
 def free_version(export_dir: str) -> int:
-    """One more than the highest version in a folder, which need not exist."""
+    """One more than the highest version in a folder, or 1 if there is none."""
     names = os.listdir(export_dir) if os.path.exists(export_dir) else []
     versions = [int(name) for name in names if name.isdecimal()]
-    # A server's versions have 64 bits.
-    known = [version for version in versions if version < LARGEST_VERSION]
-    return max(known, default=0) + 1
+    # The server's versions have 64 bits.
+    served = [version for version in versions if version < LARGEST_VERSION]
+    return max(served, default=0) + 1
 
 
 def traced(exported: Exported) -> keras.export.ExportArchive:
-    """What `write` writes, before anything is written."""
+    """The traced signatures, which `write` writes."""
     vocabulary, signatures = exported
     archive = keras.export.ExportArchive()
-    # Only the tables: a tracked network is written twice.
+    # Only the tables: the variables of a tracked network are saved twice.
     archive.track(vocabulary.ids_table)
     archive.track(vocabulary.words_table)
     for name, signature in signatures.items():
         endpoint = archive.add_endpoint(
             name, signature.function, signature.inputs
         )
-        endpoint.get_concrete_function()  # traces; `write_out` would
+        endpoint.get_concrete_function()  # traces here, not in `write_out`
     return archive
 
 
@@ -156,7 +157,7 @@ def write(
     signatures: Mapping[str, Signature],
 ) -> None:
     """Writes a SavedModel with its warm-up requests."""
-    # Nobody trains it: gradients would be a fifth of the graph.
+    # Gradients, which serving does not need, are a fifth of the graph.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     archive.write_out(folder, options, verbose=False)
     warm_up = os.path.join(folder, warmup.FILE)
@@ -168,23 +169,23 @@ def write(
 def check(
     folder: str, reference: Mapping[str, Signature], exact: bool
 ) -> list[str]:
-    """What differs between a SavedModel and functions of the same names.
+    """The differences between a SavedModel and functions of the same names.
 
-    The SavedModel is loaded in a fresh process, by the loader that TensorFlow
-    Serving uses.
+    A new process loads the SavedModel with the loader that TensorFlow Serving
+    uses.
 
     Raises:
-      UserError: there is no room for requests and answers.
+      UserError: the disk is full.
     """
     inputs = examples.example_inputs(reference, examples.CHECK_CAPTIONS)
     with contextlib.ExitStack() as stack:
         with writing("requests to check a version", tempfile.gettempdir()):
             home = stack.enter_context(tempfile.TemporaryDirectory())
-            asked = os.path.join(home, "requests")
-            examples.write_requests(asked, inputs)
-        answered = os.path.join(home, "answers")
+            requests = os.path.join(home, "requests")
+            examples.write_requests(requests, inputs)
+        answers = os.path.join(home, "answers")
         gate = subprocess.run(
-            [sys.executable, session_gate.__file__, folder, asked, answered],
+            [sys.executable, session_gate.__file__, folder, requests, answers],
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,
@@ -193,7 +194,7 @@ def check(
         if gate.returncode:
             lines = gate.stderr.strip().splitlines() or ["no reason given"]
             return [f"it does not load or answer: {lines[-1]}"]
-        found = examples.read_answers(answered)
+        found = examples.read_answers(answers)
     expected = {
         name: _call(signature, inputs[name])
         for name, signature in reference.items()
@@ -202,7 +203,7 @@ def check(
 
 
 def _call(signature: Signature, inputs: examples.Inputs) -> examples.Inputs:
-    """The signature's function, run here."""
+    """Runs the signature's function in this process."""
     tensors = [
         tf.constant(inputs[spec.name], spec.dtype) for spec in signature.inputs
     ]
@@ -217,22 +218,22 @@ def publish(
     exact: bool,
     version: int | None = None,
 ) -> str:
-    """Writes a version beside its place, checks it, and renames it there.
+    """Writes a version to a hidden folder, checks it, and renames it.
 
     Args:
       target: the folder of the version.
-      exported: written.
-      reference: see `check`.
+      exported: the model to write.
+      reference: the expected signatures, see `check`.
       exact: see `comparison.differences`.
-      version: its number; None: the next one, where another export took
-        `target` meanwhile.
+      version: the number that the user chose; None means that the next number
+        is used if another export took `target` meanwhile.
 
     Returns:
       The folder of the version.
 
     Raises:
-      UserError: the exported model does not do what the reference does, its
-        number is taken, or it cannot be written.
+      UserError: the exported model differs from the reference, its number is
+        taken, or it cannot be written.
     """
     base = os.path.dirname(target)
     try:
@@ -242,8 +243,7 @@ def publish(
     archive = traced(exported)
 
     def to_base():
-        kept = "the versions that are there are kept"
-        return writing("a version", base, kept)
+        return writing("a version", base, "the existing versions are kept")
 
     with contextlib.ExitStack() as stack:
         with to_base():
@@ -252,17 +252,17 @@ def publish(
         faults = check(folder, reference, exact)
         if faults:
             raise UserError(
-                "an exported model must do what its workdir's does; "
-                f"{'; '.join(faults)}; version {os.path.basename(target)} was "
-                "removed; please report this"
+                "the outputs of an exported model must be those of its "
+                f"workdir's; {'; '.join(faults)}; version "
+                f"{os.path.basename(target)} was removed; please report this"
             )
         with to_base():
             return _rename(folder, target, version)
 
 
 def _rename(folder: str, target: str, version: int | None) -> str:
-    """Gives a version its place, and returns that; see `publish`."""
-    os.chmod(folder, 0o755)  # it was for the owner only
+    """Renames a version's folder; returns the new name; see `publish`."""
+    os.chmod(folder, 0o755)  # temporary folders are for the owner only
     while True:
         try:
             os.rename(folder, target)
@@ -274,7 +274,7 @@ def _rename(folder: str, target: str, version: int | None) -> str:
 
 
 def new_target(export_dir: str, version: int | None) -> str:
-    """The folder of the version to write; raises UserError if it is there."""
+    """The folder of the version to write; raises UserError if it exists."""
     try:
         number = version or free_version(export_dir)
     except OSError as error:
@@ -282,20 +282,18 @@ def new_target(export_dir: str, version: int | None) -> str:
     target = os.path.join(os.path.abspath(export_dir), str(number))
     if os.path.exists(target):
         raise UserError(
-            f"--version must be new; {target} is there already; name another "
-            "number, or none for the next free one"
+            f"--version must be new; {target} exists; choose another number, "
+            "or none for the next free one"
         )
     return target
 
 
 def _not_writable(error: OSError) -> UserError:
-    return UserError(
-        f"--export_dir must be a folder that can be written; {error}"
-    )
+    return UserError(f"--export_dir must be a writable folder; {error}")
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     if arguments:
         raise command.flags_only("export.saved_model", arguments)
     for name in ("workdir", "export_dir"):
@@ -307,17 +305,18 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         and not Config.load(values.workdir).finetune_damsm
     ):
         raise UserError(
-            "--checkpoint must be left out with --model=damsm, which is the "
-            f"best one of its own training; received {values.checkpoint}"
+            "--checkpoint must not be given with --model=damsm unless the "
+            "encoders were trained with the GAN; received "
+            f"{values.checkpoint}"
         )
-    # Pictures are compared to 1e-4: on a CPU, where float32 is float32.
-    with contextlib.suppress(RuntimeError):  # TensorFlow has begun
+    # Outputs are compared to 1e-4, which needs the CPU's float32.
+    with contextlib.suppress(RuntimeError):  # TensorFlow is initialized
         tf.config.set_visible_devices([], "GPU")
     target = new_target(values.export_dir, values.version)
     exact = values.precision == "float32"
     trained = read(values, "float32")
     served = trained if exact else read(values, values.precision)
-    exported = exported_of(served, folded=True)
+    exported = exported_of(served, fused=True)
     reference = exported_of(trained).signatures
     target = publish(target, exported, reference, exact, values.version)
     print(_next_commands(target, values.model))
@@ -330,7 +329,7 @@ def _next_commands(target: str, kind: str) -> str:
     lines += [
         f"  tensorflow_model_server --rest_api_port=8501 --model_name={name} "
         f"--model_base_path={base}",
-        "or, where there is no such server:",
+        "or, on a machine without it:",
         f"  {sys.executable} -m export.serve --model_name={name} "
         f"--model_base_path={base}",
     ]

@@ -1,12 +1,11 @@
-"""Answers requests with a SavedModel as TensorFlow Serving's loader does.
+"""Runs a SavedModel on requests as TensorFlow Serving's loader does.
 
 python export/session_gate.py MODEL REQUESTS ANSWERS
 
-A program of its own: it imports nothing of this project, for a Keras model
-that is still in memory, or `tf.saved_model.load`, hides variables that the
-server's loader does not find.
-
-REQUESTS and ANSWERS are TFRecords of PredictionLog.
+REQUESTS and ANSWERS are TFRecords of PredictionLog. This is a separate program
+that imports nothing of the project: a Keras model in memory, or
+`tf.saved_model.load`, would hide variables that the server's loader does not
+find.
 """
 
 import sys
@@ -16,7 +15,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 
 def main(model: str, requests: str, answers: str) -> None:
-    """Fills in the response of each request."""
+    """Writes each request with its response."""
     graph = tf.Graph()
     with (
         tf.compat.v1.Session(graph=graph) as session,
@@ -30,7 +29,7 @@ def main(model: str, requests: str, answers: str) -> None:
 
 
 def answer(session, signatures, log) -> None:
-    """Runs one request and keeps its outputs in the log."""
+    """Runs one request and stores its outputs in the log's response."""
     signature = signatures[log.request.model_spec.signature_name]
     feeds = {
         signature.inputs[name].name: tf.make_ndarray(value)

@@ -1,6 +1,6 @@
-"""What an exported model answers: the signatures, as functions in graph.
+"""The signatures of an exported model, as functions that run in a graph.
 
-All inputs and outputs are batch-major; no row depends on the others.
+All inputs and outputs are batch-major, and no row depends on the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,76 +19,74 @@ Outputs = Mapping[str, tf.Tensor]
 
 
 class Signature(NamedTuple):
-    """A function of tensors, and what it takes, in order."""
+    """A function of tensors, and the specs of its inputs in order."""
 
     function: Callable[..., Outputs]
     inputs: list[tf.TensorSpec]
 
 
 def generator_signatures(model: TextToImage) -> dict[str, Signature]:
-    """Pictures for captions: string [B], with seeds int64 [B].
+    """Signatures that generate images from captions string [B].
 
-    `serving_default` seeds the noise by the caption: the same caption, the
-    same picture. `generate_with_attention` is there where the generator
+    `serving_default` derives the seed of the noise from the caption, so that
+    a caption always gives the same image; `generate_png` and `generate` take
+    seeds int64 [B]. `generate_with_attention` exists only if the generator
     attends to words.
     """
 
-    def draw(captions, seeds):
+    def run(captions, seeds):
         outputs = model.from_seeds(captions, seeds)
         return outputs, to_uint8(outputs[model.last_images])
 
     def generate(captions, seeds):
-        _, images = draw(captions, seeds)
+        _, images = run(captions, seeds)
         return {"images": images}
 
     def generate_png(captions, seeds):
-        _, images = draw(captions, seeds)
+        _, images = run(captions, seeds)
         return {"image_bytes": tf.io.encode_png(images)}
 
     def serving_default(captions):
         return generate_png(captions, caption_seeds(captions))
 
     def generate_from_noise(captions, z, eps):
-        return _named("images_", model.from_noise(captions, z, eps))
+        return _with_prefix("images_", model.from_noise(captions, z, eps))
 
     def generate_with_attention(captions, seeds):
-        outputs, images = draw(captions, seeds)
+        outputs, images = run(captions, seeds)
         return {
             "image_bytes": tf.io.encode_png(images),
             "tokens": _tokens(model, outputs),
             "lengths": outputs["lengths"],
-            **_named("attention_", outputs),
+            **_with_prefix("attention_", outputs),
         }
 
-    z = _rows(model.generator.z_size, "z")
-    eps = _rows(model.generator.condition_size, "eps")
-    found = {
+    z = _float_rows(model.generator.z_size, "z")
+    eps = _float_rows(model.generator.condition_size, "eps")
+    signatures = {
         "serving_default": Signature(serving_default, [CAPTIONS]),
-        "generate_png": Signature(generate_png, [CAPTIONS, SEEDS]),
-        "generate": Signature(generate, [CAPTIONS, SEEDS]),
-        "generate_from_noise": Signature(
-            generate_from_noise, [CAPTIONS, z, eps]
-        ),
+        "generate_png": _aligned(generate_png, CAPTIONS, SEEDS),
+        "generate": _aligned(generate, CAPTIONS, SEEDS),
+        "generate_from_noise": _aligned(generate_from_noise, CAPTIONS, z, eps),
         "encode_text": Signature(model.encode, [CAPTIONS]),
     }
     if model.generator.attends:
-        found["generate_with_attention"] = Signature(
-            generate_with_attention, [CAPTIONS, SEEDS]
+        signatures["generate_with_attention"] = _aligned(
+            generate_with_attention, CAPTIONS, SEEDS
         )
-    return found
+    return signatures
 
 
 def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
-    """Features of captions and of pictures, and how well pairs fit."""
+    """Signatures for features of captions and images, and for their match."""
     config, caption_encoder, image_encoder = encoders
     encode_text = caption_encoder.encode
 
     def encode_image(image_bytes):
-        return image_encoder(
-            decode_squares(
-                image_bytes, image_encoder.size, image_encoder.resize
-            )
+        squares = decode_squares(
+            image_bytes, image_encoder.size, image_encoder.resize
         )
+        return image_encoder(squares)
 
     def match(captions, image_bytes):
         text, image = encode_text(captions), encode_image(image_bytes)
@@ -97,20 +95,49 @@ def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
     return {
         "encode_text": Signature(encode_text, [CAPTIONS]),
         "encode_image": Signature(encode_image, [IMAGE_BYTES]),
-        "match": Signature(match, [CAPTIONS, IMAGE_BYTES]),
+        "match": _aligned(match, CAPTIONS, IMAGE_BYTES),
     }
 
 
-def _rows(size: int, name: str) -> tf.TensorSpec:
+def _aligned(
+    function: Callable[..., Outputs], *inputs: tf.TensorSpec
+) -> Signature:
+    """A signature that fails unless its inputs have equal numbers of rows.
+
+    TensorFlow Serving does not compare them: without the check, a caption and
+    two seeds would give two images.
+    """
+    names = [spec.name for spec in inputs]
+    rule = (
+        f"{_enumerated(names)} must have equal numbers of rows; received "
+        f"{_enumerated(['{}'] * len(names))}"
+    )
+
+    def checked(*tensors):
+        rows = [tf.shape(tensor)[0] for tensor in tensors]
+        equal = tf.reduce_all(tf.equal(rows, rows[0]))
+        check = tf.debugging.Assert(equal, [tf.strings.format(rule, rows)])
+        with tf.control_dependencies([check]):
+            tensors = [tf.identity(tensor) for tensor in tensors]
+        return function(*tensors)
+
+    return Signature(checked, list(inputs))
+
+
+def _enumerated(texts: list[str]) -> str:
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _float_rows(size: int, name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, size], tf.float32, name=name)
 
 
-def _named(prefix: str, outputs: Outputs) -> dict[str, tf.Tensor]:
+def _with_prefix(prefix: str, outputs: Outputs) -> dict[str, tf.Tensor]:
     return {k: v for k, v in outputs.items() if k.startswith(prefix)}
 
 
 def _tokens(model: TextToImage, outputs: Outputs) -> tf.Tensor:
-    """The words that were used: string [B, T], empty behind the end."""
+    """The words that were used: string [B, T], empty beyond the length."""
     ids, lengths = outputs["token_ids"], outputs["lengths"]
     words = model.vocabulary.lookup_words(ids)
     return tf.where(tf.sequence_mask(lengths, ids.shape[1]), words, "")

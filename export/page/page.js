@@ -1,7 +1,7 @@
-/* The page: from the form to pictures, and what is shown of them. */
+/* The page: reads the form, requests images, and shows them. */
 "use strict";
 
-const AT_ONCE = 2; // requests: one draws while another one travels
+const AT_ONCE = 2; // requests: one is computed while another is in transit
 const part = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const panel = new WordPanel({
@@ -10,12 +10,12 @@ const panel = new WordPanel({
 });
 
 let server = null;
-let model = null; // what Server.describe found
-let connecting = null; // the promise of it
-let run = null; // the pictures that are drawn or shown
-let emptyAsked = false; // whether an empty caption was asked about
+let model = null; // the result of Server.describe
+let connecting = null; // its promise
+let run = null; // the images that are requested or shown
+let emptyAsked = false; // whether the user was warned of an empty caption
 
-/** The server named in the address; else where the page comes from. */
+/** The server in the page's address; the default is the page's own. */
 function chosenServer() {
   const own = location.protocol.startsWith("http")
     ? location.origin : "http://localhost:8501";
@@ -24,7 +24,7 @@ function chosenServer() {
   let address = null;
   try {
     address = new URL(text);
-  } catch { /* said below */ }
+  } catch { /* reported below */ }
   if (!/^https?:$/.test(address?.protocol)) {
     throw new ServerError(
       `?server= must be like http://host:8501; received ${text}`);
@@ -33,55 +33,55 @@ function chosenServer() {
     address.origin + address.pathname, query.get("model") || "attngan");
 }
 
-/** Asks what the model offers: once, or again where it failed. */
+/** Reads what the model offers: once, or again after a failure. */
 function connect() {
-  connecting ??= meet().catch((error) => {
+  connecting ??= describeModel().catch((error) => {
     connecting = null;
     throw error;
   });
   return connecting;
 }
 
-async function meet() {
+async function describeModel() {
   server ??= chosenServer();
   model = await server.describe();
   const size = model.size ? ` · ${model.size} × ${model.size}` : "";
   const version = model.version ? ` · version ${model.version}` : "";
   part("model").textContent = `${server.model}${version}${size}`;
-  // So few pixels are looked at one by one; more of them are smoothed.
+  // Small images are shown with sharp pixels, large ones are smoothed.
   document.body.classList.toggle("pixels", model.size && model.size < 128);
   part("attention").hidden = !model.stages.length;
   panel.offer(model.stages);
 }
 
-function say(text, kind = "") {
+function setStatus(text, kind = "") {
   part("status").textContent = text;
   part("status").className = kind;
 }
 
-/** The form's values; null, and a word about it, where they are no good. */
+/** The form's values; null, with a status message, if they are invalid. */
 function readForm() {
-  // Half of a pair, which no encoding has, becomes what a decoder makes of it.
+  // A lone surrogate cannot be encoded; decoders replace it, too.
   const caption = part("caption").value.trim().replace(/\s+/g, " ")
     .replace(/\p{Surrogate}/gu, "\ufffd");
   const pictures = Number(part("pictures").value);
   const text = part("seed").value.trim();
   const seed = text ? parseSeed(text) : null;
   if (text && (seed === null || seed + pictures - 1 > LARGEST_SEED)) {
-    say("A seed is a whole number from 0 to 9007199254740991.", "error");
+    setStatus("A seed is a whole number from 0 to 9007199254740991.", "error");
     part("seed").focus();
     return null;
   }
   if (!caption && !emptyAsked) {
     emptyAsked = true;
-    say("Say what to draw. Or press Draw again to draw without words.", "error");
+    setStatus("Say what to draw, or press Draw again to draw without words.", "error");
     part("caption").focus();
     return null;
   }
   return { caption, pictures, seed };
 }
 
-/** A link to pictures: what it holds is not sent to a server. */
+/** A link to images; browsers do not send its fragment to a server. */
 function linkTo({ caption, seed, pictures }) {
   const values = new URLSearchParams({ caption });
   if (seed !== null) values.set("seed", seed);
@@ -91,7 +91,7 @@ function linkTo({ caption, seed, pictures }) {
   return here.href;
 }
 
-/** Fills the form from the link that was opened; false where it has none. */
+/** Fills the form from the page's link; false if it has no values. */
 function readLink() {
   const values = new URLSearchParams(location.hash.slice(1));
   if (!values.has("caption")) return false;
@@ -104,7 +104,7 @@ function readLink() {
   return true;
 }
 
-/** Draws what the form asks for, in place of what was being drawn. */
+/** Requests the images of the form, and cancels earlier requests. */
 async function draw({ remember }) {
   const wanted = readForm();
   if (!wanted) return;
@@ -120,9 +120,9 @@ async function draw({ remember }) {
     controller: new AbortController(),
   };
   run = mine;
-  say("Drawing …");
+  setStatus("Drawing …");
   try {
-    await connect(); // it tells what there will be to lay out
+    await connect(); // the layout depends on the model
     if (mine !== run) return;
     panel.reset(wanted.caption.split(" "));
     layOut();
@@ -131,7 +131,7 @@ async function draw({ remember }) {
       for (const k of waiting) await drawOne(mine, k);
     }));
     if (mine !== run) return;
-    say(shots.length > 1 ? `${shots.length} pictures.` : "Done.");
+    setStatus(shots.length > 1 ? `${shots.length} pictures.` : "Done.");
     await attend(mine);
   } catch (error) {
     fail(mine, error);
@@ -142,8 +142,8 @@ async function drawOne(mine, k) {
   const { shots, caption, controller } = mine;
   const answer = await server.predict(
     "generate_png", { captions: caption, seeds: shots[k].seed },
-    controller.signal, sayBusy);
-  // A signature with one output answers it without its name.
+    controller.signal, reportBusy);
+  // A single output comes without its name.
   if (typeof answer?.b64 !== "string") {
     throw new ServerError(`“${server.model}” answered no picture.`);
   }
@@ -151,16 +151,16 @@ async function drawOne(mine, k) {
   shots[k].source = `data:image/png;base64,${answer.b64}`;
   mine.done += 1;
   if (mine.done < shots.length) {
-    say(`Drawing … ${mine.done} of ${shots.length}`);
+    setStatus(`Drawing … ${mine.done} of ${shots.length}`);
   }
   show(k);
 }
 
-function sayBusy(seconds) {
-  say(`The server is busy; trying again in ${Math.ceil(seconds)} s …`);
+function reportBusy(seconds) {
+  setStatus(`The server is busy; trying again in ${Math.ceil(seconds)} s …`);
 }
 
-/** Shows which words the selected picture attends to; asks once. */
+/** Shows the attention of the selected image; requests it once. */
 async function attend(mine) {
   const shot = mine.shots[mine.selected];
   if (!model.stages.length || !shot.source) return;
@@ -168,7 +168,7 @@ async function attend(mine) {
     panel.wait("Reading the attention …", mine.caption.split(" "));
     const answer = await server.predict(
       "generate_with_attention", { captions: mine.caption, seeds: shot.seed },
-      mine.controller.signal, sayBusy);
+      mine.controller.signal, reportBusy);
     shot.attention = readAttention(answer, model.stages);
   }
   if (mine === run && mine.shots[mine.selected] === shot) {
@@ -177,11 +177,11 @@ async function attend(mine) {
 }
 
 function fail(mine, error) {
-  if (mine !== run) return; // it was replaced by another
+  if (mine !== run) return; // replaced by another run
   mine.controller.abort(); // its other requests
   mine.controller = new AbortController();
   if (!(error instanceof ServerError)) console.error(error);
-  say(error instanceof ServerError ? error.message : `Failed: ${error}`, "error");
+  setStatus(error instanceof ServerError ? error.message : `Failed: ${error}`, "error");
   part("results").hidden = mine.done === 0;
   for (const tile of document.querySelectorAll("#results .waiting")) {
     tile.classList.replace("waiting", "missing");
@@ -189,7 +189,7 @@ function fail(mine, error) {
   panel.wait("");
 }
 
-/** Places for all pictures of the run, so that nothing moves later. */
+/** Makes room for all images of the run, so that nothing moves later. */
 function layOut() {
   part("results").hidden = false;
   part("thumbs").hidden = run.shots.length < 2;
@@ -207,7 +207,7 @@ function layOut() {
   show(run.selected);
 }
 
-/** Brings the page up to date with a picture of the run. */
+/** Updates the page for one image of the run. */
 function show(k) {
   const { shots, caption, selected } = run;
   const { source, seed } = shots[k];
@@ -254,11 +254,11 @@ async function copyLink() {
   const link = linkTo({ caption, seed, pictures: 1 });
   try {
     await navigator.clipboard.writeText(link);
-    say("The link to this picture is copied.");
+    setStatus("The link to this picture was copied.");
   } catch {
-    // Not allowed, as on a page without https: the address bar can be copied.
+    // Not allowed, for example on a page without HTTPS.
     history.pushState(null, "", link);
-    say("The address of this page is now the link to this picture.");
+    setStatus("The address of this page is now a link to this picture.");
   }
 }
 
@@ -288,4 +288,4 @@ addEventListener("popstate", () => {
 });
 
 if (readLink()) draw({ remember: false });
-else connect().catch((error) => say(error.message, "error"));
+else connect().catch((error) => setStatus(error.message, "error"));

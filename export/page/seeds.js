@@ -1,7 +1,6 @@
-/* A caption's own seed, as the model makes it: FarmHash's Fingerprint64 of its
- * bytes, modulo 2^31 - 1 (TensorFlow's string_to_hash_bucket_fast). So a
- * caption without a seed gives the picture that serving_default gives, and its
- * attention can be asked for. */
+/* The seed that the model derives from a caption: FarmHash's Fingerprint64 of
+ * its bytes, modulo 2^31 - 1 (TensorFlow's string_to_hash_bucket_fast). With
+ * it, the page shows the image of serving_default, and its attention. */
 "use strict";
 
 const LARGEST_SEED = Number.MAX_SAFE_INTEGER;
@@ -19,7 +18,7 @@ function combine(u, v, mul) {
   return times(mix(times(v ^ a, mul)), mul);
 }
 
-/** Reads little-endian numbers of a text's bytes. */
+/** Reads little-endian numbers from a text's bytes. */
 class Bytes {
   constructor(text) {
     this.array = new TextEncoder().encode(text);
@@ -27,14 +26,14 @@ class Bytes {
     this.length = this.array.length;
   }
 
-  /** 64 bits; a negative place counts from the end. */
-  at(place) {
-    return this.view.getBigUint64(place < 0 ? this.length + place : place, true);
+  /** 64 bits; a negative position counts from the end. */
+  at(position) {
+    return this.view.getBigUint64(position < 0 ? this.length + position : position, true);
   }
 
-  at32(place) {
+  at32(position) {
     return BigInt(this.view.getUint32(
-      place < 0 ? this.length + place : place, true));
+      position < 0 ? this.length + position : position, true));
   }
 }
 
@@ -52,7 +51,7 @@ function upTo16(s, n) {
   }
   if (s.length === 0) return K2;
   const [a, b, c] = [0, s.length >> 1, s.length - 1].map(
-    (place) => BigInt(s.array[place]));
+    (position) => BigInt(s.array[position]));
   return times(mix(times(a + (b << 8n), K2) ^ times(n + (c << 2n), K0)), K2);
 }
 
@@ -85,8 +84,8 @@ function upTo64(s, n) {
 }
 
 /** Mixes 32 bytes into a pair of numbers. */
-function weak(s, place, a, b) {
-  const [w, x, y, z] = [0, 8, 16, 24].map((step) => s.at(place + step));
+function weak(s, position, a, b) {
+  const [w, x, y, z] = [0, 8, 16, 24].map((step) => s.at(position + step));
   const first = u64(a + w);
   const sum = u64(first + x + y);
   const second = u64(rotate(u64(b + first + z), 21n) + rotate(sum, 44n));
@@ -99,18 +98,18 @@ function longer(s, n) {
   let [v, w] = [[0n, 0n], [0n, 0n]];
   x = u64(x * K2 + s.at(0));
   const end = Math.floor((s.length - 1) / 64) * 64;
-  const round = (place, mul, last) => {
+  const round = (position, mul, last) => {
     const times9 = last ? 9n : 1n;
-    x = times(rotate(u64(x + y + v[0] + s.at(place + 8)), 37n), mul);
-    y = times(rotate(u64(y + v[1] + s.at(place + 48)), 42n), mul);
+    x = times(rotate(u64(x + y + v[0] + s.at(position + 8)), 37n), mul);
+    y = times(rotate(u64(y + v[1] + s.at(position + 48)), 42n), mul);
     x ^= u64(w[1] * times9);
-    y = u64(y + v[0] * times9 + s.at(place + 40));
+    y = u64(y + v[0] * times9 + s.at(position + 40));
     z = times(rotate(u64(z + w[0]), 33n), mul);
-    v = weak(s, place, times(v[1], mul), u64(x + w[0]));
-    w = weak(s, place + 32, u64(z + w[1]), u64(y + s.at(place + 16)));
+    v = weak(s, position, times(v[1], mul), u64(x + w[0]));
+    w = weak(s, position + 32, u64(z + w[1]), u64(y + s.at(position + 16)));
     [z, x] = [x, z];
   };
-  for (let place = 0; place < end; place += 64) round(place, K1, false);
+  for (let position = 0; position < end; position += 64) round(position, K1, false);
   const mul = u64(K1 + ((z & 0xffn) << 1n));
   w[0] = u64(w[0] + ((n - 1n) & 63n));
   v[0] = u64(v[0] + w[0]);
@@ -121,21 +120,21 @@ function longer(s, n) {
     u64(combine(v[1], w[1], mul) + x), mul);
 }
 
-/** The seed that a caption has of its own. */
+/** The seed that the model derives from a caption. */
 function captionSeed(caption) {
   const s = new Bytes(caption);
   const n = BigInt(s.length);
   const hash = [[16, upTo16], [32, upTo32], [64, upTo64], [Infinity, longer]]
-    .find(([most]) => s.length <= most)[1];
+    .find(([max]) => s.length <= max)[1];
   return Number(hash(s, n) % (2n ** 31n - 1n));
 }
 
-/** A seed nobody chose. */
+/** A random seed. */
 function randomSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 }
 
-/** The number that a text is, or null where it is no seed. */
+/** The text as a number, or null if it is not a seed. */
 function parseSeed(text) {
   const value = Number(text);
   return /^\d{1,16}$/.test(text) && value <= LARGEST_SEED ? value : null;

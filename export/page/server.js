@@ -1,35 +1,35 @@
-/* TensorFlow Serving's REST end: signatures, predictions, errors in words. */
+/* A client of TensorFlow Serving's REST port, with readable errors. */
 "use strict";
 
-const TRIES = 5; // of a busy server
+const TRIES = 5; // while the server is busy
 const LONGEST_WAIT = 20; // seconds between tries
-const TIMEOUT = 90; // seconds; the server's own is 30
+const TIMEOUT = 90; // seconds; the server's is 30
 
-/** What went wrong, in words for the page. */
+/** An error with a message for the user. */
 class ServerError extends Error {}
 
-/** A model behind a REST end. */
+/** A model of a server. */
 class Server {
   /**
-   * @param {string} base - where it listens, http://host:8501.
+   * @param {string} base - the address, http://host:8501.
    * @param {string} model - its name.
    */
   constructor(base, model) {
     this.base = base.replace(/\/+$/, "");
     this.model = model;
-    this.place = `${this.base}/v1/models/${encodeURIComponent(model)}`;
+    this.address = `${this.base}/v1/models/${encodeURIComponent(model)}`;
   }
 
   /**
-   * What the model offers: its version, its signatures' outputs, and the size
-   * of its pictures (null where it cannot be told).
+   * What the model offers: its version, the size of its images (null if it is
+   * unknown), and its attention stages.
    */
   async describe() {
-    const answer = await this.request(`${this.place}/metadata`, {});
+    const answer = await this.request(`${this.address}/metadata`, {});
     const found = answer?.metadata?.signature_def?.signature_def;
     if (!found?.generate_png) {
       throw new ServerError(
-        `“${this.model}” at ${this.base} draws no pictures: it has no ` +
+        `“${this.model}” at ${this.base} cannot draw pictures: it has no ` +
           "signature generate_png. Name another model with ?model=NAME.");
     }
     const dims = found.generate?.outputs?.images?.tensor_shape?.dim ?? [];
@@ -48,15 +48,15 @@ class Server {
    * @param {string} signature
    * @param {object} row - inputs by name.
    * @param {AbortSignal} signal
-   * @param {function(number)} onWait - told the seconds until the next try.
+   * @param {function(number)} onWait - receives the seconds until a retry.
    */
   async predict(signature, row, signal, onWait) {
-    // Plain text, which fetch sends by itself, needs no preflight request from
-    // another origin; the server reads the body alone.
+    // fetch sends a string as plain text, which needs no preflight request to
+    // another origin; the server ignores the content type.
     const body = JSON.stringify({ signature_name: signature, instances: [row] });
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await this.request(`${this.place}:predict`, {
+        const answer = await this.request(`${this.address}:predict`, {
           method: "POST", body, signal,
         });
         if (answer?.predictions?.length !== 1) {
@@ -90,7 +90,7 @@ class Server {
     throw await this.refusal(response);
   }
 
-  /** The error for a request that brought no readable answer. */
+  /** The error for a request without a readable answer. */
   async explain(error, response) {
     if (error.name === "TimeoutError") {
       return new ServerError(
@@ -101,20 +101,20 @@ class Server {
         `${this.base} answered, but not as TensorFlow Serving does. Is it the ` +
           "REST port?");
     }
-    // Fetch does not say whether there was no answer, or whether the browser
-    // withheld it: an opaque request does.
-    const there = await fetch(this.place, { mode: "no-cors" })
+    // fetch does not tell a missing answer from one that the browser withheld;
+    // an opaque request does.
+    const there = await fetch(this.address, { mode: "no-cors" })
       .then(() => true, () => false);
     return new ServerError(there
       ? `${this.base} answers, but does not let pages of other origins read ` +
-        "it. Start it with --rest_api_enable_cors_support."
+        "its answers. Start it with --rest_api_enable_cors_support."
       : `The server at ${this.base} cannot be reached. Is it running? Another ` +
         "one can be named with ?server=http://host:8501.");
   }
 
   /** The error for an answer with a status other than 200. */
   async refusal(response) {
-    const said = await response.json().then(
+    const message = await response.json().then(
       (answer) => String(answer.error), () => response.statusText);
     if (response.status === 404) {
       return new ServerError(
@@ -133,11 +133,11 @@ class Server {
         `The server at ${this.base} took too long and gave up. Try again.`);
     }
     return new ServerError(
-      `${this.base} answered ${response.status}: ${said.slice(0, 300)}`);
+      `${this.base} answered ${response.status}: ${message.slice(0, 300)}`);
   }
 }
 
-/** Waits; throws at once where the signal is aborted. */
+/** Waits; throws as soon as the signal is aborted. */
 function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => {

@@ -1,28 +1,28 @@
-/* The words of a caption: point at one, and see where it was drawn. */
+/* The words of a caption: pointing at one shows where it was drawn. */
 "use strict";
 
 const WORDS_HINT = "Point at a word, or choose it with the arrow keys.";
 
-/** The part of the page that shows a picture's attention. */
+/** The part of the page that shows an image's attention. */
 class WordPanel {
   /** @param {object} parts - attention, words, stages, explanation, heat. */
   constructor(parts) {
     this.parts = parts;
     this.stage = null;
-    this.pinned = null; // a word; kept from picture to picture
+    this.pinned = null; // the index of a word; the same for all images
     this.pointed = null;
     this.focused = null;
     this.attention = null;
     parts.words.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  /** Another caption follows: forgets the pinned word. */
+  /** Prepares for another caption, without a pinned word. */
   reset(words) {
     this.pinned = null;
     this.wait("", words);
   }
 
-  /** Nothing to show yet; says why, and keeps places for words that come. */
+  /** Shows the reason to wait, and placeholders for the words. */
   wait(reason, words = []) {
     this.attention = null;
     this.pointed = this.focused = null;
@@ -40,7 +40,7 @@ class WordPanel {
   }
 
   /**
-   * Shows the words of a picture.
+   * Shows the words of an image.
    * @param {object} attention - words; stages with size and maps [T][h][w].
    */
   show(attention) {
@@ -57,8 +57,8 @@ class WordPanel {
     button.className = "word";
     button.textContent = word;
     button.tabIndex = i === (this.pinned ?? 0) ? 0 : -1;
-    const point = (place) => () => {
-      this.pointed = place;
+    const point = (index) => () => {
+      this.pointed = index;
       this.refresh();
     };
     button.addEventListener("pointerenter", point(i));
@@ -81,8 +81,8 @@ class WordPanel {
   }
 
   /**
-   * Offers the stages that attend to words; the last one is chosen.
-   * @param {object[]} stages - with the size of the picture each draws.
+   * Offers the stages that attend to words, and selects the last.
+   * @param {object[]} stages - with the size of the image of each.
    */
   offer(stages) {
     this.stage = stages.length - 1;
@@ -102,18 +102,18 @@ class WordPanel {
     this.parts.stages.hidden = stages.length < 2;
   }
 
-  /** Paints the word that is pointed at, pinned or focused, in this order. */
+  /** Shows the word that is pointed at, focused or pinned, in this order. */
   refresh() {
     if (!this.attention) return;
     const { words, stages } = this.attention;
     const { maps } = stages[this.stage];
     const shown = this.pointed ?? this.focused ?? this.pinned;
     const sums = maps.map((map) => map.flat().reduce((a, b) => a + b, 0));
-    const most = Math.max(...sums);
+    const largest = Math.max(...sums);
     [...this.parts.words.children].forEach((button, i) => {
       button.setAttribute("aria-pressed", String(i === this.pinned));
       button.classList.toggle("shown", i === shown);
-      button.style.setProperty("--share", sums[i] / most);
+      button.style.setProperty("--fraction", sums[i] / largest);
     });
     if (shown === null || shown >= words.length) {
       this.parts.attention.classList.remove("lit");
@@ -121,7 +121,7 @@ class WordPanel {
       clearHeat(this.parts.heat);
       return;
     }
-    const { values, peak } = aboveShare(maps[shown], words.length);
+    const { values, peak } = aboveUniform(maps[shown], words.length);
     if (values) paintHeat(this.parts.heat, values);
     else clearHeat(this.parts.heat);
     this.parts.attention.classList.toggle("lit", peak > 0);
@@ -149,16 +149,16 @@ class WordPanel {
   }
 }
 
-/** What a heat map says, in words. */
+/** A description of a heat map. */
 function explain(word, peak, count) {
-  const percent = (share) => `${Math.round(share * 100)} %`;
-  const equal = `an equal share is ${percent(1 / count)}`;
+  const percent = (weight) => `${Math.round(weight * 100)} %`;
+  const uniform = `equal attention to all words would be ${percent(1 / count)}`;
   return peak
-    ? `“${word}” has up to ${percent(peak)} of a place’s attention; ${equal}.`
-    : `“${word}” has no place’s special attention; ${equal}.`;
+    ? `“${word}” has up to ${percent(peak)} of the attention at a place; ${uniform}.`
+    : `“${word}” stands out at no place; ${uniform}.`;
 }
 
-/** The attention in an answer of generate_with_attention, padding left out. */
+/** The attention in an answer, without padding. */
 function readAttention(answer, stages) {
   const count = answer.lengths;
   return {

@@ -1,4 +1,6 @@
-"""Exported models of the tiny run, shared by the tests of export/."""
+"""Exported models of the tiny run, and a server of them, shared by tests."""
+
+import shutil
 
 import pytest
 from absl import flags
@@ -20,6 +22,23 @@ def export_version():
 
 
 @pytest.fixture(scope="session")
+def model(tiny_workdir):
+    """The tiny run's model, which was not exported."""
+    import attngan_tf
+
+    return attngan_tf.load(str(tiny_workdir))
+
+
+@pytest.fixture(scope="session")
+def damsm_workdir(tiny_workdir, tmp_path_factory):
+    """The tiny run's workdir as it is before the GAN is trained."""
+    folder = tmp_path_factory.mktemp("damsm") / "run"
+    shutil.copytree(tiny_workdir, folder)
+    shutil.rmtree(folder / "gan")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def generator_dir(tiny_workdir, export_version, tmp_path_factory):
     """A folder with version 1 of the tiny run's generator."""
     folder = tmp_path_factory.mktemp("exported") / "attngan"
@@ -28,11 +47,11 @@ def generator_dir(tiny_workdir, export_version, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def damsm_dir(tiny_workdir, export_version, tmp_path_factory):
+def damsm_dir(damsm_workdir, export_version, tmp_path_factory):
     """A folder with version 1 of the tiny run's encoders."""
     folder = tmp_path_factory.mktemp("exported") / "attngan_damsm"
     export_version(
-        f"--workdir={tiny_workdir}", f"--export_dir={folder}", "--model=damsm"
+        f"--workdir={damsm_workdir}", f"--export_dir={folder}", "--model=damsm"
     )
     return folder
 
@@ -40,6 +59,27 @@ def damsm_dir(tiny_workdir, export_version, tmp_path_factory):
 @pytest.fixture(scope="session")
 def generator(generator_dir):
     """The exported generator in a session."""
-    loaded = Loaded(generator_dir / "1")
-    yield loaded
-    loaded.session.close()
+    with Loaded(generator_dir / "1") as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def damsm(damsm_dir):
+    """The exported encoders in a session."""
+    with Loaded(damsm_dir / "1") as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def deployed_server(generator_dir, damsm_dir, tmp_path_factory):
+    """A development server of both models and toy, with batching."""
+    import toy_model
+    from deployed import deployed
+
+    folder = tmp_path_factory.mktemp("deployed")
+    toy = folder / "toy"
+    toy.mkdir()
+    toy_model.write(toy, 1)
+    models = {"attngan": generator_dir, "attngan_damsm": damsm_dir, "toy": toy}
+    with deployed(folder, models) as running:
+        yield running

@@ -1,4 +1,4 @@
-"""The stand-in as export/deploy starts a server, with other folders."""
+"""The development server with the files of export/deploy."""
 
 import contextlib
 import pathlib
@@ -25,8 +25,8 @@ def deployed(
 
     Args:
       folder: for the configuration and the log.
-      models: name -> base path; names beyond the shipped ones are served, too.
-      flags: more of the server's flags.
+      models: name -> base path; other names than the shipped ones are added.
+      flags: additional flags of the server.
     """
     config = model_config()
     entries = {entry.name: entry for entry in config.model_config_list.config}

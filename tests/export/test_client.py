@@ -1,4 +1,4 @@
-"""The client against a real server, with real models."""
+"""The client with a development server of exported models."""
 
 import json
 import pathlib
@@ -8,8 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from deployed import deployed
-from loaded import Loaded
 
 from export import client
 
@@ -18,92 +16,76 @@ pytest_plugins = ["client_call"]
 CAPTION = "a small red bird with a white belly"
 
 
-@pytest.fixture(scope="module")
-def server(generator_dir, damsm_dir, tmp_path_factory):
-    import toy_model
-
-    folder = tmp_path_factory.mktemp("client")
-    toy = folder / "toy"
-    toy.mkdir()
-    toy_model.write(toy, 1)
-    models = {
-        "attngan": generator_dir,
-        "attngan_damsm": damsm_dir,
-        "toy": toy,
-    }
-    with deployed(folder, models) as running:
-        yield running
-
-
 @pytest.fixture(params=["rest", "grpc"])
-def end(request, server):
-    """The flag that names one of the server's ends."""
-    rest = request.param == "rest"
-    return f"--url={server.url}" if rest else f"--grpc={server.grpc}"
+def address(request, deployed_server):
+    """The flag that names the server's REST or gRPC address."""
+    if request.param == "rest":
+        return f"--url={deployed_server.url}"
+    return f"--grpc={deployed_server.grpc}"
 
 
-def test_without_a_seed_the_picture_is_the_captions_own(
-    call, end, generator, tmp_path
+@pytest.fixture
+def url(deployed_server):
+    return f"--url={deployed_server.url}"
+
+
+def test_without_a_seed_the_image_is_that_of_serving_default(
+    call, address, generator, tmp_path
 ):
-    code, out, err = call(end, CAPTION, "--output=bird.png")
+    code, out, err = call(address, CAPTION, "--output=bird.png")
     assert (code, err) == (0, "")
     assert out == f"bird.png  {CAPTION}\n"
     answer = generator.run("serving_default", captions=[CAPTION])
     assert (tmp_path / "bird.png").read_bytes() == answer["image_bytes"][0]
 
 
-def test_a_seed_gives_the_picture_of_generate_png(
-    call, end, generator, tmp_path
+def test_a_seed_gives_the_image_of_generate_png(
+    call, address, generator, tmp_path
 ):
     seed = 2**53 - 1
-    code, out, _ = call(end, f"--seed={seed}", CAPTION)
+    code, out, _ = call(address, f"--seed={seed}", CAPTION)
     assert code == 0
     assert f"seed {seed}" in out
     answer = generator.run("generate_png", captions=[CAPTION], seeds=[seed])
-    picture = (tmp_path / "picture.png").read_bytes()
-    assert picture == answer["image_bytes"][0]
+    image = (tmp_path / "picture.png").read_bytes()
+    assert image == answer["image_bytes"][0]
 
 
 def test_several_captions_and_samples_are_numbered(
-    call, server, generator, tmp_path
+    call, url, generator, tmp_path
 ):
-    url = f"--url={server.url}"
-    code, out, _ = call(
-        url,
-        "red bird",
-        "--samples=2",
-        "blue bird",
-        "--output=x.png",
-        "--seed=5",
-    )
+    flags = ("--samples=2", "--output=x.png", "--seed=5")
+    code, out, _ = call(url, "red bird", *flags, "blue bird")
     assert code == 0
     wanted = [("red bird", 5), ("red bird", 6), ("blue bird", 5)]
     wanted.append(("blue bird", 6))
     for k, (caption, seed) in enumerate(wanted, start=1):
         answer = generator.run("generate_png", captions=[caption], seeds=[seed])
-        picture = (tmp_path / f"x_{k:03d}.png").read_bytes()
-        assert picture == answer["image_bytes"][0]
+        image = (tmp_path / f"x_{k:03d}.png").read_bytes()
+        assert image == answer["image_bytes"][0]
         assert f"x_{k:03d}.png  seed {seed}  {caption}\n" in out
     assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("choice", ["--version=1", "--label=canary"])
-def test_a_version_or_a_label_is_chosen(call, end, choice, tmp_path):
-    assert call(end, choice, CAPTION)[0] == 0
+def test_a_version_or_a_label_is_chosen(call, address, choice, tmp_path):
+    assert call(address, choice, CAPTION)[0] == 0
     assert (tmp_path / "picture.png").exists()
 
 
 @pytest.mark.parametrize(
     "choice", ["--version=9", "--label=nobody", "--model_name=nobody"]
 )
-def test_what_is_not_served_is_said(error_of, end, choice, tmp_path):
-    error_of(end, choice, "--retries=0", CAPTION)
+def test_what_is_not_served_is_an_error(error_of, address, choice, tmp_path):
+    error_of(address, choice, "--retries=0", CAPTION)
     assert not list(tmp_path.iterdir())
 
 
-def test_attention_is_written_without_padding(call, end, generator, tmp_path):
+def test_attention_is_written_without_padding(
+    call, address, generator, tmp_path
+):
     caption = "a red bird with zxqv wings"
-    assert call(end, "--attention", "--seed=3", caption)[0] == 0
+    assert call(address, "--attention", "--seed=3", caption)[0] == 0
     found = json.loads((tmp_path / "picture_attention.json").read_text())
     answer = generator.run(
         "generate_with_attention", captions=[caption], seeds=[3]
@@ -117,75 +99,68 @@ def test_attention_is_written_without_padding(call, end, generator, tmp_path):
         np.testing.assert_allclose(
             found[name], answer[name][0][:count], atol=6e-5
         )
-    picture = (tmp_path / "picture.png").read_bytes()
-    assert picture == answer["image_bytes"][0]
+    image = (tmp_path / "picture.png").read_bytes()
+    assert image == answer["image_bytes"][0]
 
 
-def test_a_model_without_attention_says_so(error_of, end):
-    error = error_of(end, "--attention", "--model_name=toy", CAPTION)
+def test_a_model_without_attention_is_an_error(error_of, address):
+    error = error_of(address, "--attention", "--model_name=toy", CAPTION)
     assert "generate_with_attention" in error
 
 
-def test_the_best_of_several_come_first(call, end, damsm_dir, tmp_path):
-    code, out, _ = call(end, "--best_of=5", "--samples=3", "--seed=7", CAPTION)
+def test_images_are_ranked_by_their_score(call, address, damsm, tmp_path):
+    code, out, _ = call(
+        address, "--best_of=5", "--samples=3", "--seed=7", CAPTION
+    )
     assert code == 0
-    pictures = [
+    images = [
         (tmp_path / f"picture_{k:03d}.png").read_bytes() for k in (1, 2, 3)
     ]
-    match = Loaded(damsm_dir / "1")
-    answer = match.run("match", captions=[CAPTION] * 3, image_bytes=pictures)
-    match.session.close()
+    answer = damsm.run("match", captions=[CAPTION] * 3, image_bytes=images)
     scores = answer["sentence_score"]
     assert list(scores) == sorted(scores, reverse=True)
     for line, score in zip(out.splitlines(), scores, strict=True):
         assert float(line.split("sentence_score ")[1].split()[0]) == (
             pytest.approx(score, abs=1e-3)
         )
-    # The five were drawn for seeds 7 to 11; the best three differ.
-    assert len(set(pictures)) == 3
+    # Five were generated with seeds 7 to 11; the best three differ.
+    assert len(set(images)) == 3
     seeds = {
         int(line.split("seed ")[1].split()[0]) for line in out.splitlines()
     }
     assert seeds <= set(range(7, 12))
 
 
-def test_no_picture_left_out_scores_higher(call, server, tmp_path):
-    url = f"--url={server.url}"
+def test_no_omitted_image_scores_higher(call, url):
     _, all_out, _ = call(url, "--best_of=4", "--samples=4", CAPTION)
     _, best_out, _ = call(url, "--best_of=4", CAPTION)
     best = all_out.splitlines()[0].split("  ", 1)[1]
     assert best_out == f"picture.png  {best}\n"
 
 
-def test_the_best_bring_their_attention(call, server, tmp_path):
-    url = f"--url={server.url}"
+def test_the_best_image_has_its_attention(call, url, tmp_path):
     best = ("--best_of=3", "--seed=1", CAPTION)
     _, plain, _ = call(url, *best, "--output=plain.png")
     _, with_maps, _ = call(url, *best, "--output=maps.png", "--attention")
     assert plain.split("  ", 1)[1] == with_maps.split("  ", 1)[1]
-    picture = (tmp_path / "plain.png").read_bytes()
-    assert (tmp_path / "maps.png").read_bytes() == picture
+    image = (tmp_path / "plain.png").read_bytes()
+    assert (tmp_path / "maps.png").read_bytes() == image
     found = json.loads((tmp_path / "maps_attention.json").read_text())
     assert f"seed {found['seed']}" in plain
 
 
-def test_a_rank_model_that_scores_nothing_is_said(error_of, server):
-    error = error_of(
-        f"--url={server.url}", "--best_of=2", "--rank_model=toy", CAPTION
-    )
+def test_a_rank_model_without_scores_is_an_error(error_of, url):
+    error = error_of(url, "--best_of=2", "--rank_model=toy", CAPTION)
     assert "match" in error
 
 
-def test_stdout_gets_the_picture_alone(server, generator):
+def test_stdout_gets_only_the_image(url, generator):
     run = subprocess.run(
         [
-            sys.executable,
-            client.__file__,
-            f"--url={server.url}",
-            "--output=-",
-            # A shell may hand over bytes that are not UTF-8.
-            b"a red bird \xff",
+            *(sys.executable, "-m", "export.client", url, "--output=-"),
+            b"a red bird \xff",  # a shell passes on what is not UTF-8
         ],
+        cwd=pathlib.Path(client.__file__).parents[1],
         capture_output=True,
         check=True,
     )
@@ -195,32 +170,19 @@ def test_stdout_gets_the_picture_alone(server, generator):
     assert run.stderr == b""
 
 
-def test_the_file_alone_needs_nothing_installed(server, tmp_path):
+def test_the_file_alone_needs_no_packages(deployed_server, url, tmp_path):
     alone = tmp_path / "client.py"
     shutil.copy(client.__file__, alone)
     # -I -S: no folder of this project, and no installed package.
     command = [sys.executable, "-I", "-S", str(alone), CAPTION]
     output = tmp_path / "bird.png"
-    run = subprocess.run(
-        [*command, f"--url={server.url}", f"--output={output}"], check=True
-    )
-    assert run.returncode == 0
+    subprocess.run([*command, url, f"--output={output}"], check=True)
     assert output.read_bytes().startswith(client.PNG)
     failed = subprocess.run(
-        [*command, f"--grpc={server.grpc}"], capture_output=True, text=True
+        [*command, f"--grpc={deployed_server.grpc}"],
+        capture_output=True,
+        text=True,
     )
     assert failed.returncode == 1
     assert "pip install tensorflow-serving-api" in failed.stderr
     assert failed.stderr.count("\n") == 1
-
-
-def test_the_command_is_a_module_too(tmp_path):
-    root = pathlib.Path(client.__file__).parents[1]
-    run = subprocess.run(
-        [sys.executable, "-m", "export.client"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 1
-    assert run.stderr.startswith("error: a caption is needed")

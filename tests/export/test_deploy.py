@@ -1,4 +1,4 @@
-"""The files of export/deploy: read as the programs that use them do."""
+"""The files of export/deploy, read as the programs that use them do."""
 
 import ast
 import contextlib
@@ -13,11 +13,11 @@ from concurrent import futures
 import grpc
 import pytest
 import yaml
-from deployed import DEPLOY, deployed, model_config
+from deployed import DEPLOY, model_config
 
 from export.serving import text_protos
 
-# tensorflow_model_server's own, as its main.cc defines them.
+# The flags of tensorflow_model_server, from its main.cc.
 SERVER_FLAGS = (
     "port grpc_socket_path rest_api_port rest_api_num_threads "
     "rest_api_timeout_in_ms rest_api_enable_cors_support enable_batching "
@@ -53,14 +53,14 @@ def flag_names(arguments) -> set[str]:
 
 
 def commands_of_readme() -> list[list[str]]:
-    """The commands of the README's shell blocks, split as a shell does."""
+    """The commands in the README's shell blocks, split into arguments."""
     text = (DEPLOY / "README.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines]
 
 
-def test_batching_parameters_are_what_the_server_accepts():
+def test_batching_parameters_are_valid():
     parameters = text_protos.read(
         "batching_parameters_file",
         DEPLOY / "batching.pbtxt",
@@ -71,9 +71,11 @@ def test_batching_parameters_are_what_the_server_accepts():
     assert sizes[-1] == parameters.max_batch_size.value == 8
     assert parameters.num_batch_threads.value >= 1
     assert parameters.max_enqueued_batches.value >= 1
+    # The proxy accepts as many rows.
+    assert "const MAX_ROWS = 8;" in (DEPLOY / "requests.js").read_text()
 
 
-def test_metrics_are_where_the_readme_says():
+def test_readme_has_the_path_of_the_metrics():
     config = text_protos.read(
         "monitoring_config_file",
         DEPLOY / "monitoring.pbtxt",
@@ -83,7 +85,7 @@ def test_metrics_are_where_the_readme_says():
     assert f":8501{config.path}" in (DEPLOY / "README.md").read_text()
 
 
-def test_labels_name_versions_that_are_loaded():
+def test_labels_name_loaded_versions():
     entries = model_config().model_config_list.config
     assert [entry.name for entry in entries] == ["attngan", "attngan_damsm"]
     for entry in entries:
@@ -94,18 +96,16 @@ def test_labels_name_versions_that_are_loaded():
         assert set(entry.version_labels.values()) <= set(versions)
 
 
-def test_compose_starts_the_server_with_its_own_flags(compose):
+def test_compose_uses_flags_of_the_server(compose):
     assert compose["image"].startswith("tensorflow/serving:")
     assert flag_names(compose["command"]) <= set(SERVER_FLAGS.split())
-    # The image's own command sets the ports.
+    # The image's entry point sets the ports.
     assert not flag_names(compose["command"]) & {"port", "rest_api_port"}
-    assert {port.rsplit(":", 1)[1] for port in compose["ports"]} == {
-        "8500",
-        "8501",
-    }
+    ports = {port.rsplit(":", 1)[1] for port in compose["ports"]}
+    assert ports == {"8500", "8501"}
 
 
-def test_compose_names_files_that_are_there(compose):
+def test_compose_names_existing_files(compose):
     mounted = [volume.rsplit(":", 2) for volume in compose["volumes"]]
     targets = {target: source for source, target, _ in mounted}
     assert targets["/config"] == "."
@@ -118,7 +118,7 @@ def test_compose_names_files_that_are_there(compose):
     assert sorted(named) == sorted(path.name for path in DEPLOY.glob("*.pbtxt"))
 
 
-def test_the_readme_starts_the_server_with_its_own_flags():
+def test_readme_uses_flags_of_the_server():
     commands = [
         command
         for command in commands_of_readme()
@@ -130,7 +130,7 @@ def test_the_readme_starts_the_server_with_its_own_flags():
         assert "--model_config_file=models/models.pbtxt" in command
 
 
-def test_the_readmes_other_commands_have_flags_that_exist():
+def test_readme_uses_flags_of_the_other_commands():
     from absl import flags
 
     from export import client, saved_model
@@ -149,7 +149,7 @@ def test_the_readmes_other_commands_have_flags_that_exist():
     assert seen == {"export.client", "export.saved_model", "http.server"}
 
 
-def test_the_bare_servers_models_file_is_a_models_file(tmp_path):
+def test_readme_writes_a_models_file_for_this_machine(tmp_path):
     (sed,) = [c for c in commands_of_readme() if c[0] == "sed"]
     pattern, file = sed[1], sed[2]
     assert pattern.startswith("s|/models/|$PWD/")
@@ -163,8 +163,8 @@ def test_the_bare_servers_models_file_is_a_models_file(tmp_path):
     assert run.stdout.count(f'"{tmp_path}/models/attngan') == 2
 
 
-def health(compose, port: int, tmp_path) -> int:
-    """The exit code of the container's health check, against a port."""
+def health(compose, port: int) -> int:
+    """The exit code of the container's health check, run on another port."""
     kind, *command = compose["healthcheck"]["test"]
     assert kind == "CMD"
     assert "/8501 " in command[-1]
@@ -176,13 +176,11 @@ def health(compose, port: int, tmp_path) -> int:
     ("state", "healthy"),
     [("AVAILABLE", True), ("LOADING", False), ("UNLOADING", False)],
 )
-def test_the_health_check_waits_for_the_model(
-    compose, state, healthy, tmp_path
-):
+def test_health_check_waits_for_the_model(compose, state, healthy):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             assert self.path == "/v1/models/attngan"
-            # As the server prints it.
+            # In the format of TensorFlow Serving.
             body = b'{\n "model_version_status": [\n  {\n   "version": "1",\n'
             body += b'   "state": "%s",\n' % state.encode()
             body += b'   "status": {"error_code": "OK"}\n  }\n ]\n}\n'
@@ -198,15 +196,14 @@ def test_the_health_check_waits_for_the_model(
         thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         port = server.server_address[1]
-        code = health(compose, port, tmp_path)
+        code = health(compose, port)
         server.shutdown()
         thread.join()
     assert (code == 0) == healthy
-    # Now nobody listens there.
-    assert health(compose, port, tmp_path) != 0
+    assert health(compose, port) != 0
 
 
-def test_kserve_describes_both_models():
+def test_kserve_serves_both_models():
     text = (DEPLOY / "kserve.yaml").read_text()
     services = list(yaml.safe_load_all(text))
     assert len(services) == 2
@@ -229,15 +226,18 @@ def replicas():
     return {(x["kind"], x["metadata"]["name"]): x for x in found}
 
 
-def test_replicas_run_the_server_of_the_compose_file(compose, replicas):
+def test_replicas_run_the_command_of_the_compose_file(compose, replicas):
     pod = replicas["Deployment", "attngan-serving"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    left_out = {"rest_api_enable_cors_support"}  # the page is not served there
-    left_out.add("model_config_file_poll_wait_seconds")  # a new pod instead
+    # No page is served there, and a new configuration makes new pods.
+    omitted = {
+        "rest_api_enable_cors_support",
+        "model_config_file_poll_wait_seconds",
+    }
     assert set(container["args"]) == {
         argument
         for argument in compose["command"]
-        if not flag_names([argument]) & left_out
+        if not flag_names([argument]) & omitted
     }
     check = compose["healthcheck"]["test"][1:]
     assert container["startupProbe"]["exec"]["command"] == check
@@ -248,13 +248,13 @@ def test_replicas_run_the_server_of_the_compose_file(compose, replicas):
     (wait,) = container["lifecycle"].values()
     command, seconds = wait["exec"]["command"]
     assert command == "sleep"
-    # The slowest answer, and then the server's own end.
+    # Long enough for the slowest answer, and then for the server to stop.
     (slowest,) = re.findall(r"timeout_in_ms=(\d+)", " ".join(container["args"]))
     assert int(slowest) / 1000 < int(seconds)
     assert int(seconds) < pod["terminationGracePeriodSeconds"]
 
 
-def test_replicas_mount_the_files_they_are_started_with(replicas):
+def test_replicas_mount_the_files_in_their_flags(replicas):
     pod = replicas["Deployment", "attngan-serving"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     kustomization = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
@@ -269,7 +269,7 @@ def test_replicas_mount_the_files_they_are_started_with(replicas):
     assert sorted(named) == sorted(generated["files"])
 
 
-def test_everything_selects_the_replicas(replicas):
+def test_all_objects_select_the_replicas(replicas):
     deployment = replicas["Deployment", "attngan-serving"]["spec"]
     labels = deployment["template"]["metadata"]["labels"]
     ports = deployment["template"]["spec"]["containers"][0]["ports"]
@@ -282,7 +282,7 @@ def test_everything_selects_the_replicas(replicas):
             assert spec["selector"] == labels
             (port,) = spec["ports"]
             assert port["port"] == numbers[port["targetPort"]]
-            # Addresses for gRPC's own turns; one address for REST.
+            # gRPC needs all addresses, REST one.
             assert (spec.get("clusterIP") == "None") == (port["name"] == "grpc")
             seen.add(name)
     assert seen == {"attngan", "attngan-grpc"}
@@ -291,12 +291,12 @@ def test_everything_selects_the_replicas(replicas):
     scaler = replicas["HorizontalPodAutoscaler", "attngan-serving"]["spec"]
     assert scaler["scaleTargetRef"]["name"] == "attngan-serving"
     assert scaler["scaleTargetRef"]["kind"] == "Deployment"
-    # Else nodes could not be drained.
+    # Otherwise nodes could not be drained.
     assert budget["minAvailable"] < scaler["minReplicas"]
     assert "replicas" not in deployment
 
 
-def test_clients_take_turns_as_the_docs_say():
+def test_documented_channel_options_balance_requests():
     """One channel to two servers, with the options of docs/scaling.md."""
     text = (DEPLOY.parents[1] / "docs" / "scaling.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -305,12 +305,12 @@ def test_clients_take_turns_as_the_docs_say():
     assert ast.unparse(call.func) == "grpc.insecure_channel"
     assert ast.literal_eval(call.args[0]) == "dns:///attngan-grpc:8500"
     (options,) = [ast.literal_eval(x.value) for x in call.keywords]
-    asked, ports = [], []
+    received, ports = [], []
     with contextlib.ExitStack() as stack:
         for number in range(2):
             server = grpc.server(futures.ThreadPoolExecutor(1))
             answer = grpc.unary_unary_rpc_method_handler(
-                lambda request, _, number=number: asked.append(number) or b""
+                lambda request, _, number=number: received.append(number) or b""
             )
             handler = grpc.method_handlers_generic_handler("s", {"m": answer})
             server.add_generic_rpc_handlers((handler,))
@@ -323,11 +323,11 @@ def test_clients_take_turns_as_the_docs_say():
             call = channel.unary_unary("/s/m")
             for _ in range(40):
                 call(b"", timeout=20, wait_for_ready=True)
-    # At first one of them may not be connected yet.
-    assert min(asked.count(0), asked.count(1)) >= 10
+    # One of them may connect later.
+    assert min(received.count(0), received.count(1)) >= 10
 
 
-def test_one_version_of_the_image_everywhere(compose, replicas):
+def test_all_files_have_one_version_of_the_image(compose, replicas):
     version = compose["image"].split(":-")[1].rstrip("}")
     deployment = replicas["Deployment", "attngan-serving"]["spec"]
     (container,) = deployment["template"]["spec"]["containers"]
@@ -336,23 +336,12 @@ def test_one_version_of_the_image_everywhere(compose, replicas):
     assert set(re.findall(r'runtimeVersion: "(.+)"', text)) == {version}
 
 
-def test_a_server_starts_with_the_files(compose, tmp_path):
-    import toy_model
-
-    toy_model.write(tmp_path / "toy", 1)
-    models = dict.fromkeys(["attngan", "attngan_damsm"], tmp_path / "toy")
-    body = {"signature_name": "numbers", "instances": [[1.0, 2.0, 4.0]]}
-    with deployed(tmp_path, models) as running:
-        client = running.client()
-        for name in models:
-            for choice in (
-                "",
-                "/versions/1",
-                "/labels/stable",
-                "/labels/canary",
-            ):
-                assert client.predict(name, body, choice).status == 200
+def test_a_server_starts_with_the_files(compose, deployed_server):
+    with contextlib.closing(deployed_server.client()) as client:
+        for name in ("attngan", "attngan_damsm"):
+            for choice in ("", "/versions/1", "/labels/stable"):
+                answer = client.predict(name, {"instances": ["a"]}, choice)
+                assert answer.status == 200
         path = "/monitoring/prometheus/metrics"
         assert client.send("GET", path).status == 200
-        assert health(compose, int(running.url.split(":")[-1]), tmp_path) == 0
-        client.close()
+    assert health(compose, int(deployed_server.url.split(":")[-1])) == 0

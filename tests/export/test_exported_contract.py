@@ -1,4 +1,4 @@
-"""The exported generator behind a server: strings in, PNG out."""
+"""The exported generator in a server: strings in, PNG out."""
 
 import base64
 import concurrent.futures
@@ -9,33 +9,32 @@ import shutil
 import numpy as np
 import pytest
 from contract import GENERATOR, SAME, rows
+from deployed import DEPLOY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from server_process import real_server, stand_in
-
-import attngan_tf
+from server_process import real_server
 
 MODEL = "attngan"
-BATCHING = (
-    "max_batch_size { value: 8 } batch_timeout_micros { value: 200000 } "
-    "max_enqueued_batches { value: 16 } num_batch_threads { value: 1 } "
-    "allowed_batch_sizes: 8"
+
+
+@pytest.fixture(
+    scope="module", params=["export.serve", "tensorflow_model_server"]
 )
-
-
-@pytest.fixture(scope="module", params=["stand-in", "tensorflow_model_server"])
-def served(request, generator_dir, tmp_path_factory):
-    """A server of the tiny run's generator."""
+def served(request, tmp_path_factory):
+    """A server of the tiny run's generator, with batching."""
+    if request.param == "export.serve":
+        yield request.getfixturevalue("deployed_server")
+        return
+    binary = shutil.which(request.param)
+    if not binary:
+        pytest.skip("there is no tensorflow_model_server on PATH")
+    batching = f"--batching_parameters_file={DEPLOY / 'batching.pbtxt'}"
+    base = request.getfixturevalue("generator_dir")
     log = tmp_path_factory.mktemp("server") / "log"
-    if request.param == "stand-in":
-        server = stand_in(generator_dir, log, model=MODEL)
-    else:
-        binary = shutil.which(request.param)
-        if not binary:
-            pytest.skip("there is no tensorflow_model_server on PATH")
-        server = real_server(binary, generator_dir, log, model=MODEL)
-    with server as running:
+    with real_server(
+        binary, base, log, "--enable_batching", batching, model=MODEL
+    ) as running:
         yield running
 
 
@@ -46,7 +45,7 @@ def client(served):
 
 
 def png(client, caption: str | bytes, seed: int) -> bytes:
-    """One picture over REST."""
+    """One image over REST."""
     raw = caption if isinstance(caption, bytes) else caption.encode()
     row = {"captions": {"b64": base64.b64encode(raw).decode()}, "seeds": seed}
     answer = client.predict(MODEL, rows(row))
@@ -61,22 +60,20 @@ def test_the_protocol(case, client):
 
 
 @pytest.mark.parametrize("bodies", SAME)
-def test_forms_of_one_request(bodies, client):
+def test_all_forms_of_a_request_have_one_answer(bodies, client):
     answers = [client.predict(MODEL, body) for body in bodies]
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
 
 
-def test_pictures_are_those_of_the_workdir(client, tiny_workdir):
+def test_images_are_those_of_the_workdir(client, model):
     captions = ["a red bird with white wings", ""]
-    expected = attngan_tf.load(str(tiny_workdir)).generate(captions, [3, 2**52])
-    for caption, seed, picture in zip(
+    expected = model.generate(captions, [3, 2**52])
+    for caption, seed, image in zip(
         captions, [3, 2**52], expected, strict=True
     ):
         shown = Image.open(io.BytesIO(png(client, caption, seed)))
-        np.testing.assert_allclose(
-            np.asarray(shown).astype(int), picture, atol=1
-        )
+        np.testing.assert_allclose(np.asarray(shown).astype(int), image, atol=1)
 
 
 def test_attention_over_rest(client):
@@ -98,38 +95,29 @@ def test_attention_over_rest(client):
     ),
     st.integers(-(2**63), 2**63 - 1),
 )
-def test_any_caption_and_seed_give_a_picture(served, caption, seed):
+def test_any_caption_and_seed_give_an_image(served, caption, seed):
     with contextlib.closing(served.client()) as client:
-        picture = Image.open(io.BytesIO(png(client, caption, seed)))
-    assert picture.size == (16, 16)
+        image = Image.open(io.BytesIO(png(client, caption, seed)))
+    assert image.size == (16, 16)
 
 
-def test_same_caption_and_seed_same_bytes(
-    served, client, generator_dir, tmp_path
-):
-    wanted = [(f"a bird {'with red wings ' * n}", n) for n in range(5)]
-    alone = [png(client, *pair) for pair in wanted]
-    assert len(set(alone)) == 5
-    batch = [{"captions": c, "seeds": s} for c, s in wanted]
+def test_same_caption_and_seed_same_bytes(served, client, generator):
+    """In a row alone, in a batch, in merged requests, in another process."""
+    captions = [f"a bird {'with red wings ' * n}" for n in range(5)]
+    seeds = list(range(5))
+    other = generator.run("generate_png", captions=captions, seeds=seeds)
+    expected = list(other["image_bytes"])
+    assert len(set(expected)) == 5
+    pairs = list(zip(captions, seeds, strict=True))
+    assert [png(client, *pair) for pair in pairs] == expected
+    batch = [{"captions": c, "seeds": s} for c, s in pairs]
     answer = client.predict(MODEL, rows(*batch)).json()["predictions"]
-    assert [base64.b64decode(value["b64"]) for value in answer] == alone
-    # Another process, and merged with the requests of others.
-    parameters = tmp_path / "batching.pbtxt"
-    parameters.write_text(BATCHING)
-    restarted = stand_in(
-        generator_dir,
-        tmp_path / "log",
-        "--enable_batching",
-        f"--batching_parameters_file={parameters}",
-        model=MODEL,
-    )
-    with (
-        restarted as other,
-        concurrent.futures.ThreadPoolExecutor(5) as threads,
-    ):
+    assert [base64.b64decode(value["b64"]) for value in answer] == expected
 
-        def ask(pair):
-            with contextlib.closing(other.client()) as own:
-                return png(own, *pair)
+    def ask(pair):
+        with contextlib.closing(served.client()) as own:
+            return png(own, *pair)
 
-        assert list(threads.map(ask, wanted)) == alone
+    with concurrent.futures.ThreadPoolExecutor(5) as threads:
+        for _ in range(3):
+            assert list(threads.map(ask, pairs)) == expected

@@ -1,4 +1,4 @@
-"""Pictures that strangers send to an exported model."""
+"""Decoding images of untrusted clients in an exported model."""
 
 import resource
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
-from export.image_bytes import MOST_SCANS, decode_squares
+from export.image_bytes import MAX_SCANS, decode_squares
 from tests.data.hostile.drawn import noise, png, saved
 from tests.data.hostile.pictures import every_picture
 
@@ -17,30 +17,29 @@ SIZE = 8
 
 @pytest.fixture(scope="module")
 def squares():
-    """`decode_squares` as an exported model has it."""
+    """`decode_squares` as a graph, as in an exported model."""
     strings = tf.TensorSpec([None], tf.string)
     return tf.function(lambda x: decode_squares(x, SIZE), [strings])
 
 
 def refusal(squares, *encoded):
-    """What is said of pictures that are not decoded."""
+    """The error message for images that are not decoded."""
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         squares(tf.constant(encoded))
     return str(caught.value)
 
 
 def peak_bytes():
-    """Of this process, since it began."""
+    """The largest memory that this process has used so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @pytest.mark.parametrize("resize", ["half_pixel", "aligned_corners"])
 @pytest.mark.parametrize("side", [20, 32, 200])
-def test_pictures_are_resized_as_the_image_encoder_does(resize, side):
-    """For an encoder of 32 pixels, by bytes and by pixels."""
+def test_images_are_resized_as_by_the_image_encoder(resize, side):
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, [side, side, 3], np.uint8)
-    encoded = tf.io.encode_png(picture)[None]
+    image = rng.integers(0, 256, [side, side, 3], np.uint8)
+    encoded = tf.io.encode_png(image)[None]
     found = decode_squares(encoded, 32, resize)
     encoder = ImageEncoder(
         trunk=small_trunk(32, "float32"),
@@ -48,20 +47,20 @@ def test_pictures_are_resized_as_the_image_encoder_does(resize, side):
         feature_size=16,
         resize=resize,
     )
-    if side == 200:  # noise is nearly even where it is not aliased
+    if side == 200:  # without aliasing, noise averages out
         assert np.std(found) < 0.2
     if side <= 32 or resize == "half_pixel":
-        expected = encoder._resized(picture[None] / np.float32(127.5) - 1)
+        expected = encoder._resized(image[None] / np.float32(127.5) - 1)
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_hostile_pictures_are_decoded_or_refused(squares):
-    """The corpus that data preparation is shown, in the model's own graph."""
+def test_hostile_images_are_decoded_or_refused(squares):
+    """The images of the tests of data preparation, in the model's graph."""
     decoded, refused = 0, 0
     before = peak_bytes()
-    for picture in every_picture():
+    for hostile in every_picture():
         try:
-            found = squares(tf.constant([picture.content])).numpy()
+            found = squares(tf.constant([hostile.content])).numpy()
         except tf.errors.InvalidArgumentError:
             refused += 1
             continue
@@ -80,15 +79,15 @@ def test_hostile_pictures_are_decoded_or_refused(squares):
         png(4097, 4096, 1, 0, bytes(514 * 4096)),
         png(2**31 - 1, 2**31 - 1, 8, 0, bytes(9)),
     ],
-    ids=["just too large", "largest that PNG can name"],
+    ids=["just too large", "largest possible sides"],
 )
-def test_a_bomb_is_not_decoded(squares, encoded):
+def test_an_image_with_too_many_pixels_is_not_decoded(squares, encoded):
     good = saved(noise(), "PNG")
-    said = refusal(squares, good, encoded)
-    assert "a picture may have 16777216 pixels; its sides are" in said
+    message = refusal(squares, good, encoded)
+    assert "an image must have at most 16777216 pixels; received" in message
 
 
-def test_the_largest_pictures_take_turns(squares):
+def test_large_images_are_decoded_one_at_a_time(squares):
     largest = png(4096, 4096, 1, 0, bytes(513 * 4096))
     before = peak_bytes()
     found = squares(tf.constant([largest] * 6)).numpy()
@@ -96,27 +95,27 @@ def test_the_largest_pictures_take_turns(squares):
     assert peak_bytes() - before < 6e8
 
 
-def test_a_jpeg_of_countless_scans_is_not_decoded(squares):
-    """Each is ten bytes, and decodes the whole picture again."""
+def test_a_jpeg_with_too_many_scans_is_not_decoded(squares):
+    """Each scan is ten bytes, and decodes the whole image again."""
     whole = saved(noise(), "JPEG", progressive=True)
     last = whole.rindex(b"\xff\xda")
     scan = whole[last:-2]
     assert squares(tf.constant([whole])).shape == (1, SIZE, SIZE, 3)
-    said = refusal(squares, whole[:-2] + scan * MOST_SCANS + whole[-2:])
+    message = refusal(squares, whole[:-2] + scan * MAX_SCANS + whole[-2:])
     before = peak_bytes()
     refusal(squares, whole[:-2] + b"\xff\xda" * 2**24)
     assert peak_bytes() - before < 5e8  # 350 MB for 34 MB
-    assert f"a JPEG may have {MOST_SCANS} scans; it has] [110]" in said
+    assert f"at most {MAX_SCANS} scans; received] [110]" in message
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "WEBP", "TIFF"])
-def test_other_kinds_are_refused_in_words(squares, kind):
+def test_other_formats_are_refused(squares, kind):
     encoded = saved(Image.fromarray(noise()), kind)
-    said = refusal(squares, encoded)
-    assert "a picture must be a JPEG or a PNG file" in said
+    message = refusal(squares, encoded)
+    assert "an image must be a JPEG or PNG file" in message
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 16, 20, 24, 30])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_picture_that_was_cut_off_is_refused(squares, kind, length):
+def test_a_truncated_image_is_refused(squares, kind, length):
     refusal(squares, saved(noise(), kind)[:length])
