@@ -115,7 +115,7 @@ def exported_of(
 
 
 def fused_model(model: TextToImage) -> TextToImage:
-    """The model's model with fused batch normalization."""
+    """A copy of the model with fused batch normalization."""
     generator = build.generator(model.config, folded=True)
     fold_batch_norm(model.generator, generator)
     return TextToImage(
