@@ -1,4 +1,4 @@
-"""The models to serve: by flags, or by the file that describes them."""
+"""The models to serve: from flags, or from the file that describes them."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ _PLATFORM = "tensorflow"
 class ModelSettings:
     """A model, and which of its versions to serve.
 
-    `newest` versions are served; or, where it is 0, the `specific` ones; or,
+    The `newest` versions are served; where it is 0, the `specific` ones;
     where those are empty too, all.
     """
 
@@ -27,11 +27,7 @@ class ModelSettings:
     labels: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def present(self) -> dict[int, str]:
-        """The folders of the versions there are, by version.
-
-        Raises:
-          OSError: the base path cannot be read.
-        """
+        """The versions' folders, by version; raises OSError."""
         with os.scandir(self.base_path) as entries:
             return {
                 int(entry.name): entry.path
@@ -41,6 +37,12 @@ class ModelSettings:
                 and int(entry.name) < 2**63
                 and entry.is_dir()
             }
+
+    def wanted(self, present: set[int]) -> set[int]:
+        """The versions to serve, out of those in the folder."""
+        if self.newest:
+            return set(sorted(present)[-self.newest :])
+        return present & set(self.specific) if self.specific else present
 
     def check_present(self) -> None:
         """Raises UserError where there is no version to serve."""
@@ -57,12 +59,6 @@ class ModelSettings:
                 f"of {self.name}, a folder named by the number; received "
                 f"{', '.join(map(str, sorted(present))) or 'none'}"
             )
-
-    def wanted(self, present: set[int]) -> set[int]:
-        """The versions to serve, of those that are in the folder."""
-        if self.newest:
-            return set(sorted(present)[-self.newest :])
-        return present & set(self.specific) if self.specific else present
 
 
 def read(values: flags.FlagValues) -> list[ModelSettings]:
@@ -87,59 +83,52 @@ def read(values: flags.FlagValues) -> list[ModelSettings]:
 def _check_name(name: str) -> None:
     if not name or set(name) & set("/:"):
         raise UserError(
-            "a model's name must not be empty, nor hold / or :; received "
+            "a model's name must not be empty or contain / or :; received "
             f"{name!r}"
         )
 
 
 def read_file(path: str) -> list[ModelSettings]:
     """The models of a ModelServerConfig; raises UserError."""
-
-    def wrong(rule: str) -> UserError:
-        return UserError(f"--model_config_file: {rule}; in {path}")
-
     config = text_protos.read(
         "model_config_file", path, model_server_config_pb2.ModelServerConfig
     )
     entries = config.model_config_list.config
-    if not entries:
-        raise wrong("model_config_list must hold a config")
-    names = [entry.name for entry in entries]
-    if len(set(names)) < len(names):
-        raise wrong(f"names must differ; received {', '.join(names)}")
-    for entry in entries:
-        _check_name(entry.name)
-        if entry.model_platform != _PLATFORM:
-            raise wrong(
-                f'model_platform must be "{_PLATFORM}"; received '
-                f'"{entry.model_platform}"'
-            )
-        # The real server takes URIs, too.
-        if not os.path.isabs(os.path.expanduser(entry.base_path)):
-            raise wrong(
-                "base_path must be a whole path, from / on; received "
-                f"{entry.base_path!r} for {entry.name!r}"
-            )
-        if entry.HasField("logging_config"):
-            raise wrong("logging_config is known to the real server only")
-    return [_model_of_entry(entry, wrong) for entry in entries]
+    try:
+        if not entries:
+            raise UserError("model_config_list must hold a config")
+        names = [entry.name for entry in entries]
+        if len(set(names)) < len(names):
+            raise UserError(f"names must differ; received {', '.join(names)}")
+        return [_model_of_entry(entry) for entry in entries]
+    except UserError as error:
+        raise UserError(f"--model_config_file: {error}; in {path}") from None
 
 
-def _model_of_entry(entry, wrong) -> ModelSettings:
+def _model_of_entry(entry) -> ModelSettings:
+    _check_name(entry.name)
+    if entry.model_platform != _PLATFORM:
+        raise UserError(
+            f'model_platform must be "{_PLATFORM}"; received '
+            f'"{entry.model_platform}"'
+        )
+    base_path = os.path.expanduser(entry.base_path)
+    if not os.path.isabs(base_path):
+        raise UserError(
+            f"base_path must be absolute; received {entry.base_path!r} for "
+            f"{entry.name!r}"
+        )
     policy = entry.model_version_policy
+    newest = policy.latest.num_versions if policy.HasField("latest") else 1
     choice = policy.WhichOneof("policy_choice") or "latest"
     if choice == "specific" and not policy.specific.versions:
-        raise wrong("specific needs versions; received none")
-    if choice == "latest" and policy.HasField("latest"):
-        newest = policy.latest.num_versions
-        if not newest:
-            raise wrong("num_versions must be at least 1; received 0")
-    else:
-        newest = int(choice == "latest")
+        raise UserError("specific needs versions; received none")
+    if choice == "latest" and not newest:
+        raise UserError("num_versions must be at least 1; received 0")
     return ModelSettings(
         name=entry.name,
-        base_path=os.path.expanduser(entry.base_path),
-        newest=newest,
+        base_path=base_path,
+        newest=newest if choice == "latest" else 0,
         specific=tuple(policy.specific.versions),
         labels=dict(entry.version_labels),
     )

@@ -1,4 +1,4 @@
-"""Ports: found to be in use before the models are loaded."""
+"""Ports and addresses; a port in use is found before models are loaded."""
 
 import socket
 
@@ -10,19 +10,11 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def number_of(host: str) -> str:
-    """The address of a name of this machine, as localhost."""
-    try:
-        return socket.getaddrinfo(host, 0)[0][4][0]
-    except (OSError, UnicodeError):  # `bind` tells it
-        return host
-
-
 def in_use(flag: str, port: int, error: Exception) -> UserError:
     """The error of a port that cannot be listened at."""
     return UserError(
-        f"--{flag} must be a port that is free, of an address of this "
-        f"machine; received {port}: {error}; 0 picks a free one"
+        f"--{flag} must be a free port at an address of this machine; "
+        f"received {port}: {error}; 0 picks a free one"
     )
 
 

@@ -12,7 +12,7 @@ from contract import GENERATOR, SAME, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from server_process import real_server, stand_in
+from server_process import real_server, development_server
 
 import attngan_tf
 
@@ -24,12 +24,14 @@ BATCHING = (
 )
 
 
-@pytest.fixture(scope="module", params=["stand-in", "tensorflow_model_server"])
+@pytest.fixture(
+    scope="module", params=["development server", "tensorflow_model_server"]
+)
 def served(request, generator_dir, tmp_path_factory):
     """A server of the tiny run's generator."""
     log = tmp_path_factory.mktemp("server") / "log"
-    if request.param == "stand-in":
-        server = stand_in(generator_dir, log, model=MODEL)
+    if request.param == "development server":
+        server = development_server(generator_dir, log, model=MODEL)
     else:
         binary = shutil.which(request.param)
         if not binary:
@@ -116,7 +118,7 @@ def test_same_caption_and_seed_same_bytes(
     # Another process, and merged with the requests of others.
     parameters = tmp_path / "batching.pbtxt"
     parameters.write_text(BATCHING)
-    restarted = stand_in(
+    restarted = development_server(
         generator_dir,
         tmp_path / "log",
         "--enable_batching",
