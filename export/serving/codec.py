@@ -141,9 +141,11 @@ def _to_array(value: Any, dtype: np.dtype) -> np.ndarray:
         array = np.empty(found.shape, object)
         array.flat[:] = [_to_bytes(leaf) for leaf in found.flat]
         return array
-    # Object: an integer beyond 64 bits, or a value that is no number.
-    allowed = {"f": "fiuO", "i": "iu", "u": "iu", "b": "b"}.get(dtype.kind, "")
-    if found.dtype.kind not in allowed:
+    kind = found.dtype.kind
+    if kind == "O" and all(type(x) in (int, float) for x in found.flat):
+        kind = "f"  # integers beyond 64 bits
+    allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}.get(dtype.kind, "")
+    if kind not in allowed:
         raise ValueError(f"values must be of type {dtype}")
     with np.errstate(over="ignore"):  # a double may be larger than a float
         array = found.astype(dtype)

@@ -1,4 +1,4 @@
-"""The development server as export/deploy starts a server, with other folders."""
+"""The development server with the files of export/deploy."""
 
 import contextlib
 import pathlib

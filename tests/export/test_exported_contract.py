@@ -12,7 +12,7 @@ from contract import GENERATOR, SAME, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from server_process import real_server, development_server
+from server_process import development_server, real_server
 
 import attngan_tf
 
