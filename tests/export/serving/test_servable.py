@@ -124,10 +124,10 @@ def test_broken_warm_up_file_stops_the_loading(copy):
     file = copy / warmup.FILE
     with tf.io.TFRecordWriter(str(file)) as writer:
         writer.write(b"\xff\xff")
-    with pytest.raises(ServingError, match="record 1 in .* DecodeError"):
+    with pytest.raises(ServingError, match=r"record 1 in .* DecodeError"):
         load("toy", 3, str(copy))
     file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(ServingError, match="record 1 in .* truncated"):
+    with pytest.raises(ServingError, match=r"record 1 in .* truncated"):
         load("toy", 3, str(copy))
 
 
