@@ -6,11 +6,12 @@ failure fails the whole batch; here the requests of a failed batch are run
 again one by one, so that an invalid request fails alone.
 """
 
+import collections
 import dataclasses
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import NamedTuple
 
@@ -31,27 +32,20 @@ class _Task(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class _Batch:
-    servable: Servable
-    signature: Signature
-    outputs: tuple[str, ...]
-    since: float  # in the time of `time.monotonic`
-    starts_at: float
     tasks: list[_Task] = dataclasses.field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        return sum(task.rows for task in self.tasks)
+    rows: int = 0
+    full: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
 class Batcher:
-    """Batches that wait for more requests, and the threads that run them."""
+    """Merges requests; the first one of a batch waits for the others."""
 
     def __init__(self, settings: BatchingSettings):
         self._settings = settings
-        self._changed = threading.Condition()
-        self._waiting: list[_Batch] = []
-        for _ in range(settings.num_batch_threads):
-            threading.Thread(target=self._work, daemon=True).start()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(settings.num_batch_threads)
+        self._open: dict[tuple, _Batch] = {}
+        self._waiting = collections.Counter()  # batches, by the same keys
 
     def run(
         self,
@@ -74,89 +68,71 @@ class Batcher:
                 f"max_batch_size = {limit}; received {rows}"
             )
         task = _Task(feeds, rows, deadline, Future())
-        with self._changed:
-            batch = self._batch_for(servable, signature, outputs, rows)
+        key = servable, signature.name, outputs
+        with self._lock:
+            batch = self._open.get(key)
+            is_first = batch is None or batch.rows + rows > limit
+            if is_first:
+                batch = self._new_batch(key)
             batch.tasks.append(task)
+            batch.rows += rows
             if batch.rows == limit:
-                batch.starts_at = batch.since
-            self._changed.notify()
+                batch.full.set()
+        if is_first:
+            batch.full.wait(self._settings.batch_timeout_micros / 1e6)
+            self._pool.submit(self._start, batch, key, signature)
         left = None
         if deadline is not None:
             left = max(0.0, deadline - time.monotonic())
         try:
             return task.answer.result(left)
-        except (FutureTimeoutError, CancelledError):
-            task.answer.cancel()  # where it has not begun, it never will
+        except FutureTimeoutError:
             raise timed_out() from None
 
-    def _batch_for(self, servable, signature, outputs, rows: int) -> _Batch:
-        """The waiting batch that takes the rows, or a new one."""
-        kind = servable, signature.name, outputs
-        same = [
-            batch
-            for batch in self._waiting
-            if (batch.servable, batch.signature.name, batch.outputs) == kind
-        ]
-        if same and same[-1].rows + rows <= self._settings.max_batch_size:
-            return same[-1]
-        if len(same) >= self._settings.max_enqueued_batches:
+    def _new_batch(self, key: tuple) -> _Batch:
+        if self._waiting[key] >= self._settings.max_enqueued_batches:
             raise ServingError(
                 tf.errors.UNAVAILABLE,
                 "the batching queue is full; try again later",
             )
-        if same:  # it gets no more requests
-            same[-1].starts_at = same[-1].since
+        if key in self._open:
+            self._open[key].full.set()  # it gets no more requests
+        key[0].acquire()  # the batch may outlive its requests
+        self._waiting[key] += 1
+        self._open[key] = _Batch()
+        return self._open[key]
+
+    def _start(self, batch: _Batch, key: tuple, signature: Signature) -> None:
+        servable, _, outputs = key
+        with self._lock:
+            if self._open.get(key) is batch:
+                del self._open[key]
+            self._waiting -= collections.Counter([key])
         now = time.monotonic()
-        starts_at = now + self._settings.batch_timeout_micros / 1e6
-        batch = _Batch(servable, signature, outputs, now, starts_at)
-        # The batch may outlive its requests, which can time out.
-        servable.acquire()
-        self._waiting.append(batch)
-        return batch
+        tasks = [x for x in batch.tasks if (x.deadline or now) >= now]
+        self._answer(tasks, servable, signature, outputs)
+        servable.release()
 
-    def _next(self) -> _Batch:
-        """Waits for a batch that may start."""
-        with self._changed:
-            while True:
-                # The oldest first, so that no signature is starved.
-                first = min(
-                    self._waiting, key=lambda x: x.starts_at, default=None
-                )
-                left = first and first.starts_at - time.monotonic()
-                if first is None or left > 0:
-                    self._changed.wait(left)
-                    continue
-                self._waiting.remove(first)
-                if self._waiting:
-                    self._changed.notify()  # another thread waits for the rest
-                return first
-
-    def _work(self) -> None:
-        while True:
-            batch = self._next()
-            tasks = [
-                task
-                for task in batch.tasks
-                if task.answer.set_running_or_notify_cancel()
-            ]
-            if tasks:
-                self._answer(batch, tasks)
-            batch.servable.release()
-
-    def _answer(self, batch: _Batch, tasks: list[_Task]) -> None:
+    def _answer(self, tasks: list[_Task], *call) -> None:
         try:
-            answers = self._run(batch, tasks)
+            answers = self._run(tasks, *call) if tasks else []
         except Exception as error:  # every request must get an answer
             if len(tasks) == 1:
                 tasks[0].answer.set_exception(error)
                 return
             for task in tasks:
-                self._answer(batch, [task])
+                self._answer([task], *call)
             return
         for task, answer in zip(tasks, answers, strict=True):
             task.answer.set_result(answer)
 
-    def _run(self, batch: _Batch, tasks: list[_Task]) -> list[Arrays]:
+    def _run(
+        self,
+        tasks: list[_Task],
+        servable: Servable,
+        signature: Signature,
+        outputs: tuple[str, ...],
+    ) -> list[Arrays]:
         rows = sum(task.rows for task in tasks)
         size = self._settings.padded(rows)
         feeds = {}
@@ -167,10 +143,8 @@ class Batcher:
             feeds[name] = np.concatenate(parts) if parts[1:] else parts[0]
         deadlines = [task.deadline for task in tasks]
         deadline = None if None in deadlines else max(deadlines)
-        outputs = batch.servable.run(
-            batch.signature, feeds, batch.outputs, deadline
-        )
-        if any(not x.ndim or len(x) != size for x in outputs.values()):
+        found = servable.run(signature, feeds, outputs, deadline)
+        if any(not x.ndim or len(x) != size for x in found.values()):
             raise ServingError(
                 tf.errors.FAILED_PRECONDITION,
                 "every output must have a row for each of the inputs' to be "
@@ -178,6 +152,6 @@ class Batcher:
             )
         ends = np.cumsum([task.rows for task in tasks])
         return [
-            {name: x[end - task.rows : end] for name, x in outputs.items()}
+            {name: x[end - task.rows : end] for name, x in found.items()}
             for task, end in zip(tasks, ends, strict=True)
         ]

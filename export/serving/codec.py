@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-import tensorflow as tf
 
-from export.serving.errors import ServingError, invalid, shown
+from export.serving.errors import invalid, shown
 from export.serving.servable import Arrays, Signature
 
 _MAX_DEPTH = 32  # dimensions of an input
@@ -41,9 +40,7 @@ def parse(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise invalid(f"the body must be JSON: {error}") from None
     if not isinstance(document, dict):
-        raise invalid(
-            f"the body must be a JSON object; received {shown(document)}"
-        )
+        raise invalid(f"the body must be an object; received {shown(document)}")
     return document
 
 
@@ -52,16 +49,6 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"the number {text[:20]} does not fit a double")
     return number
-
-
-def signature_name(document: dict[str, Any]) -> str:
-    """The request's signature; empty where it names none."""
-    name = document.get("signature_name", "")
-    if not isinstance(name, str):
-        raise invalid(
-            f"signature_name must be a string; received {shown(name)}"
-        )
-    return name
 
 
 def decode(
@@ -75,19 +62,22 @@ def decode(
     Raises:
       ServingError: it does not fit the signature.
     """
-    given = [key for key in ("instances", "inputs") if key in document]
-    if len(given) != 1:
+    row_form = "instances" in document
+    if row_form == ("inputs" in document):
         raise invalid(
             "the body must hold either instances or inputs; received "
-            f"{' and '.join(given) or 'neither'}"
+            f"{', '.join(map(shown, document)) or 'no keys'}"
         )
-    row_form = given == ["instances"]
-    of_form = _columns_of_rows if row_form else _columns
-    columns = of_form(document[given[0]], signature.inputs)
+    columns = (
+        _columns_of_rows(document["instances"], signature.inputs)
+        if row_form
+        else _columns(document["inputs"], signature.inputs)
+    )
     feeds = {}
-    for name, spec in signature.inputs.items():
+    for name, tensor in signature.inputs.items():
+        dtype = np.dtype(tensor.dtype.as_numpy_dtype)  # strings: object
         try:
-            feeds[name] = _to_array(columns[name], spec.dtype)
+            feeds[name] = _to_array(columns[name], dtype)
         except (OverflowError, TypeError, ValueError) as error:
             raise invalid(f"input {name}: {error}") from None
     return feeds, row_form
@@ -100,8 +90,7 @@ def _is_b64(value: Any) -> bool:
 def _columns_of_rows(rows: Any, inputs: Mapping[str, Any]) -> dict[str, list]:
     if not isinstance(rows, list) or not rows:
         raise invalid(
-            "instances must be a list of at least one row; received "
-            f"{shown(rows)}"
+            f"instances must be a list of rows; received {shown(rows)}"
         )
     named = [isinstance(row, dict) and not _is_b64(row) for row in rows]
     if not any(named) and len(inputs) == 1:
@@ -176,14 +165,9 @@ def encode(outputs: Mapping[str, np.ndarray], row_form: bool) -> bytes:
       ServingError: an output has no form in JSON, or rows are unequal.
     """
     values = {name: _jsonable(name, x) for name, x in outputs.items()}
-    finite = all(
-        np.isfinite(array).all()
-        for array in outputs.values()
-        if array.dtype.kind == "f"
-    )
+    only = next(iter(values.values())) if len(values) == 1 else None
     if not row_form:
-        answer = values if len(values) > 1 else next(iter(values.values()))
-        return _dump({"outputs": answer}, finite)
+        return _dump({"outputs": values if only is None else only}, outputs)
     sizes = {len(x) if x.ndim else None for x in outputs.values()}
     if None in sizes or len(sizes) > 1:
         raise invalid(
@@ -194,12 +178,10 @@ def encode(outputs: Mapping[str, np.ndarray], row_form: bool) -> bytes:
         dict(zip(values, row, strict=True))
         for row in zip(*values.values(), strict=True)
     ]
-    if len(values) == 1:
-        rows = list(next(iter(values.values())))
-    return _dump({"predictions": rows}, finite)
+    return _dump({"predictions": rows if only is None else only}, outputs)
 
 
-def _jsonable(name: str, array: np.ndarray) -> Any:
+def _jsonable(name: str, array: np.ndarray) -> list | np.ndarray:
     if array.dtype.kind == "O":
         values = np.empty(array.shape, object)
         values.flat[:] = [
@@ -210,18 +192,17 @@ def _jsonable(name: str, array: np.ndarray) -> Any:
         ]
         return values.tolist()
     if array.dtype.kind not in "fiub" or array.dtype == np.float16:
-        raise ServingError(
-            tf.errors.INVALID_ARGUMENT,
+        raise invalid(
             f"output {name} of type {array.dtype} has no form in JSON; cast "
-            "it to float32",
+            "it to float32"
         )
     return np.ascontiguousarray(array).reshape(array.shape)
 
 
-def _dump(answer: dict, finite: bool) -> bytes:
-    if finite:
-        option = orjson.OPT_SERIALIZE_NUMPY
-        return orjson.dumps(answer, _plain, option)
+def _dump(answer: dict, outputs: Mapping[str, np.ndarray]) -> bytes:
+    floats = [x for x in outputs.values() if x.dtype.kind == "f"]
+    if all(np.isfinite(x).all() for x in floats):
+        return orjson.dumps(answer, _plain, orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(answer, default=_plain).encode()  # orjson has no NaN
 
 

@@ -1,24 +1,23 @@
 """Errors of the protocol: a gRPC code, and the HTTP status it becomes."""
 
+import re
+
 import tensorflow as tf
 
 # As TensorFlow Serving maps them (model_servers/http_server.cc).
 _HTTP_STATUS = {
-    tf.errors.CANCELLED: 499,
     tf.errors.INVALID_ARGUMENT: 400,
     tf.errors.DEADLINE_EXCEEDED: 504,
     tf.errors.NOT_FOUND: 404,
-    tf.errors.ALREADY_EXISTS: 409,
     tf.errors.PERMISSION_DENIED: 403,
     tf.errors.RESOURCE_EXHAUSTED: 429,
     tf.errors.FAILED_PRECONDITION: 400,
-    tf.errors.ABORTED: 409,
     tf.errors.OUT_OF_RANGE: 400,
     tf.errors.UNIMPLEMENTED: 501,
     tf.errors.UNAVAILABLE: 503,
-    tf.errors.UNAUTHENTICATED: 401,
 }
-_HEADING = "Graph execution error:"
+# What TensorFlow's messages begin with; some say where the node was made.
+_HEADING = re.compile(r"Graph execution error:(.*Node: [^\n]*)?", re.DOTALL)
 _MAX_LENGTH = 500  # gRPC carries messages in headers, which have a limit
 
 
@@ -59,22 +58,13 @@ def timed_out() -> ServingError:
 
 
 def from_exception(error: Exception) -> ServingError:
-    """The error for the client: one line.
-
-    TensorFlow's message also shows where the failing node was made.
-    """
+    """The error for the client: one line."""
     if isinstance(error, ServingError):
         return error
-    if not isinstance(error, tf.errors.OpError):
-        text = f"{type(error).__name__}: {error}"
-        return ServingError(tf.errors.UNKNOWN, text)
-    lines = [x.strip() for x in error.message.splitlines() if x.strip()]
-    lines = [x for x in lines if x != _HEADING]
-    nodes = [k for k, line in enumerate(lines) if line.startswith("Node: ")]
-    after_node = lines[nodes[-1] + 1 :] if nodes else lines
-    return ServingError(
-        error.error_code, (after_node or lines or ["no message"])[0]
-    )
+    if isinstance(error, tf.errors.OpError):
+        lines = _HEADING.sub("", error.message).strip().splitlines()
+        return ServingError(error.error_code, (lines or ["no message"])[0])
+    return ServingError(tf.errors.UNKNOWN, f"{type(error).__name__}: {error}")
 
 
 def shown(value: object, max_length: int = 60) -> str:

@@ -9,8 +9,6 @@ from tensorflow_serving.config import model_server_config_pb2
 from attngan_tf.config import UserError
 from export.serving import text_protos
 
-_PLATFORM = "tensorflow"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSettings:
@@ -25,6 +23,13 @@ class ModelSettings:
     newest: int = 1
     specific: tuple[int, ...] = ()
     labels: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.name or set(self.name) & set("/:"):
+            raise UserError(
+                "a model's name must not be empty or contain / or :; received "
+                f"{self.name!r}"
+            )
 
     def present(self) -> dict[int, str]:
         """The versions' folders, by version; raises OSError."""
@@ -53,10 +58,10 @@ class ModelSettings:
                 f"the base path of {self.name} must be a folder; {error}"
             ) from None
         if not self.wanted(set(present)):
-            asked = ", ".join(map(str, self.specific))
+            asked = ", ".join(map(str, self.specific)) or "1 or higher"
             raise UserError(
-                f"{self.base_path} must hold version {asked or '1 or higher'} "
-                f"of {self.name}, a folder named by the number; received "
+                f"{self.base_path} must hold version {asked} of {self.name}, a "
+                "folder named by the number; received "
                 f"{', '.join(map(str, sorted(present))) or 'none'}"
             )
 
@@ -73,19 +78,10 @@ def read(values: flags.FlagValues) -> list[ModelSettings]:
             "one of --model_base_path and --model_config_file must be given; "
             f"received {received}"
         )
-    if not values.model_base_path:
+    if values.model_config_file:
         return read_file(values.model_config_file)
-    _check_name(values.model_name)
     base_path = os.path.expanduser(values.model_base_path)
     return [ModelSettings(name=values.model_name, base_path=base_path)]
-
-
-def _check_name(name: str) -> None:
-    if not name or set(name) & set("/:"):
-        raise UserError(
-            "a model's name must not be empty or contain / or :; received "
-            f"{name!r}"
-        )
 
 
 def read_file(path: str) -> list[ModelSettings]:
@@ -93,38 +89,33 @@ def read_file(path: str) -> list[ModelSettings]:
     config = text_protos.read(
         "model_config_file", path, model_server_config_pb2.ModelServerConfig
     )
-    entries = config.model_config_list.config
     try:
-        if not entries:
-            raise UserError("model_config_list must hold a config")
-        names = [entry.name for entry in entries]
-        if len(set(names)) < len(names):
-            raise UserError(f"names must differ; received {', '.join(names)}")
-        return [_model_of_entry(entry) for entry in entries]
+        models = [_model(x) for x in config.model_config_list.config]
+        if not models or len({model.name for model in models}) < len(models):
+            raise UserError(
+                "model_config_list must hold configs of different names; "
+                f"received {', '.join(x.name for x in models) or 'none'}"
+            )
     except UserError as error:
         raise UserError(f"--model_config_file: {error}; in {path}") from None
+    return models
 
 
-def _model_of_entry(entry) -> ModelSettings:
-    _check_name(entry.name)
-    if entry.model_platform != _PLATFORM:
+def _model(entry) -> ModelSettings:
+    # What the real server would refuse, and what it would take as a URI.
+    if entry.model_platform != "tensorflow":
         raise UserError(
-            f'model_platform must be "{_PLATFORM}"; received '
+            'model_platform must be "tensorflow"; received '
             f'"{entry.model_platform}"'
         )
     base_path = os.path.expanduser(entry.base_path)
     if not os.path.isabs(base_path):
         raise UserError(
-            f"base_path must be absolute; received {entry.base_path!r} for "
-            f"{entry.name!r}"
+            f"base_path must be absolute; received {entry.base_path!r}"
         )
     policy = entry.model_version_policy
-    newest = policy.latest.num_versions if policy.HasField("latest") else 1
     choice = policy.WhichOneof("policy_choice") or "latest"
-    if choice == "specific" and not policy.specific.versions:
-        raise UserError("specific needs versions; received none")
-    if choice == "latest" and not newest:
-        raise UserError("num_versions must be at least 1; received 0")
+    newest = policy.latest.num_versions or 1
     return ModelSettings(
         name=entry.name,
         base_path=base_path,

@@ -4,12 +4,11 @@ One thread updates the models; requests read them from many.
 """
 
 import contextlib
-import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterator
 
-import tensorflow as tf
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from attngan_tf.config import UserError
 from export.serving.console import report
@@ -18,16 +17,6 @@ from export.serving.model_settings import ModelSettings
 from export.serving.servable import Servable
 
 Load = Callable[[str, int, str], Servable]
-
-
-@dataclasses.dataclass
-class VersionStatus:
-    """A version's state, as the status request shows it."""
-
-    version: int
-    state: str  # LOADING AVAILABLE UNLOADING END
-    code: int = tf.errors.OK
-    message: str = ""
 
 
 class Model:
@@ -50,7 +39,7 @@ class Model:
         self._labels_may_wait = labels_may_wait
         self._lock = threading.Lock()
         self._served: dict[int, Servable] = {}
-        self._statuses: dict[int, VersionStatus] = {}
+        self._statuses: dict[int, ModelVersionStatus] = {}
         # Inode and time of folders that failed to load: a version is tried
         # again when its folder has changed.
         self._failed: dict[int, tuple[int, int]] = {}
@@ -60,11 +49,11 @@ class Model:
         self.settings.check_present()
         self.update(self.settings)
         for status in self._statuses.values():
-            if status.code != tf.errors.OK:
+            if status.status.error_code:
                 raise UserError(
                     f"version {status.version} of {self.settings.name} in "
                     f"{self.settings.base_path} cannot be served: "
-                    f"{status.message}"
+                    f"{status.status.error_message}"
                 )
 
     def update(self, settings: ModelSettings) -> None:
@@ -102,32 +91,36 @@ class Model:
                 return
             self._failed[version] = stamp
         name = self.settings.name
-        self._set(VersionStatus(version, "LOADING"))
+        self._set(version, "LOADING")
         try:
             servable = self._load(name, version, path)
         except ServingError as error:
-            self._set(VersionStatus(version, "END", error.code, error.message))
+            self._set(version, "END", error)
             report(
                 f"version {version} of {name} cannot be served: {error.message}"
             )
             return
         with self._lock:
             self._served[version] = servable
-            self._statuses[version] = VersionStatus(version, "AVAILABLE")
+        self._set(version, "AVAILABLE")
         self._failed.pop(version, None)
         report(f"version {version} of {name} is served")
 
     def _retire(self, version: int) -> None:
         with self._lock:
             servable = self._served.pop(version)
-            self._statuses[version] = VersionStatus(version, "UNLOADING")
-        ended = VersionStatus(version, "END")
-        servable.retire(closed=lambda: self._set(ended))
+        self._set(version, "UNLOADING")
+        servable.retire(closed=lambda: self._set(version, "END"))
         report(f"version {version} of {self.settings.name} is not served now")
 
-    def _set(self, status: VersionStatus) -> None:
+    def _set(
+        self, version: int, state: str, error: ServingError | None = None
+    ) -> None:
+        status = ModelVersionStatus(version=version, state=state)
+        status.status.error_code = error.code if error else 0
+        status.status.error_message = error.message if error else ""
         with self._lock:
-            self._statuses[status.version] = status
+            self._statuses[version] = status
 
     @contextlib.contextmanager
     def use(
@@ -155,7 +148,7 @@ class Model:
         finally:
             servable.release()
 
-    def statuses(self, version: int | None) -> list[VersionStatus]:
+    def statuses(self, version: int | None) -> list[ModelVersionStatus]:
         """The states of all versions, newest first, or of one.
 
         Raises:

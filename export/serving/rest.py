@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from export.serving import codec, status
-from export.serving.errors import ServingError, invalid, not_found
+from export.serving.errors import ServingError, invalid, not_found, shown
 from export.serving.predictor import Predictor
 from export.serving.settings import Settings
 
@@ -31,7 +31,6 @@ _LOCAL_NAME = re.compile(
 _MAX_VERSION = 2**63 - 1
 _GZIP = 16 + zlib.MAX_WBITS
 _PAGE = pathlib.Path(__file__).parents[1] / "page"
-_JSON = "application/json"
 _CORS_HEADERS = [
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Allow-Methods", "POST, GET"),
@@ -39,16 +38,14 @@ _CORS_HEADERS = [
 ]
 
 
-class Answer(NamedTuple):
-    """An HTTP response."""
-
+class _Answer(NamedTuple):
     status: int
     body: bytes
-    content_type: str = _JSON
+    content_type: str = "application/json"
 
 
-def _error(http_status: int, message: str) -> Answer:
-    return Answer(http_status, json.dumps({"error": message}).encode())
+def _error(http_status: int, message: str) -> _Answer:
+    return _Answer(http_status, json.dumps({"error": message}).encode())
 
 
 class RestApp:
@@ -74,18 +71,15 @@ class RestApp:
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
-            ("X-Content-Type-Options", "nosniff"),
             ("Cache-Control", "no-cache"),
         ]
-        if self._cors:
-            headers += _CORS_HEADERS
-        else:
-            headers.append(("Cross-Origin-Resource-Policy", "same-origin"))
+        same_origin = [("Cross-Origin-Resource-Policy", "same-origin")]
+        headers += _CORS_HEADERS if self._cors else same_origin
         reason = http.client.responses.get(answer.status, "Error")
         start_response(f"{answer.status} {reason}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
-    def _respond(self, environ: dict) -> Answer:
+    def _respond(self, environ: dict) -> _Answer:
         verb, path = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
         if not self._cors:
             _check_origin(environ, self._settings.host)
@@ -95,59 +89,59 @@ class RestApp:
         if verb in ("GET", "HEAD"):
             if path == self._settings.metrics_path:
                 text = self._predictor.metrics().encode()
-                return Answer(200, text, "text/plain; charset=utf-8")
+                return _Answer(200, text, "text/plain; charset=utf-8")
             if self._settings.page and path in self._page:
                 file = self._page[path]
                 kind = mimetypes.guess_type(file.name)[0]
-                return Answer(200, file.read_bytes(), kind)
+                return _Answer(200, file.read_bytes(), kind)
         raise not_found(f"nothing is at {path}; models are under /v1/models/")
 
-    def _respond_to_api(self, environ: dict, verb: str, path: str) -> Answer:
+    def _respond_to_api(self, environ: dict, verb: str, path: str) -> _Answer:
         if verb == "OPTIONS" and self._cors:
-            return Answer(200, b"")
+            return _Answer(200, b"")
         pattern = {"POST": _PREDICT_PATH, "GET": _STATUS_PATH}.get(verb)
         found = pattern and pattern.fullmatch(path)
         if not found:
             raise invalid(f"malformed request: {verb} {path}")
         version = int(found["version"]) if found["version"] else None
         if version is not None and version > _MAX_VERSION:
-            return Answer(400, b"")
+            return _Answer(400, b"")
         if verb == "GET":
             return self._status(found, version)
         return self._predict(environ, found, version)
 
     def _predict(
         self, environ: dict, found: re.Match, version: int | None
-    ) -> Answer:
+    ) -> _Answer:
         seconds = self._settings.rest_api_timeout_in_ms / 1000
         deadline = time.monotonic() + seconds
-        name, method = found["name"], found["method"]
-        model = self._predictor.models.find(name)
+        model = self._predictor.models.find(found["name"])
         with self._predictor.counted(model, "REST"):
-            if method != "predict":
-                raise invalid(f"{name} has no signature for {method}")
+            if found["method"] != "predict":
+                raise invalid(f"no signature is for {found['method']}")
             body = _body(environ, self._settings.max_request_bytes)
+            document = codec.parse(body)
+            name = document.get("signature_name", "")
+            if not isinstance(name, str):
+                raise invalid(f"signature_name is no string: {shown(name)}")
             with model.use(version, found["label"]) as servable:
-                document = codec.parse(body)
-                signature = servable.signature(
-                    codec.signature_name(document), tf.errors.INVALID_ARGUMENT
-                )
+                signature = servable.signature(name, tf.errors.INVALID_ARGUMENT)
                 feeds, row_form = codec.decode(document, signature)
                 names = list(signature.outputs)
                 outputs = self._predictor.run(
                     servable, signature, feeds, names, deadline
                 )
-            return Answer(200, codec.encode(outputs, row_form))
+            return _Answer(200, codec.encode(outputs, row_form))
 
-    def _status(self, found: re.Match, version: int | None) -> Answer:
+    def _status(self, found: re.Match, version: int | None) -> _Answer:
         model = self._predictor.models.find(found["name"])
         if found["metadata"]:
             with model.use(version, found["label"]) as servable:
                 answer = status.metadata_json(servable)
         else:  # labels choose nothing here, as in the real server
-            states = status.status_response(model.statuses(version))
-            answer = status.as_json(states)
-        return Answer(200, json.dumps(answer, indent=1).encode())
+            states = model.statuses(version)
+            answer = {"model_version_status": list(map(status.as_json, states))}
+        return _Answer(200, json.dumps(answer, indent=1).encode())
 
 
 def _body(environ: dict, max_bytes: int) -> bytes:
@@ -169,30 +163,18 @@ def _body(environ: dict, max_bytes: int) -> bytes:
 
 
 def _check_origin(environ: dict, listens_at: str) -> None:
-    """Refuses requests that a browser sends for a page of another origin.
+    """Refuses, with 403, what a browser sends for a page of another origin.
 
     A server of this machine alone also refuses foreign names of itself: a page
     whose host name was made to resolve to 127.0.0.1 would be of its origin.
-
-    Args:
-      environ: the request's.
-      listens_at: --host.
-
-    Raises:
-      ServingError: PERMISSION_DENIED (403).
     """
     host = environ.get("HTTP_HOST", "")
+    origin = environ.get("HTTP_ORIGIN")
     local = _LOCAL_NAME.fullmatch
     if host and local(listens_at) and not local(host):
-        raise ServingError(
-            tf.errors.PERMISSION_DENIED,
-            f"at --host={listens_at} the Host must be a name of this machine, "
-            f"such as localhost; received {host!r}",
-        )
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and origin.partition("://")[2] != host:
-        raise ServingError(
-            tf.errors.PERMISSION_DENIED,
-            f"pages of {origin!r} are allowed only with "
-            "--rest_api_enable_cors_support",
-        )
+        fault = f"the Host must be a name of this machine; received {host!r}"
+    elif origin is not None and origin.partition("://")[2] != host:
+        fault = f"pages of {origin!r} need --rest_api_enable_cors_support"
+    else:
+        return
+    raise ServingError(tf.errors.PERMISSION_DENIED, fault)

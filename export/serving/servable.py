@@ -15,19 +15,12 @@ from export.serving.errors import ServingError
 Arrays = dict[str, np.ndarray]
 
 
-class TensorSpec(NamedTuple):
-    """An input or output; `dtype` is numpy's, object for strings."""
-
-    tensor: tf.Tensor
-    dtype: np.dtype
-
-
 class Signature(NamedTuple):
     """What a request can ask for."""
 
     name: str
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
+    inputs: dict[str, tf.Tensor]
+    outputs: dict[str, tf.Tensor]
 
 
 class Servable:
@@ -67,8 +60,8 @@ class Servable:
             self.signatures = {
                 name: Signature(
                     name,
-                    self._specs(definition.inputs),
-                    self._specs(definition.outputs),
+                    self._tensors(definition.inputs),
+                    self._tensors(definition.outputs),
                 )
                 for name, definition in self.signature_defs.items()
                 if definition.inputs  # an initializer has none
@@ -77,14 +70,9 @@ class Servable:
             self._close()
             raise errors.from_exception(error) from error
 
-    def _specs(self, infos) -> dict[str, TensorSpec]:
-        return {
-            key: TensorSpec(
-                self._graph.get_tensor_by_name(infos[key].name),
-                np.dtype(tf.as_dtype(infos[key].dtype).as_numpy_dtype),
-            )
-            for key in sorted(infos)
-        }
+    def _tensors(self, infos) -> dict[str, tf.Tensor]:
+        find = self._graph.get_tensor_by_name
+        return {key: find(infos[key].name) for key in sorted(infos)}
 
     def signature(self, name: str, missing: int) -> Signature:
         """A signature by name; an unknown one raises with code `missing`."""
@@ -122,15 +110,11 @@ class Servable:
             if left <= 0:
                 raise errors.timed_out()
             options.timeout_in_ms = min(left, 2**31 - 1)
-        fetches = {name: signature.outputs[name].tensor for name in outputs}
-        feed_dict = {
-            signature.inputs[name].tensor: array
-            for name, array in feeds.items()
-        }
+        names = list(outputs)
+        fetches = [signature.outputs[name] for name in names]
+        feed = {signature.inputs[name]: x for name, x in feeds.items()}
         try:
-            values = self._session.run(
-                list(fetches.values()), feed_dict, options=options
-            )
+            values = self._session.run(fetches, feed, options=options)
         except tf.errors.DeadlineExceededError:
             raise errors.timed_out() from None
         except tf.errors.OpError as error:
@@ -141,7 +125,7 @@ class Servable:
             name: np.asarray(
                 value, object if isinstance(value, bytes) else None
             )
-            for name, value in zip(fetches, values, strict=True)
+            for name, value in zip(names, values, strict=True)
         }
 
     def acquire(self) -> None:

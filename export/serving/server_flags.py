@@ -1,5 +1,8 @@
 """The command's flags: tensorflow_model_server's names, and our own."""
 
+import dataclasses
+from typing import Any
+
 from absl import flags
 
 # --help lists the flags of the command that has them defined here.
@@ -8,90 +11,76 @@ flags.disclaim_key_flags()
 # Flags that tensorflow_model_server does not have.
 OWN_FLAGS = ("host", "max_request_bytes", "max_rows", "page")
 
-_STRINGS = [
-    ("model_name", "default", "name of the model in requests"),
-    (
-        "model_base_path",
-        None,
-        "folder with the model's versions, each a folder named by a number",
-    ),
-    (
-        "model_config_file",
+
+def _flag(default: Any, text: str, **bounds: int) -> Any:
+    metadata = {"help": text, "bounds": bounds}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The flags' values."""
+
+    model_name: str = _flag("default", "name of the model in requests")
+    model_base_path: str | None = _flag(
+        None, "folder with the model's versions, each a folder with a number"
+    )
+    model_config_file: str | None = _flag(
         None,
         "text proto ModelServerConfig: several models, versions and labels; "
         "instead of --model_name and --model_base_path",
-    ),
-    (
-        "batching_parameters_file",
-        None,
-        "text proto BatchingParameters, with --enable_batching",
-    ),
-    (
-        "monitoring_config_file",
-        None,
-        "text proto MonitoringConfig: where Prometheus finds the metrics",
-    ),
-    (
-        "host",
-        "127.0.0.1",
-        "address to listen at; 0.0.0.0 opens the server to the whole network",
-    ),
-]
-_BOOLEANS = [
-    (
-        "allow_version_labels_for_unavailable_models",
-        "labels may name versions that are not served yet",
-    ),
-    ("enable_batching", "merge concurrent requests"),
-    (
-        "rest_api_enable_cors_support",
-        "allow pages of other origins to use the REST API",
-    ),
-    ("page", "serve the demo page at /"),
-]
-# Name, default, min, max, help.
-_INTEGERS = [
-    ("port", 8500, 0, 65535, "port of gRPC; 0: a free one"),
-    ("rest_api_port", 8501, 0, 65535, "port of REST; 0: a free one"),
-    (
-        "rest_api_timeout_in_ms",
+    )
+    model_config_file_poll_wait_seconds: int = _flag(
+        0,
+        "seconds between two reads of --model_config_file; 0: it is read once",
+        lower_bound=0,
+    )
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "labels may name versions that are not served yet"
+    )
+    enable_batching: bool = _flag(False, "merge concurrent requests")
+    batching_parameters_file: str | None = _flag(
+        None, "text proto BatchingParameters, with --enable_batching"
+    )
+    monitoring_config_file: str | None = _flag(
+        None, "text proto MonitoringConfig: where Prometheus finds the metrics"
+    )
+    tensorflow_intra_op_parallelism: int = _flag(
+        0, "threads of one operation; 0: as many as cores", lower_bound=0
+    )
+    port: int = _flag(
+        8500, "port of gRPC; 0: a free one", lower_bound=0, upper_bound=65535
+    )
+    rest_api_port: int = _flag(
+        8501, "port of REST; 0: a free one", lower_bound=0, upper_bound=65535
+    )
+    rest_api_timeout_in_ms: int = _flag(
         30000,
-        1,
-        None,
         "time-out of a REST prediction, and of a connection on which nothing "
         "happens; gRPC's clients set their own",
-    ),
-    (
-        "model_config_file_poll_wait_seconds",
-        0,
-        0,
-        None,
-        "seconds between two reads of --model_config_file; 0: it is read once",
-    ),
-    (
-        "tensorflow_intra_op_parallelism",
-        0,
-        0,
-        None,
-        "threads of one operation; 0: as many as cores",
-    ),
-    (
-        "max_request_bytes",
+        lower_bound=1,
+    )
+    rest_api_enable_cors_support: bool = _flag(
+        False, "allow pages of other origins to use the REST API"
+    )
+    host: str = _flag(
+        "127.0.0.1",
+        "address to listen at; 0.0.0.0 opens the server to the whole network",
+    )
+    max_request_bytes: int = _flag(
         32 * 2**20,
-        1,
-        2**31 - 1,
         "max size of a request, REST or gRPC",
-    ),
-    ("max_rows", 64, 1, None, "max number of rows of a request"),
-]
+        lower_bound=1,
+        upper_bound=2**31 - 1,
+    )
+    max_rows: int = _flag(64, "max number of rows of a request", lower_bound=1)
+    page: bool = _flag(False, "serve the demo page at /")
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags on the given values."""
-    for name, default, text in _STRINGS:
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    for name, text in _BOOLEANS:
-        flags.DEFINE_bool(name, False, text, flag_values=values)
-    for name, default, low, high, text in _INTEGERS:
-        bounds = {"lower_bound": low, "upper_bound": high}
-        flags.DEFINE_integer(name, default, text, **bounds, flag_values=values)
+    kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer}
+    for field in dataclasses.fields(Flags):
+        define = kinds.get(type(field.default), flags.DEFINE_string)
+        text, bounds = field.metadata["help"], field.metadata["bounds"]
+        define(field.name, field.default, text, flag_values=values, **bounds)

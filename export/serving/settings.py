@@ -1,6 +1,7 @@
 """The server's settings: its flags and the files they name."""
 
 import dataclasses
+import itertools
 import os
 
 from absl import flags
@@ -8,6 +9,7 @@ from absl import flags
 from attngan_tf.config import UserError
 from export.serving import model_settings, text_protos
 from export.serving.model_settings import ModelSettings
+from export.serving.server_flags import Flags
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -29,24 +31,12 @@ class BatchingSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the files describe, and then the flags of the same names."""
+class Settings(Flags):
+    """The flags, and what the files that they name describe."""
 
     models: list[ModelSettings]
     batching: BatchingSettings | None
     metrics_path: str | None
-    host: str
-    port: int
-    rest_api_port: int
-    rest_api_timeout_in_ms: int
-    rest_api_enable_cors_support: bool
-    page: bool
-    max_request_bytes: int
-    max_rows: int
-    model_config_file: str | None
-    model_config_file_poll_wait_seconds: int
-    allow_version_labels_for_unavailable_models: bool
-    tensorflow_intra_op_parallelism: int
 
 
 def read(values: flags.FlagValues) -> Settings:
@@ -69,12 +59,12 @@ def read(values: flags.FlagValues) -> Settings:
                 f"--{flag} needs --{needed}; received {values[flag].value} "
                 "without it"
             )
-    names = {field.name for field in dataclasses.fields(Settings)}
+    names = [field.name for field in dataclasses.fields(Flags)]
     return Settings(
         models=model_settings.read(values),
         batching=_batching(values),
         metrics_path=_metrics_path(values.monitoring_config_file),
-        **{name: values[name].value for name in names & set(values)},
+        **{name: values[name].value for name in names},
     )
 
 
@@ -87,32 +77,26 @@ def _batching(values: flags.FlagValues) -> BatchingSettings | None:
     message = text_protos.read(
         "batching_parameters_file", path, text_protos.BatchingParameters
     )
+    sizes = tuple(message.allowed_batch_sizes)
     fields = {
         field.name: getattr(message, field.name).value
         for field, _ in message.ListFields()
         if field.name not in ("allowed_batch_sizes", "thread_pool_name")
     }
-    sizes = tuple(message.allowed_batch_sizes)
     batching = BatchingSettings(**fields, allowed_batch_sizes=sizes)
-    if fault := _batching_fault(batching):
-        raise UserError(f"--batching_parameters_file: {fault} in {path}")
-    return batching
-
-
-def _batching_fault(batching: BatchingSettings) -> str:
-    """What is wrong with the parameters; empty: nothing."""
-    for name, value in dataclasses.asdict(batching).items():
-        low = int(name != "batch_timeout_micros")
-        if isinstance(value, int) and value < low:
-            return f"{name} must be at least {low}; received {value}"
-    sizes = batching.allowed_batch_sizes
-    ascending = sizes == tuple(sorted({size for size in sizes if size > 0}))
-    if sizes and not (ascending and sizes[-1] == batching.max_batch_size):
-        return (
-            "allowed_batch_sizes must ascend and end with max_batch_size = "
-            f"{batching.max_batch_size}; received {', '.join(map(str, sizes))}"
+    ends = (0, *(sizes or [batching.max_batch_size]))
+    ascending = all(a < b for a, b in itertools.pairwise(ends))
+    if (
+        not ascending
+        or ends[-1] != batching.max_batch_size
+        or min(batching.num_batch_threads, batching.max_enqueued_batches) < 1
+    ):
+        raise UserError(
+            "--batching_parameters_file: numbers must be positive, and "
+            "allowed_batch_sizes must ascend and end with max_batch_size; "
+            f"received {' '.join(str(message).split())} in {path}"
         )
-    return ""
+    return batching
 
 
 def _metrics_path(path: str | None) -> str | None:

@@ -5,28 +5,10 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import (
     GetModelMetadataResponse,
     SignatureDefMap,
 )
-from tensorflow_serving.apis.get_model_status_pb2 import (
-    GetModelStatusResponse,
-    ModelVersionStatus,
-)
 
-from export.serving.models import VersionStatus
 from export.serving.servable import Servable
 
 METADATA_FIELD = "signature_def"
-
-
-def status_response(statuses: list[VersionStatus]) -> GetModelStatusResponse:
-    """The answer with versions' states."""
-    response = GetModelStatusResponse()
-    for status in statuses:
-        entry = response.model_version_status.add(
-            version=status.version,
-            state=ModelVersionStatus.State.Value(status.state),
-        )
-        entry.status.error_code = status.code
-        entry.status.error_message = status.message
-    return response
 
 
 def metadata_response(servable: Servable) -> GetModelMetadataResponse:

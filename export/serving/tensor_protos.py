@@ -23,12 +23,12 @@ def decode(request: predict_pb2.PredictRequest, signature: Signature) -> Arrays:
             f"{', '.join(request.inputs) or 'none'}"
         )
     return {
-        name: _to_array(name, request.inputs[name], spec.dtype)
-        for name, spec in signature.inputs.items()
+        name: _to_array(name, request.inputs[name], tensor.dtype)
+        for name, tensor in signature.inputs.items()
     }
 
 
-def _to_array(name: str, proto, dtype: np.dtype) -> np.ndarray:
+def _to_array(name: str, proto, dtype: tf.DType) -> np.ndarray:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
         raise invalid(f"input {name} must have a known shape")
@@ -37,10 +37,9 @@ def _to_array(name: str, proto, dtype: np.dtype) -> np.ndarray:
         raise invalid(f"input {name} must hold {math.prod(sizes)} values")
     try:
         given = tf.as_dtype(proto.dtype)
-        if np.dtype(given.as_numpy_dtype) != dtype:
+        if given != dtype:
             raise invalid(
-                f"input {name} must be of type {tf.as_dtype(dtype).name}; "
-                f"received {given.name}"
+                f"input {name} must be {dtype.name}; received {given.name}"
             )
         return tf.make_ndarray(proto)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -75,7 +74,7 @@ def encode(
     for name, array in outputs.items():
         response.outputs[name].CopyFrom(
             tf.make_tensor_proto(
-                array, signature.outputs[name].tensor.dtype, array.shape
+                array, signature.outputs[name].dtype, array.shape
             )
         )
     return response

@@ -50,11 +50,17 @@ def doubler():
 
 @pytest.fixture
 def start(doubler, pool):
-    """Makes a batcher of the doubler; returns how to ask it in a thread."""
+    """Makes a batcher; returns how to ask it in a thread.
+
+    `ask.waiting(n)` returns once n batches wait for a slot.
+    """
 
     def start(**fields):
         fields = {"max_batch_size": 4, "num_batch_threads": 1} | fields
         batcher = Batcher(BatchingSettings(**fields))
+
+        def waiting(count):
+            wait_until(lambda: sum(batcher._waiting.values()) == count)
 
         def ask(*rows, signature=SIGNATURE, deadline=None):
             feeds = {"x": np.array(rows, np.float32)}
@@ -63,6 +69,7 @@ def start(doubler, pool):
                 lambda: run(doubler, signature, feeds, ("y",), deadline)["y"]
             )
 
+        ask.waiting = waiting
         return ask
 
     return start
@@ -83,7 +90,7 @@ def code_of(answer):
 
 @pytest.fixture
 def busy(doubler):
-    """Keeps the batcher's only thread busy; returns the answer to wait for."""
+    """Keeps the batcher's only slot busy; returns the answer to wait for."""
 
     def busy(ask):
         doubler.gate.clear()
@@ -100,11 +107,10 @@ def test_full_batch_does_not_wait(start, doubler):
     answers = [ask(k) for k in range(4)]
     assert sorted(a.result(10)[0] for a in answers) == [0, 2, 4, 6]
     assert doubler.sizes() == [4]
-    wait_until(lambda: doubler.users == 0)
 
 
 def test_every_request_gets_its_own_rows(start, doubler):
-    ask = start(num_batch_threads=2, batch_timeout_micros=1000)
+    ask = start(num_batch_threads=2, max_enqueued_batches=60)
     questions = [[100 * k + j for j in range(1 + k % 4)] for k in range(60)]
     answers = [ask(*rows) for rows in questions]
     for rows, answer in zip(questions, answers, strict=True):
@@ -123,7 +129,7 @@ def test_single_request_waits_for_the_time_out(start):
 def test_request_that_does_not_fit_is_not_split(start, doubler, busy):
     ask = start()
     answers = [busy(ask), ask(1, 2, 3), ask(4, 5, 6)]
-    wait_until(lambda: doubler.users == 3)
+    ask.waiting(2)
     doubler.gate.set()
     for answer in answers:
         answer.result(10)
@@ -147,7 +153,7 @@ def test_request_larger_than_a_batch_is_refused(start, doubler):
 def test_full_queue_refuses(start, doubler, busy):
     ask = start(max_enqueued_batches=2)
     answers = [busy(ask), ask(1, 2, 3, 4), ask(1, 2, 3, 4)]
-    wait_until(lambda: doubler.users == 3)
+    ask.waiting(2)
     assert code_of(ask(1, 2, 3, 4)) == tf.errors.UNAVAILABLE
     doubler.gate.set()
     for answer in answers:
@@ -160,7 +166,6 @@ def test_invalid_row_fails_alone(start, doubler):
     assert [a.result(10).tolist() for a in good] == [[2], [4], [6]]
     assert code_of(bad) == tf.errors.INVALID_ARGUMENT
     assert sorted(doubler.sizes()) == [1, 1, 1, 1, 4]
-    wait_until(lambda: doubler.users == 0)
 
 
 def test_rows_of_different_shapes_are_run_alone(start, doubler):
@@ -196,14 +201,13 @@ def test_time_out_ends_the_wait_and_the_work(start, doubler, busy):
     first.result(10)
     ask(3).result(10)
     assert [batch.tolist() for batch in doubler.batches] == [[1], [3]]
-    wait_until(lambda: doubler.users == 0)
 
 
 def test_signatures_are_not_mixed(start, doubler):
     doubler.gate.clear()
     ask = start(num_batch_threads=2, batch_timeout_micros=20_000)
     first, second = ask(1), ask(2, signature=OTHER)
-    # The second batch starts though the first thread is held up.
+    # The second batch starts though the first one still runs.
     wait_until(lambda: len(doubler.batches) == 2)
     doubler.gate.set()
     assert first.result(10).tolist() == [2]
@@ -213,10 +217,10 @@ def test_signatures_are_not_mixed(start, doubler):
 def test_full_batches_do_not_overtake_older_ones(start, doubler, busy):
     ask = start(batch_timeout_micros=1000)
     answers = [busy(ask), ask(5, signature=OTHER)]
-    wait_until(lambda: doubler.users == 2)
+    ask.waiting(1)
     time.sleep(0.01)
     answers.append(ask(6, 7, 8, 9))
-    wait_until(lambda: doubler.users == 3)
+    ask.waiting(2)
     doubler.gate.set()
     for answer in answers:
         answer.result(10)

@@ -6,19 +6,20 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
 from export.serving import codec
 from export.serving.errors import ServingError
-from export.serving.servable import Signature, TensorSpec
+from export.serving.servable import Signature
 
 
 def decode(document, dtype):
     body = codec.parse(json.dumps(document).encode())
-    spec = TensorSpec(None, np.dtype(dtype))
-    feeds, _ = codec.decode(body, Signature("s", {"x": spec}, {}))
+    tensor = tf.TensorSpec(None, tf.as_dtype(dtype))
+    feeds, _ = codec.decode(body, Signature("s", {"x": tensor}, {}))
     return feeds["x"]
 
 
@@ -42,7 +43,7 @@ def test_numbers_come_back_as_they_were(array):
 def test_bytes_come_back_as_they_were(values):
     array = np.array([*values, b"x"], object)[:-1]
     answer = json.loads(codec.encode({"y_bytes": array}, row_form=True))
-    found = decode({"instances": answer["predictions"]}, object)
+    found = decode({"instances": answer["predictions"]}, tf.string)
     assert found.tolist() == values
 
 
@@ -105,7 +106,7 @@ def test_outputs_of_unequal_rows_have_no_row_form(second):
         ("1", np.float32, None),
         (None, np.float32, None),
         ({}, np.float32, None),
-        ([1], object, None),
+        ([1], tf.string, None),
     ],
 )
 def test_values_must_fit_their_type(value, dtype, expected):

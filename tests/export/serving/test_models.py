@@ -6,11 +6,14 @@ import threading
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from attngan_tf.config import UserError
 from export.serving.errors import ServingError
 from export.serving.model_settings import ModelSettings
 from export.serving.models import Models
+
+State = ModelVersionStatus.State
 
 
 class Fake:
@@ -84,7 +87,7 @@ def publish(folder, *versions, bad=False):
 
 
 def states(model):
-    return {s.version: s.state for s in model.statuses(None)}
+    return {s.version: State.Name(s.state) for s in model.statuses(None)}
 
 
 def served(model, **choice):
@@ -158,7 +161,8 @@ def test_bad_version_keeps_the_old_one_and_is_tried_when_it_changes(
     assert capsys.readouterr().out.count("it is bad") == 1
     assert served(model) == 1
     (status,) = model.statuses(2)
-    assert (status.state, status.code) == ("END", tf.errors.DATA_LOSS)
+    assert State.Name(status.state) == "END"
+    assert status.status.error_code == tf.errors.DATA_LOSS
     (tmp_path / "2" / "bad").unlink()
     models.update([settings])
     assert states(model) == {1: "END", 2: "AVAILABLE"}

@@ -44,9 +44,9 @@ def code_of(function, *arguments, **named):
 def test_signatures(servable):
     assert set(toy_model.SIGNATURES) < set(servable.signatures)
     signature = servable.signatures["generate"]
-    assert signature.inputs["captions"].dtype == object
-    assert signature.inputs["seeds"].dtype == np.int64
-    assert signature.outputs["images"].dtype == np.uint8
+    assert signature.inputs["captions"].dtype == tf.string
+    assert signature.inputs["seeds"].dtype == tf.int64
+    assert signature.outputs["images"].dtype == tf.uint8
     code = code_of(servable.signature, "nope", tf.errors.FAILED_PRECONDITION)
     assert code == tf.errors.FAILED_PRECONDITION
 
