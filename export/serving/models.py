@@ -158,7 +158,8 @@ class Model:
             known = sorted(self._statuses.items(), reverse=True)
         found = [status for key, status in known if version in (None, key)]
         if not found:
-            raise not_found(f"version {version} of {self.settings.name}")
+            name = self.settings.name
+            raise not_found(f"there was no version {version} of {name}")
         return found
 
     def close(self) -> None:

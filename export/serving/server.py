@@ -46,16 +46,7 @@ def serve(settings: Settings) -> None:
     Raises:
       UserError: a model cannot be loaded, or a port is in use.
     """
-    # It warns that the loader, which the real server uses too, is deprecated.
-    tf.get_logger().setLevel(logging.ERROR)
-    threads = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism
-    )
-    models = Models(
-        functools.partial(load, config=threads),
-        settings.allow_version_labels_for_unavailable_models,
-    )
-    models.start(settings.models)
+    models = _started_models(settings)
     batcher = Batcher(settings.batching) if settings.batching else None
     predictor = Predictor(models, batcher, settings.max_rows)
     bound = bind("rest_api_port", settings.host, settings.rest_api_port)
@@ -84,6 +75,20 @@ def serve(settings: Settings) -> None:
     if not rest.drain(_DRAIN_SECONDS):
         report("some requests took too long and were cut off")
     grpc_ended.wait()
+
+
+def _started_models(settings: Settings) -> Models:
+    # It warns that the loader, which the real server uses too, is deprecated.
+    tf.get_logger().setLevel(logging.ERROR)
+    threads = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism
+    )
+    models = Models(
+        functools.partial(load, config=threads),
+        settings.allow_version_labels_for_unavailable_models,
+    )
+    models.start(settings.models)
+    return models
 
 
 def _keep_current(models: Models, settings: Settings) -> None:

@@ -4,6 +4,8 @@ import contextlib
 import gzip
 import http.client
 import json
+import socket
+import time
 
 import contract
 import contract_toy
@@ -227,6 +229,16 @@ def test_malformed_http_is_a_400_or_404(plain, client, head):
         response.begin()
         assert response.status in (400, 404)
     assert client.predict("toy", {"instances": ["a"]}).status == 200
+
+
+def test_connection_without_traffic_is_closed(plain):
+    """After --rest_api_timeout_in_ms, here 2 s."""
+    where = plain.url.removeprefix("http://").split(":")
+    with socket.create_connection(where, timeout=20) as connection:
+        connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\n")
+        begin = time.monotonic()
+        assert connection.recv(1) == b""
+    assert 1 < time.monotonic() - begin < 10
 
 
 def test_batched_answers_equal_single_ones(servers, plain, pool):
