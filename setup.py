@@ -8,6 +8,9 @@ import setuptools
 source = pathlib.Path(__file__).with_name("attngan_tf") / "__init__.py"
 version = re.search(r'__version__ = "(.+)"', source.read_text()).group(1)
 
+# The development server, `python -m export.serve`.
+serve = ["grpcio>=1.67,<2", "orjson>=3.10,<4", "waitress>=3.0,<4"]
+
 setuptools.setup(
     name="attngan_tf",
     version=version,
@@ -23,8 +26,6 @@ setuptools.setup(
     # bounds. The upper ones are the next releases that may break something.
     install_requires=[
         "absl-py>=2.1,<3",
-        # 1.62 does not bound a server's connections, 1.67 does.
-        "grpcio>=1.67,<2",
         # Keras's weights files; Keras needs it as well.
         "h5py>=3.11,<4",
         # tensorflow-datasets imports it through etils without asking for it.
@@ -33,18 +34,18 @@ setuptools.setup(
         "keras>=3.13.2,<3.16",
         "matplotlib>=3.10,<3.12",
         "numpy>=2.0,<3",
-        "orjson>=3.10,<4",
         "pillow>=11,<14",
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets>=4.9.9,<4.10",
+        # The protos of the warm-up requests that an export holds.
         "tensorflow-serving-api>=2.19,<2.22",
         "tqdm>=4.66,<5",
-        "waitress>=3.0,<4",
-        "werkzeug>=3.0,<4",
     ],
     extras_require={
+        "serve": serve,
         "test": [
+            *serve,
             "hypothesis>=6.100,<7",
             "pytest>=8.3,<10",
             "pytest-xdist>=3.8,<4",

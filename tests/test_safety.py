@@ -239,6 +239,10 @@ def hook(event, arguments):
         raise OSError(f"there is no network: {arguments}")
 sys.addaudithook(hook)
 """
+# The packages of the extra `serve`.
+NO_SERVER = """
+sys.modules.update(dict.fromkeys(["grpc", "orjson", "waitress"]))
+"""
 OFFLINE = """
 import sys
 from absl import flags
@@ -272,8 +276,8 @@ def outside() -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_need_no_network(tiny_config, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
+def test_commands_need_no_network_and_no_server(tiny_config, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK + NO_SERVER)
     tried = tmp_path / "tried"
     config = tiny_config(damsm_steps=2, gan_steps=2, workdir="")
     flagfile = tmp_path / "tiny.flags"

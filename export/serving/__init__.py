@@ -1,1 +1,1 @@
-"""The parts of the local stand-in for TensorFlow Serving."""
+"""The development server behind `python -m export.serve`."""

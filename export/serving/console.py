@@ -1,9 +1,9 @@
-"""What the server says on its output."""
+"""What the server prints."""
 
 import contextlib
 
 
-def tell(text: str) -> None:
-    """Prints a line; whoever read the output may be gone."""
+def report(text: str) -> None:
+    """Prints a line; the reader of the output may be gone."""
     with contextlib.suppress(OSError):
         print(text, flush=True)

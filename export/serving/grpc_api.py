@@ -1,120 +1,133 @@
 """The gRPC interface: PredictionService and ModelService."""
 
-from collections.abc import Mapping
+import functools
+import logging
+import time
+import traceback
+import types
+from collections.abc import Callable
+from concurrent import futures
 
-from google.protobuf.message import DecodeError
+import grpc
+import tensorflow as tf
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
-    predict_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
 )
 
 from export.serving import status, tensor_protos
-from export.serving.errors import Code, ServingError, invalid
-from export.serving.grpc_server import Method
+from export.serving.errors import ServingError, invalid
 from export.serving.predictor import Predictor
-from export.serving.versions import Model
 
-_PREDICTION = "tensorflow.serving.PredictionService"
-_MODEL = "tensorflow.serving.ModelService"
+_THREADS = 32  # requests processed at once
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def _model(predictor: Predictor, spec: model_pb2.ModelSpec) -> Model:
-    if not spec.name:
-        raise invalid("model_spec must name a model; received none")
-    return predictor.models.find(spec.name)
+def make_server(predictor: Predictor, max_bytes: int) -> grpc.Server:
+    """The server with its services, without a port.
+
+    Args:
+      predictor: what answers.
+      max_bytes: max size of a request.
+    """
+    # It logs a traceback for every request that cannot be parsed.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
+    server = grpc.server(
+        futures.ThreadPoolExecutor(_THREADS),
+        options=[
+            ("grpc.max_receive_message_length", max_bytes),
+            ("grpc.max_send_message_length", -1),
+            # Otherwise a second server would silently share the port.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+
+    def handler(method: Callable) -> Callable:
+        return functools.partial(_answer, method, predictor)
+
+    refuse = handler(_refuse)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        types.SimpleNamespace(
+            Predict=handler(_predict),
+            GetModelMetadata=handler(_metadata),
+            Classify=refuse,
+            Regress=refuse,
+            MultiInference=refuse,
+        ),
+        server,
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        types.SimpleNamespace(
+            GetModelStatus=handler(_status), HandleReloadConfigRequest=refuse
+        ),
+        server,
+    )
+    return server
+
+
+def _answer(
+    method: Callable,
+    predictor: Predictor,
+    request,
+    context: grpc.ServicerContext,
+):
+    """What a method returns; an error ends the call with its code."""
+    try:
+        left = context.time_remaining()
+        deadline = None if left is None else time.monotonic() + left
+        return method(predictor, request, deadline)
+    except ServingError as error:
+        code, message = _CODES[error.code], error.message
+    except Exception:  # a bug: the client gets one line, too
+        traceback.print_exc()
+        code, message = grpc.StatusCode.INTERNAL, "internal error"
+    return context.abort(code, message)
 
 
 def _choice(spec: model_pb2.ModelSpec) -> tuple[int | None, str | None]:
     """The version or the label that the request names, if any."""
-    choice = spec.WhichOneof("version_choice")
-    if choice == "version":
-        return spec.version.value, None
-    return None, spec.version_label if choice == "version_label" else None
+    version = spec.version.value if spec.HasField("version") else None
+    return version, spec.version_label or None
 
 
-def _parsed(message_class, request: bytes):
-    try:
-        return message_class.FromString(request)
-    except DecodeError:
-        name = message_class.DESCRIPTOR.name
-        raise invalid(f"the request must be a {name}") from None
-
-
-class _Methods:
-    """What is answered, from a request's bytes to the answer's."""
-
-    def __init__(self, predictor: Predictor):
-        self._predictor = predictor
-
-    def predict(self, request: bytes, deadline: float | None) -> bytes:
-        message = _parsed(predict_pb2.PredictRequest, request)
-        model = _model(self._predictor, message.model_spec)
-        with self._predictor.counted(model, "GRPC"):
-            return self._predict(model, message, deadline).SerializeToString()
-
-    def _predict(
-        self,
-        model: Model,
-        request: predict_pb2.PredictRequest,
-        deadline: float | None,
-    ) -> predict_pb2.PredictResponse:
-        with model.use(*_choice(request.model_spec)) as servable:
-            signature = servable.signature(
-                request.model_spec.signature_name or "serving_default",
-                Code.FAILED_PRECONDITION,
-            )
-            outputs = self._predictor.run(
-                servable,
-                signature,
-                tensor_protos.decode(request, signature),
-                tensor_protos.output_names(request, signature),
-                deadline,
-            )
-            return tensor_protos.encode(
-                outputs, servable.model, servable.version, signature
-            )
-
-    def metadata(self, request: bytes, deadline: float | None) -> bytes:
-        message = _parsed(
-            get_model_metadata_pb2.GetModelMetadataRequest, request
+def _predict(predictor: Predictor, request, deadline: float | None):
+    spec = request.model_spec
+    if not spec.name:
+        raise invalid("model_spec must name a model; received none")
+    model = predictor.models.find(spec.name)
+    with (
+        predictor.counted(model, "GRPC"),
+        model.use(*_choice(spec)) as servable,
+    ):
+        signature = servable.signature(
+            spec.signature_name, tf.errors.FAILED_PRECONDITION
         )
-        if list(message.metadata_field) != [status.METADATA_FIELD]:
-            raise invalid(
-                f"metadata_field must be {status.METADATA_FIELD}; "
-                f"received {', '.join(message.metadata_field) or 'none'}"
-            )
-        model = _model(self._predictor, message.model_spec)
-        with model.use(*_choice(message.model_spec)) as servable:
-            return status.metadata_response(servable).SerializeToString()
+        feeds = tensor_protos.decode(request, signature)
+        names = tensor_protos.output_names(request, signature)
+        outputs = predictor.run(servable, signature, feeds, names, deadline)
+        return tensor_protos.encode(outputs, servable, signature)
 
-    def status(self, request: bytes, deadline: float | None) -> bytes:
-        message = _parsed(get_model_status_pb2.GetModelStatusRequest, request)
-        model = _model(self._predictor, message.model_spec)
-        version, label = _choice(message.model_spec)
-        if label is not None:
-            version = model.version_of(label)
-        statuses = model.statuses(version)
-        return status.status_response(statuses).SerializeToString()
 
-    def refuse(self, request: bytes, deadline: float | None) -> bytes:
-        raise ServingError(
-            Code.UNIMPLEMENTED, "no signature here is for it; use Predict"
+def _metadata(predictor: Predictor, request, deadline: float | None):
+    if list(request.metadata_field) != [status.METADATA_FIELD]:
+        raise invalid(
+            f"metadata_field must be {status.METADATA_FIELD}; received "
+            f"{', '.join(request.metadata_field) or 'none'}"
         )
+    model = predictor.models.find(request.model_spec.name)
+    with model.use(*_choice(request.model_spec)) as servable:
+        return status.metadata_response(servable)
 
 
-def services(predictor: Predictor) -> Mapping[str, Mapping[str, Method]]:
-    """Methods by name, by their service's; others need signatures we lack."""
-    methods = _Methods(predictor)
-    refused = dict.fromkeys(
-        ("Classify", "Regress", "MultiInference"), methods.refuse
+def _status(predictor: Predictor, request, deadline: float | None):
+    model = predictor.models.find(request.model_spec.name)
+    version, _ = _choice(request.model_spec)
+    return get_model_status_pb2.GetModelStatusResponse(
+        model_version_status=model.statuses(version)
     )
-    return {
-        _PREDICTION: {
-            "Predict": methods.predict,
-            "GetModelMetadata": methods.metadata,
-            **refused,
-        },
-        _MODEL: {"GetModelStatus": methods.status},
-    }
+
+
+def _refuse(predictor: Predictor, request, deadline: float | None):
+    raise invalid("no signature here is for this method; use Predict")

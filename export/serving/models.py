@@ -1,124 +1,208 @@
-"""All models of a server, and the threads that watch what they are of."""
+"""The models served, and which of their versions: the folders are polled.
 
+One thread updates the models; requests read them from many.
+"""
+
+import contextlib
+import os
 import threading
-import time
-import traceback
 from collections.abc import Callable, Iterator
 
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+
 from attngan_tf.errors import UserError
-from export.serving.console import tell
-from export.serving.errors import not_found
+from export.serving.console import report
+from export.serving.errors import ServingError, invalid, not_found
 from export.serving.model_settings import ModelSettings
-from export.serving.versions import LOAD_SECONDS, Load, Model, look_of
+from export.serving.servable import Servable
+
+Load = Callable[[str, int, str], Servable]
 
 
-class Models:
-    """Models by name.
+class Model:
+    """A model's versions.
 
     Args:
-      settings: of each model.
-      load: see `Model`.
-      labels_may_wait: see `Model`.
+      settings: which versions.
+      load: makes a Servable from a model's name, a version and its folder.
+      labels_may_wait: whether a label may name a version that is not served.
     """
 
     def __init__(
         self,
-        settings: list[ModelSettings],
+        settings: ModelSettings,
         load: Load,
         labels_may_wait: bool = False,
     ):
+        self.settings = settings
         self._load = load
         self._labels_may_wait = labels_may_wait
-        self._models = {x.name: self._model(x) for x in settings}
-        # What could not be served, and what it looked like: it is tried again
-        # only when that changes.
-        self._refused: dict[str, tuple] = {}
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._served: dict[int, Servable] = {}
+        self._statuses: dict[int, ModelVersionStatus] = {}
+        # Inode and time of folders that failed to load: a version is tried
+        # again when its folder has changed.
+        self._failed: dict[int, tuple[int, int]] = {}
 
-    def _model(self, settings: ModelSettings) -> Model:
-        return Model(settings, self._load, self._labels_may_wait)
+    def start(self) -> None:
+        """Loads the versions in the folder; raises UserError if one fails."""
+        self.settings.check_present()
+        self.update(self.settings)
+        for status in self._statuses.values():
+            if status.status.error_code:
+                raise UserError(
+                    f"version {status.version} of {self.settings.name} in "
+                    f"{self.settings.base_path} cannot be served: "
+                    f"{status.status.error_message}"
+                )
 
-    def __iter__(self) -> Iterator[Model]:
-        return iter(list(self._models.values()))
+    def update(self, settings: ModelSettings) -> None:
+        """Loads what is wanted and new, then unloads what is not wanted.
+
+        A label moves after its new version is loaded and before its old one
+        is unloaded. The old versions are served until a new one is.
+
+        Raises:
+          OSError: the folder cannot be read; everything stays as it was.
+          UserError: a label names a version that is not served.
+        """
+        present = settings.present()
+        wanted = settings.wanted(set(present))
+        for version in sorted(wanted - set(self._served)):
+            self._start_version(version, present[version])
+        for label, version in settings.labels.items():
+            if version not in self._served and not self._labels_may_wait:
+                served = ", ".join(map(str, sorted(self._served))) or "none"
+                raise UserError(
+                    f"the label {label} of {settings.name} must name a version "
+                    f"that is served ({served}); received {version}"
+                )
+        with self._lock:
+            self.settings = settings
+        if not wanted or wanted & set(self._served):
+            for version in set(self._served) - wanted:
+                self._retire(version)
+
+    def _start_version(self, version: int, path: str) -> None:
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            stamp = found.st_ino, found.st_mtime_ns
+            if self._failed.get(version) == stamp:
+                return
+            self._failed[version] = stamp
+        name = self.settings.name
+        self._set(version, "LOADING")
+        try:
+            servable = self._load(name, version, path)
+        except ServingError as error:
+            self._set(version, "END", error)
+            report(
+                f"version {version} of {name} cannot be served: {error.message}"
+            )
+            return
+        with self._lock:
+            self._served[version] = servable
+        self._set(version, "AVAILABLE")
+        self._failed.pop(version, None)
+        report(f"version {version} of {name} is served")
+
+    def _retire(self, version: int) -> None:
+        with self._lock:
+            servable = self._served.pop(version)
+        self._set(version, "UNLOADING")
+        servable.retire(closed=lambda: self._set(version, "END"))
+        report(f"version {version} of {self.settings.name} is not served now")
+
+    def _set(
+        self, version: int, state: str, error: ServingError | None = None
+    ) -> None:
+        status = ModelVersionStatus(version=version, state=state)
+        status.status.error_code = error.code if error else 0
+        status.status.error_message = error.message if error else ""
+        with self._lock:
+            self._statuses[version] = status
+
+    @contextlib.contextmanager
+    def use(
+        self, version: int | None = None, label: str | None = None
+    ) -> Iterator[Servable]:
+        """A version, kept open; without a choice, the newest one served.
+
+        Raises:
+          ServingError: it is not served, or there is no such label.
+        """
+        name = self.settings.name
+        with self._lock:
+            if label is not None:
+                if label not in self.settings.labels:
+                    raise invalid(f"{name} has no version label {label!r}")
+                version = self.settings.labels[label]
+            if version is None:
+                version = max(self._served, default=None)
+            servable = self._served.get(version)
+            if servable is None:
+                raise not_found(f"version {version} of {name} is not served")
+            servable.acquire()
+        try:
+            yield servable
+        finally:
+            servable.release()
+
+    def statuses(self, version: int | None) -> list[ModelVersionStatus]:
+        """The states of all versions, newest first, or of one.
+
+        Raises:
+          ServingError: there was never such a version.
+        """
+        with self._lock:
+            known = sorted(self._statuses.items(), reverse=True)
+        found = [status for key, status in known if version in (None, key)]
+        if not found:
+            name = self.settings.name
+            raise not_found(f"there was no version {version} of {name}")
+        return found
+
+    def close(self) -> None:
+        """Unloads every version."""
+        for version in list(self._served):
+            self._retire(version)
+
+
+class Models:
+    """Models by name; for the arguments see `Model`."""
+
+    def __init__(self, load: Load, labels_may_wait: bool = False):
+        self._load = load
+        self._labels_may_wait = labels_may_wait
+        self._models: dict[str, Model] = {}
+        self._faults: set[str] = set()
 
     def find(self, name: str) -> Model:
         """A model by name; raises ServingError where there is none."""
-        if name not in self._models:
+        model = self._models.get(name)
+        if model is None:
             raise not_found(f"no model is named {name!r}")
-        return self._models[name]
+        return model
 
-    def start(self) -> None:
+    def _add(self, settings: ModelSettings) -> Model:
+        model = Model(settings, self._load, self._labels_may_wait)
+        return self._models.setdefault(settings.name, model)
+
+    def start(self, settings: list[ModelSettings]) -> None:
         """Loads every model; raises UserError."""
-        for model in self:
-            model.start()
-
-    def poll(self) -> None:
-        """Looks for new versions of every model."""
-        for model in self:
-            try:
-                model.poll()
-            except OSError as error:
-                # A file system may come back; what is loaded serves on.
-                tell(f"cannot look for new versions: {error}")
-
-    def change(self, settings: list[ModelSettings]) -> None:
-        """Serves these models instead; one that cannot be served is told."""
         for wanted in settings:
-            attempt = wanted, look_of(wanted.base_path)
-            if self._refused.get(wanted.name) == attempt:
-                continue
-            self._refused.pop(wanted.name, None)
+            self._add(wanted).start()
+
+    def update(self, settings: list[ModelSettings]) -> None:
+        """Serves these models; reports what is wrong, once."""
+        faults = set()
+        for wanted in settings:
             try:
-                self._change(wanted)
+                self._add(wanted).update(wanted)
             except (OSError, UserError) as error:
-                self._refused[wanted.name] = attempt
-                tell(f"{wanted.name} cannot be changed: {error}")
-        names = {wanted.name for wanted in settings}
-        for name in set(self._models) - names:
+                faults.add(f"{wanted.name} cannot be updated: {error}")
+        for name in set(self._models) - {wanted.name for wanted in settings}:
             self._models.pop(name).close()
-
-    def _change(self, wanted: ModelSettings) -> None:
-        known = self._models.get(wanted.name)
-        if known and known.settings.base_path == wanted.base_path:
-            if known.settings != wanted:
-                known.change(wanted)
-            return
-        new = self._model(wanted)
-        try:
-            new.start()
-        except UserError:
-            new.close()
-            raise
-        self._models[wanted.name] = new
-        if known:
-            known.close()
-
-    def watch(self, look: Callable[[], None], seconds: float) -> None:
-        """Calls `look` again and again in a thread; 0 seconds: never."""
-
-        def work():
-            while not self._stop.wait(seconds):
-                try:
-                    look()
-                except Exception:  # a fault of ours must not end the watch
-                    traceback.print_exc()
-
-        if seconds:
-            thread = threading.Thread(target=work, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def close(self) -> bool:
-        """Ends the watch and retires every version.
-
-        Returns:
-          Whether no version was still loading.
-        """
-        self._stop.set()
-        end = time.monotonic() + LOAD_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        for model in self:
-            model.close(end - time.monotonic())
-        return not any(thread.is_alive() for thread in self._threads)
+        for fault in faults - self._faults:
+            report(fault)
+        self._faults = faults

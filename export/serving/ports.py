@@ -1,4 +1,4 @@
-"""Ports: found to be in use before the models are loaded."""
+"""Ports and addresses; a port in use is found before models are loaded."""
 
 import socket
 
@@ -10,43 +10,25 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def number_of(host: str) -> str:
-    """The address of a name of this machine, as localhost."""
-    try:
-        return socket.getaddrinfo(host, 0)[0][4][0]
-    except (OSError, UnicodeError):  # `bind` tells it
-        return host
-
-
-def in_use(flag: str, port: int, error: Exception) -> UserError:
+def in_use(flag: str, port: int, reason: object) -> UserError:
     """The error of a port that cannot be listened at."""
     return UserError(
-        f"--{flag} must be a port that is free, of an address of this "
-        f"machine; received {port}: {error}; 0 picks a free one"
+        f"--{flag} must be a free port at --host, an address of this machine; "
+        f"received {port}: {reason}; 0 picks a free one"
     )
 
 
 def bind(flag: str, host: str, port: int) -> socket.socket:
-    """A socket that holds a port, not yet listening; 0 picks a free port.
+    """A socket that listens at a port; 0 picks a free one.
 
     Raises:
       UserError: the port is in use, or the host is not this machine's.
     """
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
+        family, _, _, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        bound = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"--host must be an address of this machine; received {host!r}: "
-            f"{error}"
-        ) from None
-    try:
         # Connections of a server that just ended do not keep the port.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(where)
-    except OSError as error:
-        bound.close()
-        raise in_use(flag, port, error) from None
-    return bound
+        return socket.create_server(where[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        raise in_use(flag, port, f"{host}: {error}") from None

@@ -1,52 +1,64 @@
-"""A prediction, from arrays to arrays: both protocols end here."""
+"""A prediction, from arrays to arrays, and its count; both protocols use it."""
 
 import contextlib
+import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import error_codes_pb2
 
 from export.serving.batching import Batcher
-from export.serving.errors import Code, ServingError, invalid
-from export.serving.models import Models
-from export.serving.monitoring import Metrics
-from export.serving.servable import PREDICT_METHOD, Servable, Signature
-from export.serving.versions import Model
+from export.serving.errors import ServingError, invalid
+from export.serving.models import Model, Models
+from export.serving.servable import Arrays, Servable, Signature
+
+_COUNT = ":tensorflow:serving:request_count"
+_LATENCY = ":tensorflow:serving:request_latency"
 
 
 class Predictor:
     """Runs models, merged with other requests if there is a batcher."""
 
-    def __init__(
-        self,
-        models: Models,
-        batcher: Batcher | None,
-        metrics: Metrics,
-        max_rows: int,
-    ):
+    def __init__(self, models: Models, batcher: Batcher | None, max_rows: int):
         self.models = models
-        self._max_rows = max_rows
         self._batcher = batcher
-        self._metrics = metrics
+        self._max_rows = max_rows
+        self._lock = threading.Lock()
+        # By name and labels, as the real server names them.
+        self._metrics: dict[str, float] = {}
 
     @contextlib.contextmanager
     def counted(self, model: Model, entrypoint: str) -> Iterator[None]:
-        """Counts a request, and how it ends, in the metrics."""
+        """Counts a request and its result in the metrics."""
         start = time.monotonic()
-        code = Code.UNKNOWN
+        code = tf.errors.UNKNOWN
         try:
             yield
-            code = Code.OK
+            code = tf.errors.OK
         except ServingError as error:
             code = error.code
             raise
         finally:
-            self._metrics.request(
-                model.settings.name,
-                code.name,
-                time.monotonic() - start,
-                entrypoint,
-            )
+            micros = (time.monotonic() - start) * 1e6
+            name = f"model_name={json.dumps(model.settings.name)}"
+            status = error_codes_pb2.Code.Name(code)
+            labels = f'{{{name},API="predict",entrypoint="{entrypoint}"}}'
+            with self._lock:
+                for key, value in (
+                    (f'{_COUNT}{{{name},status="{status}"}}', 1),
+                    (f"{_LATENCY}_sum{labels}", micros),
+                    (f"{_LATENCY}_count{labels}", 1),
+                ):
+                    self._metrics[key] = self._metrics.get(key, 0) + value
+
+    def metrics(self) -> str:
+        """The page that Prometheus reads: counts, and latencies' sums."""
+        with self._lock:
+            lines = [f"{key} {x:.12g}" for key, x in self._metrics.items()]
+        return "".join(line + "\n" for line in sorted(lines))
 
     def run(
         self,
@@ -55,27 +67,26 @@ class Predictor:
         feeds: Mapping[str, np.ndarray],
         outputs: list[str],
         deadline: float | None,
-    ) -> dict[str, np.ndarray]:
+    ) -> Arrays:
         """The outputs by name.
 
         Raises:
           ServingError: the inputs do not fit the signature, the model failed,
             or the deadline (of `time.monotonic`) passed.
         """
-        if signature.method != PREDICT_METHOD:
-            raise invalid(f"the signature {signature.name} cannot predict")
-        rows = signature.check(feeds)
-        if rows > self._max_rows:
+        rows = {name: len(x) for name, x in feeds.items() if x.ndim}
+        if len(set(rows.values())) > 1 or 0 in rows.values():
+            raise invalid(
+                "inputs must have equally many rows, at least one; received "
+                f"{rows}"
+            )
+        if max(rows.values(), default=1) > self._max_rows:
             raise invalid(
                 f"a request must have at most --max_rows = {self._max_rows} "
                 f"rows; received {rows}"
             )
-        start = time.monotonic()
         if self._batcher is None:
-            result = servable.run(signature, feeds, outputs, deadline)
-        else:
-            result = self._batcher.run(
-                servable, signature, feeds, tuple(outputs), deadline
-            )
-        self._metrics.runtime(servable.model, time.monotonic() - start)
-        return result
+            return servable.run(signature, feeds, outputs, deadline)
+        return self._batcher.run(
+            servable, signature, feeds, tuple(outputs), deadline
+        )

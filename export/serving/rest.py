@@ -1,169 +1,180 @@
-"""The REST interface, as a WSGI application."""
+"""The REST interface and the demo page, as a WSGI application."""
 
+import http.client
 import json
 import mimetypes
 import pathlib
 import re
 import time
 import traceback
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-from werkzeug import Request, Response
+import tensorflow as tf
 
-from export.serving import codec, origins, status
-from export.serving.errors import (
-    HTTP_STATUS,
-    Code,
-    ServingError,
-    invalid,
-    not_found,
-)
-from export.serving.monitoring import Metrics
+from export.serving import codec, status
+from export.serving.errors import ServingError, invalid, not_found, shown
 from export.serving.predictor import Predictor
 from export.serving.settings import Settings
 
-_CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_PREDICT_PATH = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<method>predict|classify|regress)",
-    re.IGNORECASE | re.ASCII,
+# As the real server matches them: on the path as it was sent, with its query.
+_MODEL = (
+    r"(?i:/v1/models/)(?P<name>[^/:]+)"
+    r"(?i:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 )
-_STATUS_PATH = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){_CHOICE}(?P<metadata>/metadata)?",
-    re.IGNORECASE | re.ASCII,
+_PREDICT_PATH = re.compile(_MODEL + ":(?P<method>predict|classify|regress)")
+_STATUS_PATH = re.compile(_MODEL + "(?P<metadata>/metadata)?")
+_LOCAL_NAME = re.compile(
+    r"(localhost|127(\.\d{1,3}){3}|\[?::1\]?)(:\d+)?", re.IGNORECASE | re.ASCII
 )
-_LARGEST_VERSION = 2**63 - 1
-# In a request's environment: when it had arrived, of `time.monotonic`.
-ARRIVED = "attngan.arrived"
-_CORS_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
-}
+_MAX_VERSION = 2**63 - 1
+_GZIP = 16 + zlib.MAX_WBITS
+_PAGE = pathlib.Path(__file__).parents[1] / "page"
+_CORS_HEADERS = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, GET"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+]
 
 
-def error_body(message: str) -> bytes:
-    """An error as the protocol writes it."""
-    return json.dumps({"error": message}).encode()
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+def _error(http_status: int, message: str) -> _Answer:
+    return _Answer(http_status, json.dumps({"error": message}).encode())
 
 
 class RestApp:
-    """Answers /v1/..., the metrics' path, and the page's files."""
+    """Answers /v1/..., the path of the metrics, and the page's files."""
 
-    def __init__(
-        self, settings: Settings, predictor: Predictor, metrics: Metrics
-    ):
+    def __init__(self, settings: Settings, predictor: Predictor):
         self._settings = settings
         self._predictor = predictor
-        self._metrics = metrics
+        self._cors = settings.rest_api_enable_cors_support
+        self._page = {"/": _PAGE / "index.html"}
+        self._page |= {f"/{file.name}": file for file in _PAGE.iterdir()}
 
-    def __call__(self, environ: dict, start_response: Callable):
-        request = Request(environ)
+    def __call__(
+        self, environ: dict, start_response: Callable
+    ) -> Iterable[bytes]:
         try:
-            response = self._respond(request)
+            answer = self._respond(environ)
         except ServingError as error:
-            response = _json(error_body(error.message), HTTP_STATUS[error.code])
-        except Exception:  # a fault of ours: the client gets one line, too
+            answer = _error(error.http_status, error.message)
+        except Exception:  # a bug: the client gets one line, too
             traceback.print_exc()
-            response = _json(error_body("internal error"), 500)
-        if self._settings.cors:
-            response.headers.update(_CORS_HEADERS)
-        else:
-            response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        return response(environ, start_response)
+            answer = _error(500, "internal error")
+        headers = [
+            ("Content-Type", answer.content_type),
+            ("Content-Length", str(len(answer.body))),
+            ("Cache-Control", "no-cache"),
+        ]
+        same_origin = [("Cross-Origin-Resource-Policy", "same-origin")]
+        headers += _CORS_HEADERS if self._cors else same_origin
+        reason = http.client.responses.get(answer.status, "Error")
+        start_response(f"{answer.status} {reason}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
-    def _respond(self, request: Request) -> Response:
-        path = request.path
-        if not self._settings.cors:
-            origins.check(request, self._settings.host)
+    def _respond(self, environ: dict) -> _Answer:
+        verb, path = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
+        if not self._cors:
+            _check_origin(environ, self._settings.host)
         if path.lower().startswith("/v1/"):
-            return self._respond_to_api(request)
-        if request.method in ("GET", "HEAD"):
+            return self._respond_to_api(environ, verb, path)
+        path = path.partition("?")[0]
+        if verb in ("GET", "HEAD"):
             if path == self._settings.metrics_path:
-                return Response(self._metrics.page(), mimetype="text/plain")
-            if self._settings.page:
-                return _page(path, self._settings.page)
+                text = self._predictor.metrics().encode()
+                return _Answer(200, text, "text/plain; charset=utf-8")
+            if self._settings.page and path in self._page:
+                file = self._page[path]
+                kind = mimetypes.guess_type(file.name)[0]
+                return _Answer(200, file.read_bytes(), kind)
         raise not_found(f"nothing is at {path}; models are under /v1/models/")
 
-    def _respond_to_api(self, request: Request) -> Response:
-        if request.method == "POST":
-            found = _PREDICT_PATH.fullmatch(request.path)
-            if found:
-                return self._predict(request, found)
-        elif request.method == "GET":
-            found = _STATUS_PATH.fullmatch(request.path)
-            if found:
-                return self._status(found)
-        elif request.method == "OPTIONS" and self._settings.cors:
-            return _json(b"", 200)
-        raise invalid(f"malformed request: {request.method} {request.path}")
+    def _respond_to_api(self, environ: dict, verb: str, path: str) -> _Answer:
+        if verb == "OPTIONS" and self._cors:
+            return _Answer(200, b"")
+        pattern = {"POST": _PREDICT_PATH, "GET": _STATUS_PATH}.get(verb)
+        found = pattern and pattern.fullmatch(path)
+        if not found:
+            raise invalid(f"malformed request: {verb} {path}")
+        version = int(found["version"]) if found["version"] else None
+        if version is not None and version > _MAX_VERSION:
+            return _Answer(400, b"")
+        if verb == "GET":
+            return self._status(found, version)
+        return self._predict(environ, found, version)
 
-    def _predict(self, request: Request, found: re.Match) -> Response:
-        # Waiting for a thread is part of a request's time.
-        arrived = request.environ.get(ARRIVED, time.monotonic())
-        deadline = arrived + self._settings.timeout_seconds
+    def _predict(
+        self, environ: dict, found: re.Match, version: int | None
+    ) -> _Answer:
+        seconds = self._settings.rest_api_timeout_in_ms / 1000
+        deadline = time.monotonic() + seconds
         model = self._predictor.models.find(found["name"])
         with self._predictor.counted(model, "REST"):
-            method = found["method"].lower()
-            if method != "predict":
-                raise invalid(
-                    f"{model.settings.name} has no signature for {method}"
-                )
-            with model.use(_version(found), found["label"]) as servable:
-                body = codec.parse(request.get_data())
-                signature = servable.signature(
-                    codec.signature_name(body), Code.INVALID_ARGUMENT
-                )
-                feeds, row_form = codec.decode(body, signature)
+            if found["method"] != "predict":
+                raise invalid(f"no signature is for {found['method']}")
+            body = _body(environ, self._settings.max_request_bytes)
+            document = codec.parse(body)
+            name = document.get("signature_name", "")
+            if not isinstance(name, str):
+                raise invalid(f"signature_name is no string: {shown(name)}")
+            with model.use(version, found["label"]) as servable:
+                signature = servable.signature(name, tf.errors.INVALID_ARGUMENT)
+                feeds, row_form = codec.decode(document, signature)
+                names = list(signature.outputs)
                 outputs = self._predictor.run(
-                    servable,
-                    signature,
-                    feeds,
-                    list(signature.outputs),
-                    deadline,
+                    servable, signature, feeds, names, deadline
                 )
-            return _json(codec.encode(outputs, row_form), 200)
+            return _Answer(200, codec.encode(outputs, row_form))
 
-    def _status(self, found: re.Match) -> Response:
+    def _status(self, found: re.Match, version: int | None) -> _Answer:
         model = self._predictor.models.find(found["name"])
-        version = _version(found)
         if found["metadata"]:
             with model.use(version, found["label"]) as servable:
                 answer = status.metadata_json(servable)
-        else:
-            if found["label"]:
-                version = model.version_of(found["label"])
-            answer = status.as_json(
-                status.status_response(model.statuses(version))
-            )
-        return _json(json.dumps(answer, indent=1).encode(), 200)
+        else:  # labels choose nothing here, as in the real server
+            states = model.statuses(version)
+            answer = {"model_version_status": list(map(status.as_json, states))}
+        return _Answer(200, json.dumps(answer, indent=1).encode())
 
 
-def _version(found: re.Match) -> int | None:
-    """The version that a path names, if it does."""
-    if not found["version"]:
-        return None
-    digits = found["version"].lstrip("0") or "0"
-    if len(digits) > 19 or int(digits) > _LARGEST_VERSION:
-        raise invalid(f"the version {digits[:30]} is no 64-bit number")
-    return int(digits)
-
-
-def _json(body: bytes, http_status: int) -> Response:
-    return Response(body, http_status, content_type="application/json")
-
-
-def _page(path: str, folder: str) -> Response:
-    """A file of the page's folder; links and .. do not lead out of it."""
-    root = pathlib.Path(folder).resolve()
+def _body(environ: dict, max_bytes: int) -> bytes:
+    """A request's body, decompressed where it is gzip."""
+    body = environ["wsgi.input"].read()
+    if environ.get("HTTP_CONTENT_ENCODING", "").lower() != "gzip":
+        return body
+    unpacker = zlib.decompressobj(_GZIP)
     try:
-        file = (root / (path.strip("/") or "index.html")).resolve()
-        if not file.is_relative_to(root):
-            raise not_found(f"nothing is at {path}")
-        content = file.read_bytes()
-    except (OSError, ValueError):
-        raise not_found(f"nothing is at {path}") from None
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    response = Response(content, mimetype=kind)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+        body = unpacker.decompress(body, max_bytes)
+    except zlib.error as error:
+        raise invalid(f"the body must be gzip: {error}") from None
+    if not unpacker.eof:
+        raise invalid(
+            "the gzip body must be complete and hold at most "
+            f"--max_request_bytes = {max_bytes} bytes"
+        )
+    return body
+
+
+def _check_origin(environ: dict, listens_at: str) -> None:
+    """Refuses, with 403, what a browser sends for a page of another origin.
+
+    A server of this machine alone also refuses foreign names of itself: a page
+    whose host name was made to resolve to 127.0.0.1 would be of its origin.
+    """
+    host = environ.get("HTTP_HOST", "")
+    origin = environ.get("HTTP_ORIGIN")
+    local = _LOCAL_NAME.fullmatch
+    if host and local(listens_at) and not local(host):
+        fault = f"the Host must be a name of this machine; received {host!r}"
+    elif origin is not None and origin.partition("://")[2] != host:
+        fault = f"pages of {origin!r} need --rest_api_enable_cors_support"
+    else:
+        return
+    raise ServingError(tf.errors.PERMISSION_DENIED, fault)

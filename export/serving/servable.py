@@ -10,55 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from export.serving import errors
-from export.serving.errors import Code, ServingError
+from export.serving.errors import ServingError
 
-PREDICT_METHOD = "tensorflow/serving/predict"
-
-
-class TensorSpec(NamedTuple):
-    """An input or output: its tensor, and what is known of its shape.
-
-    `dtype` is numpy's, object for strings; `shape` has None for a dimension
-    of any size, and is None where even the rank is open.
-    """
-
-    tensor: tf.Tensor
-    dtype: np.dtype
-    shape: tuple[int | None, ...] | None
+Arrays = dict[str, np.ndarray]
 
 
 class Signature(NamedTuple):
     """What a request can ask for."""
 
     name: str
-    method: str
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
-    defaults: Mapping[str, object]  # input name -> TensorProto
-
-    def check(self, feeds: Mapping[str, np.ndarray]) -> int:
-        """The number of rows of arrays; 0: the inputs have none.
-
-        Raises:
-          ServingError: the arrays do not fit the inputs.
-        """
-        rows = {}
-        for name, array in feeds.items():
-            spec = self.inputs[name]
-            if not _fits(array.shape, spec.shape):
-                raise errors.invalid(
-                    f"input {name} must have the shape "
-                    f"{_shape_text(spec.shape)}; received {list(array.shape)}"
-                )
-            if spec.shape and spec.shape[0] is None:
-                rows[name] = len(array)
-        if len(set(rows.values())) > 1:
-            raise errors.invalid(
-                f"inputs must have equally many rows; received {rows}"
-            )
-        if 0 in rows.values():
-            raise errors.invalid("a request must have at least one row")
-        return max(rows.values(), default=0)
+    inputs: dict[str, tf.Tensor]
+    outputs: dict[str, tf.Tensor]
 
 
 class Servable:
@@ -68,7 +30,7 @@ class Servable:
       model: its name.
       version: its version.
       path: the version's folder.
-      config: of the session.
+      config: the session's configuration.
 
     Raises:
       ServingError: the folder holds no SavedModel that can be served.
@@ -96,48 +58,32 @@ class Servable:
             self._graph.finalize()
             self.signature_defs = meta_graph.signature_def
             self.signatures = {
-                name: self._signature(name, definition)
+                name: Signature(
+                    name,
+                    self._tensors(definition.inputs),
+                    self._tensors(definition.outputs),
+                )
                 for name, definition in self.signature_defs.items()
+                if definition.inputs  # an initializer has none
             }
         except Exception as error:  # a broken file can raise anything
             self._close()
-            raise _load_error(error) from error
+            raise errors.from_exception(error) from error
 
-    def _signature(self, name: str, definition) -> Signature:
-        def specs(infos) -> dict[str, TensorSpec]:
-            return {key: self._spec(infos[key]) for key in sorted(infos)}
+    def _tensors(self, infos) -> dict[str, tf.Tensor]:
+        find = self._graph.get_tensor_by_name
+        return {key: find(infos[key].name) for key in sorted(infos)}
 
-        inputs = specs(definition.inputs)
-        # An initializer's output is an operation: nobody can fetch it.
-        outputs = specs(definition.outputs) if inputs else {}
-        return Signature(
-            name,
-            definition.method_name,
-            inputs,
-            outputs,
-            dict(definition.defaults),
-        )
-
-    def _spec(self, info) -> TensorSpec:
-        tensor = self._graph.get_tensor_by_name(info.name)
-        shape = tf.TensorShape(info.tensor_shape)
-        return TensorSpec(
-            tensor,
-            np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype),
-            None if shape.rank is None else tuple(shape.as_list()),
-        )
-
-    def signature(self, name: str, missing: Code) -> Signature:
+    def signature(self, name: str, missing: int) -> Signature:
         """A signature by name; an unknown one raises with code `missing`."""
-        try:
-            return self.signatures[name]
-        except KeyError:
-            known = [key for key, s in self.signatures.items() if s.inputs]
+        name = name or "serving_default"
+        if name not in self.signatures:
             raise ServingError(
                 missing,
                 f"{self.model} has no signature {errors.shown(name)}; it has "
-                f"{', '.join(known)}",
-            ) from None
+                f"{', '.join(self.signatures)}",
+            )
+        return self.signatures[name]
 
     def run(
         self,
@@ -145,17 +91,18 @@ class Servable:
         feeds: Mapping[str, np.ndarray],
         outputs: Iterable[str],
         deadline: float | None,
-    ) -> dict[str, np.ndarray]:
+    ) -> Arrays:
         """The outputs by name.
 
         Args:
           signature: one of this servable's.
-          feeds: an array for every input; they fit the signature.
+          feeds: an array for every input.
           outputs: names of what to compute.
           deadline: in the time of `time.monotonic`; None: no limit.
 
         Raises:
-          ServingError: the model failed, or the deadline passed.
+          ServingError: an array does not fit its input, the model failed, or
+            the deadline passed.
         """
         options = tf.compat.v1.RunOptions()
         if deadline is not None:
@@ -163,24 +110,22 @@ class Servable:
             if left <= 0:
                 raise errors.timed_out()
             options.timeout_in_ms = min(left, 2**31 - 1)
-        fetches = {name: signature.outputs[name].tensor for name in outputs}
-        feed_dict = {
-            signature.inputs[name].tensor: array
-            for name, array in feeds.items()
-        }
+        names = list(outputs)
+        fetches = [signature.outputs[name] for name in names]
+        feed = {signature.inputs[name]: x for name, x in feeds.items()}
         try:
-            values = self._session.run(
-                list(fetches.values()), feed_dict, options=options
-            )
+            values = self._session.run(fetches, feed, options=options)
         except tf.errors.DeadlineExceededError:
             raise errors.timed_out() from None
         except tf.errors.OpError as error:
-            raise errors.from_tensorflow(error) from None
+            raise errors.from_exception(error) from None
+        except ValueError as error:  # of another shape
+            raise errors.invalid(str(error)) from None
         return {
             name: np.asarray(
                 value, object if isinstance(value, bytes) else None
             )
-            for name, value in zip(fetches, values, strict=True)
+            for name, value in zip(names, values, strict=True)
         }
 
     def acquire(self) -> None:
@@ -198,38 +143,16 @@ class Servable:
 
     def retire(self, closed: Callable[[], None]) -> None:
         """Closes the session once nobody uses it, and then calls `closed`."""
-        with self._lock:
-            self._closed = closed
-            last = not self._users
-        if last:
-            self._close()
+        self.acquire()
+        self._closed = closed
+        self.release()
 
     def _close(self) -> None:
         self._session.close()
         self.signatures = {}
-        # A graph is full of reference cycles: without it, the weights of
-        # versions that are gone stay in memory for long.
         del self._session, self._graph
+        # A graph is full of reference cycles: without this, the weights of
+        # retired versions would stay in memory for long.
         gc.collect()
         if self._closed is not None:
             self._closed()
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple | None) -> bool:
-    return wanted is None or (
-        len(shape) == len(wanted)
-        and all(b in (None, a) for a, b in zip(shape, wanted, strict=True))
-    )
-
-
-def _shape_text(shape: tuple[int | None, ...]) -> str:
-    return f"[{', '.join('?' if x is None else str(x) for x in shape)}]"
-
-
-def _load_error(error: Exception) -> ServingError:
-    if isinstance(error, ServingError):
-        return error
-    if isinstance(error, tf.errors.OpError):
-        return errors.from_tensorflow(error)
-    code = Code.NOT_FOUND if isinstance(error, OSError) else Code.UNKNOWN
-    return ServingError(code, f"{type(error).__name__}: {error}")

@@ -1,6 +1,5 @@
 """The whole server: models, batching, both protocols, and its end."""
 
-import dataclasses
 import functools
 import logging
 import signal
@@ -9,24 +8,20 @@ import time
 
 import tensorflow as tf
 
-from attngan_tf.errors import UserError
-from export.serving import model_settings, warmup
+from export.serving import grpc_api, model_settings, warmup
 from export.serving.batching import Batcher
-from export.serving.console import tell
-from export.serving.errors import Code, ServingError
-from export.serving.grpc_api import services
-from export.serving.grpc_server import GrpcServer
+from export.serving.console import report
+from export.serving.errors import ServingError
 from export.serving.http_server import HttpServer
-from export.serving.limits import Limits, open_files_for
 from export.serving.models import Models
-from export.serving.monitoring import Metrics
 from export.serving.ports import address, bind, in_use
 from export.serving.predictor import Predictor
 from export.serving.rest import RestApp
 from export.serving.servable import Servable
-from export.serving.settings import BatchingSettings, Settings
+from export.serving.settings import Settings
 
-DRAIN_SECONDS = 20.0  # Kubernetes and Docker's file kill after 30
+_POLL_SECONDS = 1.0  # between two searches for new versions
+_DRAIN_SECONDS = 20.0  # Kubernetes kills after 30
 
 
 def load(
@@ -37,149 +32,91 @@ def load(
 ) -> Servable:
     """A version, loaded and warmed up; see `Servable`."""
     servable = Servable(model, version, path, config)
-    servable.acquire()
     try:
         warmup.run(servable, path)
-    except Exception as error:
+    except ServingError:
         servable.retire(closed=lambda: None)
-        if isinstance(error, ServingError):
-            raise
-        # A version that nobody foresaw must not end the watch for others.
-        name = type(error).__name__
-        raise ServingError(Code.UNKNOWN, f"{name}: {error}") from error
-    finally:
-        servable.release()
+        raise
     return servable
 
 
-class Server:
-    """Loads the models and answers on both ports until `stop`."""
-
-    def __init__(self, settings: Settings):
-        self._settings = settings
-        self._fault = ""  # of the config file, when it was last read
-        batching = settings.batching or BatchingSettings()
-        self._metrics = Metrics(batching.thread_pool_name)
-        self._batcher = (
-            Batcher(settings.batching, self._metrics.queuing)
-            if settings.batching
-            else None
-        )
-        threads = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=settings.intra_op_threads,
-            inter_op_parallelism_threads=settings.inter_op_threads,
-        )
-        self._models = Models(
-            settings.models,
-            functools.partial(load, config=threads),
-            settings.labels_may_wait,
-        )
-        self._predictor = Predictor(
-            self._models, self._batcher, self._metrics, settings.max_rows
-        )
-
-    def start(self) -> None:
-        """Loads the models and begins to answer.
-
-        Raises:
-          UserError: a model cannot be loaded, or a port is in use.
-        """
-        settings = self._settings
-        limits = self._limits()
-        self._models.start()
-        self._models.watch(self._models.poll, settings.poll_seconds)
-        self._models.watch(self._reread, settings.reread_seconds)
-        bound = bind("rest_api_port", settings.host, settings.rest_api_port)
-        self._http = HttpServer(
-            RestApp(settings, self._predictor, self._metrics),
-            bound,
-            settings.rest_threads,
-            limits,
-        )
-        self._grpc = GrpcServer(
-            services(self._predictor), settings.grpc_threads, limits
-        )
-        try:
-            port = self._grpc.add_port(address(settings.host, settings.port))
-        except RuntimeError as error:
-            raise in_use("port", settings.port, error) from None
-        self._http.start()
-        self._grpc.start()
-        self._ready = bound, port
-
-    def _limits(self) -> Limits:
-        wanted = self._settings.limits
-        most = open_files_for(wanted.connections)
-        if most < wanted.connections:
-            tell(
-                f"{most} connections, not --max_connections="
-                f"{wanted.connections}: no more open files are allowed "
-                "(ulimit -n)"
-            )
-        return dataclasses.replace(wanted, connections=most)
-
-    def _reread(self) -> None:
-        fault = ""
-        try:
-            path = self._settings.model_config_file
-            self._models.change(model_settings.read_file(path))
-        except UserError as error:  # what is served stays
-            fault = str(error)
-        if fault and fault != self._fault:
-            tell(fault)
-        self._fault = fault
-
-    def tell_ready(self) -> None:
-        """Prints where it answers."""
-        bound, grpc_port = self._ready
-        host = self._settings.host
-        rest = address(host, bound.getsockname()[1])
-        names = [model.settings.name for model in self._models]
-        if self._settings.page:
-            tell(f"a page to draw from: http://{rest}/")
-        tell(
-            f"ready: {', '.join(names)}; REST at "
-            f"http://{rest}/v1/models/{names[0]}, gRPC at "
-            f"{address(host, grpc_port)}"
-        )
-
-    def stop(self) -> str:
-        """Answers what has begun, accepts no more, and unloads the models.
-
-        Returns:
-          What had not ended in time; empty: everything had.
-        """
-        begin = time.monotonic()
-        grpc_ended = self._grpc.stop(DRAIN_SECONDS)
-        http_done = self._http.stop(DRAIN_SECONDS)
-        grpc_ended.result()
-        # gRPC does not tell whether it had to cancel.
-        done = http_done and time.monotonic() - begin < DRAIN_SECONDS
-        if not done:
-            return "some requests took too long; they were cut off"
-        loaded = self._models.close()
-        if self._batcher:
-            self._batcher.close()
-        return "" if loaded else "a version was still loading"
-
-
-def serve(settings: Settings) -> str:
-    """Serves until SIGTERM or SIGINT.
-
-    Returns:
-      See `Server.stop`.
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what is running.
 
     Raises:
       UserError: a model cannot be loaded, or a port is in use.
     """
-    # It calls the loader that the real server uses deprecated.
-    tf.get_logger().setLevel(logging.ERROR)
+    models = _started_models(settings)
+    batcher = Batcher(settings.batching) if settings.batching else None
+    predictor = Predictor(models, batcher, settings.max_rows)
+    bound = bind("rest_api_port", settings.host, settings.rest_api_port)
+    rest = HttpServer(
+        RestApp(settings, predictor),
+        bound,
+        settings.max_request_bytes,
+        settings.rest_api_timeout_in_ms / 1000,
+    )
+    grpc = grpc_api.make_server(predictor, settings.max_request_bytes)
+    try:
+        port = grpc.add_insecure_port(address(settings.host, settings.port))
+    except RuntimeError as error:
+        raise in_use("port", settings.port, error) from None
+    rest.start()
+    grpc.start()
+    update = functools.partial(_keep_current, models, settings)
+    threading.Thread(target=update, daemon=True).start()
     ended = threading.Event()
-    server = Server(settings)
-    server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    server.tell_ready()
+    _report_ready(settings, bound.getsockname()[1], port)
     ended.wait()
-    tell("finishing what is running")
-    return server.stop()
+    report("answering the requests that are running")
+    grpc_ended = grpc.stop(_DRAIN_SECONDS)
+    if not rest.drain(_DRAIN_SECONDS):
+        report("some requests took too long and were cut off")
+    grpc_ended.wait()
+
+
+def _started_models(settings: Settings) -> Models:
+    # It warns that the loader, which the real server uses too, is deprecated.
+    tf.get_logger().setLevel(logging.ERROR)
+    threads = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism
+    )
+    models = Models(
+        functools.partial(load, config=threads),
+        settings.allow_version_labels_for_unavailable_models,
+    )
+    models.start(settings.models)
+    return models
+
+
+def _keep_current(models: Models, settings: Settings) -> None:
+    """Loads new versions, and what the config file newly names."""
+    seconds = settings.model_config_file_poll_wait_seconds
+    wanted, read_at, last_fault = settings.models, time.monotonic(), ""
+    while True:
+        time.sleep(_POLL_SECONDS)
+        try:
+            if seconds and time.monotonic() - read_at >= seconds:
+                read_at = time.monotonic()
+                wanted = model_settings.read_file(settings.model_config_file)
+            models.update(wanted)
+            last_fault = ""
+        except Exception as error:  # nothing may end the polling
+            fault = f"{type(error).__name__}: {error}"
+            if fault != last_fault:
+                report(fault)
+            last_fault = fault
+
+
+def _report_ready(settings: Settings, rest_port: int, grpc_port: int) -> None:
+    rest = address(settings.host, rest_port)
+    names = [model.name for model in settings.models]
+    if settings.page:
+        report(f"the page: http://{rest}/")
+    report(
+        f"ready: {', '.join(names)}; REST at "
+        f"http://{rest}/v1/models/{names[0]}, gRPC at "
+        f"{address(settings.host, grpc_port)}"
+    )

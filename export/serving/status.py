@@ -1,48 +1,33 @@
-"""What the server tells of itself: versions' states and signatures."""
+"""The answers to status and metadata requests, as protos and as JSON."""
 
 from google.protobuf import json_format
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
+from tensorflow_serving.apis.get_model_metadata_pb2 import (
+    GetModelMetadataResponse,
+    SignatureDefMap,
 )
 
 from export.serving.servable import Servable
-from export.serving.versions import VersionStatus
 
-_State = get_model_status_pb2.ModelVersionStatus.State
 METADATA_FIELD = "signature_def"
 
 
-def status_response(
-    statuses: list[VersionStatus],
-) -> get_model_status_pb2.GetModelStatusResponse:
-    """The answer to a question for versions' states."""
-    response = get_model_status_pb2.GetModelStatusResponse()
-    for status in statuses:
-        entry = response.model_version_status.add(
-            version=status.version, state=_State.Value(status.state)
-        )
-        entry.status.error_code = status.code.value[0]
-        entry.status.error_message = status.message
-    return response
-
-
-def metadata_response(
-    servable: Servable,
-) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """The answer to a question for a version's signatures."""
-    response = get_model_metadata_pb2.GetModelMetadataResponse()
+def metadata_response(servable: Servable) -> GetModelMetadataResponse:
+    """The answer with a version's signatures."""
+    response = GetModelMetadataResponse()
     response.model_spec.name = servable.model
     response.model_spec.version.value = servable.version
-    response.metadata[METADATA_FIELD].Pack(_signature_map(servable))
+    signatures = SignatureDefMap(signature_def=servable.signature_defs)
+    response.metadata[METADATA_FIELD].Pack(signatures)
     return response
 
 
-def _signature_map(servable: Servable):
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    for name, definition in servable.signature_defs.items():
-        signatures.signature_def[name].CopyFrom(definition)
-    return signatures
+def metadata_json(servable: Servable) -> dict:
+    """The answer with a version's signatures, as REST shows it."""
+    signatures = SignatureDefMap(signature_def=servable.signature_defs)
+    return {
+        "model_spec": as_json(metadata_response(servable).model_spec),
+        "metadata": {METADATA_FIELD: as_json(signatures)},
+    }
 
 
 def as_json(message) -> dict:
@@ -52,12 +37,3 @@ def as_json(message) -> dict:
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=True,
     )
-
-
-def metadata_json(servable: Servable) -> dict:
-    """The signatures as the REST interface shows them."""
-    response = metadata_response(servable)
-    return {
-        "model_spec": as_json(response.model_spec),
-        "metadata": {METADATA_FIELD: as_json(_signature_map(servable))},
-    }

@@ -8,73 +8,42 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from export.serving.errors import invalid
-from export.serving.servable import Signature
+from export.serving.servable import Arrays, Servable, Signature
 
 # One value may stand for a whole tensor: without a limit, a few bytes could
 # ask for all of the memory.
-_MOST_REPEATED = 2**16
+_MAX_REPEATED = 2**16
 
 
-def decode(
-    request: predict_pb2.PredictRequest, signature: Signature
-) -> dict[str, np.ndarray]:
-    """A request's inputs; one with a default may be left out.
-
-    Raises:
-      ServingError: they do not fit the signature.
-    """
-    unknown = set(request.inputs) - set(signature.inputs)
-    given = {**signature.defaults, **request.inputs}
-    missing = set(signature.inputs) - set(given)
-    if unknown or missing:
+def decode(request: predict_pb2.PredictRequest, signature: Signature) -> Arrays:
+    """A request's inputs; raises ServingError where they do not fit."""
+    if request.inputs.keys() != signature.inputs.keys():
         raise invalid(
-            f"inputs must be {', '.join(signature.inputs)}; missing: "
-            f"{', '.join(sorted(missing)) or 'none'}; unknown: "
-            f"{', '.join(sorted(unknown)) or 'none'}"
+            f"inputs must be {', '.join(signature.inputs)}; received "
+            f"{', '.join(request.inputs) or 'none'}"
         )
     return {
-        name: _to_array(name, given[name], spec.dtype)
-        for name, spec in signature.inputs.items()
+        name: _to_array(name, request.inputs[name], tensor.dtype)
+        for name, tensor in signature.inputs.items()
     }
 
 
-def _to_array(name: str, proto, dtype: np.dtype) -> np.ndarray:
+def _to_array(name: str, proto, dtype: tf.DType) -> np.ndarray:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
         raise invalid(f"input {name} must have a known shape")
-    count = math.prod(sizes)
-    if count > max(_MOST_REPEATED, _given(proto)):
-        raise invalid(
-            f"input {name} must have a value for each of its {count} places; "
-            f"received {_given(proto)}"
-        )
+    # Every value given takes a byte or more.
+    if math.prod(sizes) > max(_MAX_REPEATED, proto.ByteSize()):
+        raise invalid(f"input {name} must hold {math.prod(sizes)} values")
     try:
-        if np.dtype(tf.as_dtype(proto.dtype).as_numpy_dtype) != dtype:
+        given = tf.as_dtype(proto.dtype)
+        if given != dtype:
             raise invalid(
-                f"input {name} must be of type {tf.as_dtype(dtype).name}; "
-                f"received {tf.as_dtype(proto.dtype).name}"
+                f"input {name} must be {dtype.name}; received {given.name}"
             )
         return tf.make_ndarray(proto)
-    except (
-        TypeError,
-        ValueError,
-        IndexError,
-        OverflowError,
-        KeyError,
-    ) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise invalid(f"input {name} is not a tensor: {error}") from None
-
-
-def _given(proto) -> int:
-    """How many values, or bytes of values, a tensor proto holds."""
-    return max(
-        len(proto.tensor_content),
-        *(
-            len(getattr(proto, field.name))
-            for field in proto.DESCRIPTOR.fields
-            if field.name.endswith("_val")
-        ),
-    )
 
 
 def output_names(
@@ -83,7 +52,7 @@ def output_names(
     """The outputs a request asks for: those of its filter, or all.
 
     Raises:
-      ServingError: the filter names one twice, or one that does not exist.
+      ServingError: the filter names one that does not exist, or one twice.
     """
     names = list(request.output_filter) or list(signature.outputs)
     if len(set(names)) < len(names) or set(names) - set(signature.outputs):
@@ -95,20 +64,17 @@ def output_names(
 
 
 def encode(
-    outputs: Mapping[str, np.ndarray],
-    model: str,
-    version: int,
-    signature: Signature,
+    outputs: Mapping[str, np.ndarray], servable: Servable, signature: Signature
 ) -> predict_pb2.PredictResponse:
     """The answer to a PredictRequest."""
     response = predict_pb2.PredictResponse()
-    response.model_spec.name = model
-    response.model_spec.version.value = version
+    response.model_spec.name = servable.model
+    response.model_spec.version.value = servable.version
     response.model_spec.signature_name = signature.name
     for name, array in outputs.items():
         response.outputs[name].CopyFrom(
             tf.make_tensor_proto(
-                array, signature.outputs[name].tensor.dtype, array.shape
+                array, signature.outputs[name].dtype, array.shape
             )
         )
     return response

@@ -1,7 +1,7 @@
 """Configuration files of TensorFlow Serving: text protos, read strictly.
 
-The two that the wheel tensorflow-serving-api lacks are described here, with
-the fields the stand-in reads. Another field is an error, not ignored.
+The package tensorflow-serving-api lacks two of them. They are described here,
+with the fields that this server reads; any other field is an error.
 """
 
 import os
@@ -18,66 +18,49 @@ from google.protobuf.message import Message
 
 from attngan_tf.errors import UserError
 
-_PACKAGE = "tensorflow_model_server"
-_INT64_VALUE = wrappers_pb2.Int64Value.DESCRIPTOR.full_name
-_STRING_VALUE = wrappers_pb2.StringValue.DESCRIPTOR.full_name
-# Message -> fields: name, number (as in the server's own files) and type.
-_MESSAGES = {
-    "BatchingParameters": [
-        ("max_batch_size", 1, _INT64_VALUE),
-        ("batch_timeout_micros", 2, _INT64_VALUE),
-        ("max_enqueued_batches", 3, _INT64_VALUE),
-        ("num_batch_threads", 4, _INT64_VALUE),
-        ("thread_pool_name", 5, _STRING_VALUE),
-        ("allowed_batch_sizes", 6, "int64s"),
-    ],
-    "PrometheusConfig": [("enable", 1, "bool"), ("path", 2, "string")],
-    "MonitoringConfig": [
-        ("prometheus_config", 1, f"{_PACKAGE}.PrometheusConfig")
-    ],
-}
-_SCALARS = {
-    "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
-    "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
-    "int64s": descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
-}
+_INT64 = 'type: TYPE_MESSAGE type_name: ".google.protobuf.Int64Value"'
+_STRING = 'type: TYPE_MESSAGE type_name: ".google.protobuf.StringValue"'
+# Names and numbers are those of the server's own .proto files.
+_FILE = f"""
+name: "development_server.proto" package: "development_server"
+syntax: "proto3" dependency: "{wrappers_pb2.DESCRIPTOR.name}"
+message_type {{
+  name: "BatchingParameters"
+  field {{ name: "max_batch_size" number: 1 {_INT64} }}
+  field {{ name: "batch_timeout_micros" number: 2 {_INT64} }}
+  field {{ name: "max_enqueued_batches" number: 3 {_INT64} }}
+  field {{ name: "num_batch_threads" number: 4 {_INT64} }}
+  field {{ name: "thread_pool_name" number: 5 {_STRING} }}
+  field {{
+    name: "allowed_batch_sizes" number: 6 type: TYPE_INT64 label: LABEL_REPEATED
+  }}
+}}
+message_type {{
+  name: "MonitoringConfig"
+  field {{
+    name: "prometheus_config" number: 1 type: TYPE_MESSAGE
+    type_name: ".development_server.MonitoringConfig.PrometheusConfig"
+  }}
+  nested_type {{
+    name: "PrometheusConfig"
+    field {{ name: "enable" number: 1 type: TYPE_BOOL }}
+    field {{ name: "path" number: 2 type: TYPE_STRING }}
+  }}
+}}
+"""
 M = TypeVar("M", bound=Message)
-
-
-def _add_field(message, name: str, number: int, kind: str) -> None:
-    field = message.field.add(name=name, number=number)
-    field.label = (
-        field.LABEL_REPEATED if kind == "int64s" else field.LABEL_OPTIONAL
+_POOL = descriptor_pool.Default()
+_POOL.AddSerializedFile(
+    text_format.Parse(
+        _FILE, descriptor_pb2.FileDescriptorProto()
+    ).SerializeToString()
+)
+BatchingParameters, MonitoringConfig = (
+    message_factory.GetMessageClass(
+        _POOL.FindMessageTypeByName(f"development_server.{name}")
     )
-    if kind in _SCALARS:
-        field.type = _SCALARS[kind]
-    else:
-        field.type = field.TYPE_MESSAGE
-        field.type_name = f".{kind}"
-
-
-def _message_classes() -> dict[str, type[Message]]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"{_PACKAGE}/files.proto", package=_PACKAGE, syntax="proto3"
-    )
-    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        for field in fields:
-            _add_field(message, *field)
-    pool = descriptor_pool.Default()
-    pool.AddSerializedFile(file.SerializeToString())
-    return {
-        name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
-        )
-        for name in _MESSAGES
-    }
-
-
-_CLASSES = _message_classes()
-BatchingParameters = _CLASSES["BatchingParameters"]
-MonitoringConfig = _CLASSES["MonitoringConfig"]
+    for name in ("BatchingParameters", "MonitoringConfig")
+)
 
 
 def read(flag: str, path: str, kind: type[M]) -> M:

@@ -4,49 +4,43 @@ import json
 
 from contract import Case, column_pngs, columns, rows
 
-
-def _not_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return b'"a\xff"' in body
-    return False
-
-
 _X = [1.0, 2.0, 4.0]
+
+
+def _numbers(*values: float, expected: list[float]) -> Case:
+    return Case(
+        f"the floats {values}",
+        200,
+        rows(list(values), signature="numbers"),
+        lambda body: json.loads(body)["predictions"][0]["twice"] == expected,
+    )
+
 
 # With batching and without it.
 TOY = [
+    _numbers(1, 0.3, 4e0, expected=[2.0, 0.6, 8.0]),
+    _numbers(1, 2**24, 2**70, expected=[2.0, 2.0**25, 2.3611832e21]),
     Case(
-        "floats by row",
+        "several outputs",
         200,
-        rows([1, 0.3, 4e0], signature="numbers"),
+        rows(_X, signature="numbers"),
         lambda body: (
             json.loads(body)["predictions"]
-            == [{"inverse": [1.0, 3.3333333, 0.25], "twice": [2.0, 0.6, 8.0]}]
+            == [{"inverse": [1.0, 0.5, 0.25], "twice": [2.0, 4.0, 8.0]}]
         ),
     ),
     Case(
-        "floats that are none",
+        "floats that are not finite",
         200,
-        b'{"signature_name": "numbers", "instances": [[0, NaN, -Infinity]]}',
+        b'{"signature_name": "numbers", "instances": [[0, NaN, 1e39]]}',
         lambda body: b"Infinity" in body and b"NaN" in body,
-    ),
-    Case(
-        "an integer without an exact float",
-        400,
-        rows([1, 2, 2**24], signature="numbers"),
-    ),
-    Case(
-        "a number too large for a float",
-        400,
-        rows([1, 2, 1e39], signature="numbers"),
     ),
     Case(
         "a number too large for a double",
         400,
         b'{"signature_name": "numbers", "instances": [[1, 2, 1e999]]}',
     ),
+    Case("text among floats", 400, rows([1, 2, "3"], signature="numbers")),
     Case("a wrong shape", 400, rows([1, 2], signature="numbers")),
     *(
         Case(
@@ -54,18 +48,12 @@ TOY = [
             400,
             b'{"instances": ' + b"[" * depth + leaf + b"]" * depth + b"}",
         )
-        for depth in (33, 65, 900)
+        for depth in (33, 65, 9000)
         for leaf in (b'"a"', b"1.5")
-    ),
-    Case(
-        "a string not named _bytes",
-        200,
-        rows("a", signature="text"),
-        _not_utf8,
     ),
     Case("bfloat16", 400, rows(_X, signature="bfloat16")),
     Case("float16", 400, rows(_X, signature="float16")),
-    Case("no row an output", 400, rows(_X, signature="total")),
+    Case("an output without rows", 400, rows(_X, signature="total")),
     Case(
         "a scalar input by row",
         400,
@@ -84,7 +72,7 @@ _SCALAR = columns({"captions": ["a"], "seed": 1}, "scalar_seed")
 UNBATCHED = [
     Case("a scalar input by column", 200, _SCALAR, column_pngs(1)),
     Case(
-        "an output without rows",
+        "a scalar output by column",
         200,
         columns([_X], "total"),
         lambda body: json.loads(body) == {"outputs": 7.0},
@@ -93,7 +81,7 @@ UNBATCHED = [
 # max_batch_size is 8.
 BATCHED = [
     Case("a scalar input with batching", 400, _SCALAR),
-    Case("an unbatched output", 400, columns([_X], "total")),
+    Case("an output that cannot be batched", 400, columns([_X], "total")),
     Case("as many rows as a batch", 200, {"instances": ["a"] * 8}),
     Case("more rows than a batch", 400, {"instances": ["a"] * 9}),
 ]

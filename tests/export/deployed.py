@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 from google.protobuf import text_format
-from server_process import ROOT, Running, stand_in
+from server_process import ROOT, Running, development_server
 from tensorflow_serving.config import model_server_config_pb2
 
 DEPLOY = ROOT / "export" / "deploy"
@@ -38,7 +38,7 @@ def deployed(
         entries[name].base_path = str(path)
     file = folder / "models.pbtxt"
     file.write_text(text_format.MessageToString(config))
-    with stand_in(
+    with development_server(
         folder,
         folder / "server.log",
         "--model_base_path=",  # the file below is instead of it

@@ -105,10 +105,10 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def stand_in(
+def development_server(
     base: pathlib.Path, log: pathlib.Path, *flags: str, model: str = "toy"
 ) -> Iterator[Running]:
-    """The project's own server of one model, on free ports."""
+    """The development server with one model, on free ports."""
     which = (f"--model_name={model}", f"--model_base_path={base}")
     with served(log, *which, *flags, model=model) as running:
         yield running
@@ -118,7 +118,7 @@ def stand_in(
 def served(
     log: pathlib.Path, *flags: str, model: str = "toy"
 ) -> Iterator[Running]:
-    """The project's own server on free ports."""
+    """The development server on free ports."""
     arguments = command_line("--port=0", "--rest_api_port=0", *flags)
     with _started(arguments, log) as process:
         pattern = r"REST at (http://[^/]+)/v1/models/\S+, gRPC at (\S+)"

@@ -2,10 +2,9 @@
 
 import concurrent.futures
 import contextlib
-import re
 import shutil
-import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -17,14 +16,15 @@ import toy_model
 from server_process import (
     Client,
     command_line,
+    development_server,
     environment,
     served,
-    stand_in,
     wait_for,
 )
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 5000 }"
+SLOW = contract.rows(2.0, signature="slow")
 
 
 @pytest.fixture(scope="module")
@@ -35,55 +35,46 @@ def base(tmp_path_factory):
     return folder
 
 
-def toy_command(base):
-    return command_line(
-        "--model_name=toy",
-        f"--model_base_path={base}",
-        "--port=0",
-        "--rest_api_port=0",
-    )
-
-
 @contextlib.contextmanager
 def under_load(server, clients=3):
-    """Keeps asking; afterwards, `failures` lists what was not a 200."""
+    """Sends requests; afterwards, `failures` lists what was not a 200."""
     stop = threading.Event()
-    failures, versions = [], set()
+    failures, answers = [], set()
 
-    def ask():
+    def send():
         with contextlib.closing(server.client()) as client:
             while not stop.is_set():
                 answer = client.predict("toy", {"instances": ["a"]})
                 if answer.status != 200:
                     failures.append(answer)
-                versions.add(answer.body)
+                answers.add(answer.body)
                 time.sleep(0.01)
 
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        futures = [pool.submit(ask) for _ in range(clients)]
+        futures = [pool.submit(send) for _ in range(clients)]
         try:
-            yield failures, versions
+            yield failures, answers
         finally:
             stop.set()
         for future in futures:
             future.result()
 
 
-def test_versions_come_break_and_go_under_load(tmp_path):
+def test_versions_are_swapped_under_load(tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     toy_model.write(base, 1, "one")
     file = tmp_path / "batching.txt"
     file.write_text(BATCHING)
     flags = ("--enable_batching", f"--batching_parameters_file={file}")
-    with stand_in(base, tmp_path / "log", *flags) as server:
+    with development_server(base, tmp_path / "log", *flags) as server:
         with under_load(server) as (failures, answers):
             wait_for(lambda: len(answers) == 1)
             toy_model.write(base, 2, "two")
             wait_for(lambda: server.state(1) == "END")
             assert server.state(2) == "AVAILABLE"
             wait_for(lambda: len(answers) == 2)
-            # A version that does not load: the old one serves on.
+            # A version that does not load: the old one is still served.
             broken = base / ".hidden"
             shutil.copytree(base / "2", broken)
             (broken / "variables" / "variables.index").unlink()
@@ -101,52 +92,36 @@ def test_versions_come_break_and_go_under_load(tmp_path):
         assert server.terminate() == 0
 
 
-def test_a_signal_lets_requests_finish_and_a_restart_draws_the_same(
-    base, tmp_path
-):
-    body = contract.rows({"captions": "a", "seeds": 7})
-    answers = []
-    for number in range(2):
-        with (
-            stand_in(base, tmp_path / f"log{number}") as server,
-            concurrent.futures.ThreadPoolExecutor(2) as pool,
-            contextlib.closing(server.client()) as waiting,
-            contextlib.closing(server.client()) as client,
-            grpc.insecure_channel(server.grpc) as channel,
-        ):
-            answers.append(client.predict("toy", body).body)
-            # Connected beforehand, so that half a second is enough.
-            assert waiting.predict("toy", body).status == 200
-            grpc.channel_ready_future(channel).result(timeout=30)
-            slow = contract.rows(2.0, signature="slow")
-            rest = pool.submit(waiting.predict, "toy", slow)
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = "toy"
-            request.model_spec.signature_name = "slow"
-            request.inputs["seconds"].CopyFrom(tf.make_tensor_proto([2.0]))
-            call = pool.submit(stub.Predict, request, timeout=30)
-            time.sleep(0.5)
-            assert server.terminate() == 0
-            answer = rest.result()
-            assert answer.json() == {"predictions": [2.0]}
-            assert answer.headers["Connection"] == "close"
-            assert call.result().outputs["seconds"]
-            with pytest.raises(ConnectionError):
-                server.client().predict("toy", body)
-    assert answers[0] == answers[1]
-
-
-def test_half_a_request_does_not_keep_a_server_that_ends(base, tmp_path):
-    with stand_in(base, tmp_path / "log") as server:
-        where = server.url.removeprefix("http://").split(":")
-        with socket.create_connection(where) as connection:
-            connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\n")
-            time.sleep(0.5)
-            begin = time.monotonic()
-            assert server.terminate() == 0
-    assert 4 < time.monotonic() - begin < 15
-    assert "too long" not in server.log.read_text()
+def test_running_requests_are_answered_after_sigterm(base, tmp_path):
+    with (
+        development_server(base, tmp_path / "log") as server,
+        concurrent.futures.ThreadPoolExecutor(2) as pool,
+        contextlib.closing(server.client()) as client,
+        contextlib.closing(server.client()) as late,
+        grpc.insecure_channel(server.grpc) as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "toy"
+        request.model_spec.signature_name = "slow"
+        request.inputs["seconds"].CopyFrom(tf.make_tensor_proto([2.0]))
+        # Connected beforehand, so that half a second is enough.
+        grpc.channel_ready_future(channel).result(timeout=30)
+        for connection in (client, late):
+            assert connection.send("GET", "/v1/models/toy").status == 200
+        rest = pool.submit(client.predict, "toy", SLOW)
+        call = pool.submit(stub.Predict, request, timeout=30)
+        time.sleep(0.5)
+        server.process.terminate()
+        wait_for(lambda: "answering the requests" in server.log.read_text())
+        time.sleep(0.2)
+        assert late.predict("toy", {"instances": ["a"]}).status == 503
+        assert rest.result().json() == {"predictions": [2.0]}
+        assert call.result().outputs["seconds"]
+        assert server.process.wait(timeout=60) == 0
+        assert "cut off" not in server.log.read_text()
+        with pytest.raises(ConnectionError):
+            server.client().predict("toy", SLOW)
 
 
 def test_models_and_labels_follow_the_config_file(base, tmp_path):
@@ -185,8 +160,16 @@ def test_models_and_labels_follow_the_config_file(base, tmp_path):
         wait_for(lambda: status("toy", "canary") == 404)
 
 
-def test_output_that_nobody_reads_does_not_stop_the_end(base, tmp_path):
-    """A request that runs is answered though the log's reader has gone."""
+def toy_command(base):
+    return command_line(
+        "--model_name=toy",
+        f"--model_base_path={base}",
+        "--port=0",
+        "--rest_api_port=0",
+    )
+
+
+def test_unread_output_does_not_stop_the_drain(base):
     with subprocess.Popen(
         toy_command(base),
         env=environment(),
@@ -195,55 +178,49 @@ def test_output_that_nobody_reads_does_not_stop_the_end(base, tmp_path):
         text=True,
     ) as process:
         line = next(line for line in process.stdout if "ready: " in line)
-        url = re.search(r"http://[^/]+", line)[0]
         process.stdout.close()
         with (
             concurrent.futures.ThreadPoolExecutor(1) as pool,
-            contextlib.closing(Client(url)) as client,
+            contextlib.closing(Client(line.split()[4])) as client,
         ):
             assert client.predict("toy", {"instances": ["a"]}).status == 200
-            slow = contract.rows(2.0, signature="slow")
-            answer = pool.submit(client.predict, "toy", slow)
+            answer = pool.submit(client.predict, "toy", SLOW)
             time.sleep(0.5)
             process.terminate()
             assert answer.result().json() == {"predictions": [2.0]}
         assert process.wait(timeout=60) == 0
 
 
-@pytest.fixture(scope="module")
-def broken_base(base, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("broken")
-    shutil.copytree(base / "1", folder / "1")
-    (folder / "1" / "saved_model.pb").write_bytes(b"no model")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def badly_warmed_base(base, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("warmup")
-    shutil.copytree(base / "1", folder / "1")
-    toy_model.write_warmup(folder / "1", "generate_png")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("which", "said"),
-    [
-        ("broken_base", "version 1 of toy in"),
-        ("badly_warmed_base", "warm-up record 1"),
-    ],
-)
-def test_a_version_that_fails_stops_the_start(request, which, said):
-    base = request.getfixturevalue(which)
+def error_line(*command) -> str:
+    """The one line of error of a command that must fail."""
     ended = subprocess.run(
-        toy_command(base),
+        command,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert ended.returncode == 1
-    errors = [x for x in ended.stderr.splitlines() if x.startswith("error:")]
-    assert len(errors) == 1
-    assert said in errors[0]
     assert "Traceback" not in ended.stderr
+    lines = ended.stderr.splitlines()
+    (error,) = [line for line in lines if line.startswith("error:")]
+    return error
+
+
+def test_version_that_fails_stops_the_start(base, tmp_path):
+    shutil.copytree(base / "1", tmp_path / "1")
+    toy_model.write_warmup(tmp_path / "1", "generate_png")
+    error = error_line(*toy_command(tmp_path))
+    assert "version 1 of toy in" in error
+    assert "warm-up record 1" in error
+
+
+def test_missing_package_is_one_line(base):
+    _, _, module, *flags = toy_command(base)
+    without = (
+        "import runpy, sys; sys.modules['waitress'] = None; "
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    error = error_line(sys.executable, "-c", without, *flags)
+    assert "waitress" in error
+    assert error.endswith('run: pip install -e ".[serve]"')

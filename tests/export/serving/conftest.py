@@ -2,16 +2,11 @@
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import shutil
 
 import pytest
 import toy_model
-from plain_http import LIMITS, App
-from server_process import real_server, stand_in
-
-from export.serving import ports
-from export.serving.http_server import HttpServer
+from server_process import development_server, real_server
 
 BATCHING = """
 max_batch_size { value: 8 }
@@ -22,9 +17,7 @@ allowed_batch_sizes: 1
 allowed_batch_sizes: 4
 allowed_batch_sizes: 8
 """
-MONITORING = """
-prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
-"""
+MONITORING = "prometheus_config { enable: true }"
 REAL = shutil.which("tensorflow_model_server")
 
 
@@ -37,30 +30,24 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def batching_file(tmp_path_factory):
-    file = tmp_path_factory.mktemp("batching") / "batching.txt"
-    file.write_text(BATCHING)
-    return file
-
-
-@pytest.fixture(scope="session")
-def servers(base, batching_file, tmp_path_factory):
-    """Starts each kind of server once, when it is first asked for."""
+def servers(base, tmp_path_factory):
+    """Starts a server of each kind once, when it is first asked for."""
     logs = tmp_path_factory.mktemp("logs")
-    monitoring = logs / "monitoring.txt"
-    monitoring.write_text(MONITORING)
+    (logs / "batching.txt").write_text(BATCHING)
+    (logs / "monitoring.txt").write_text(MONITORING)
     common = ("--rest_api_timeout_in_ms=2000",)
     flags = {
         "plain": (
             *common,
-            "--enable_cors_support",
-            f"--monitoring_config_file={monitoring}",
+            f"--monitoring_config_file={logs / 'monitoring.txt'}",
             "--max_request_bytes=2000000",
+            "--page",
         ),
         "batched": (
             *common,
             "--enable_batching",
-            f"--batching_parameters_file={batching_file}",
+            f"--batching_parameters_file={logs / 'batching.txt'}",
+            "--rest_api_enable_cors_support",
         ),
         "real": common,
     }
@@ -71,13 +58,12 @@ def servers(base, batching_file, tmp_path_factory):
             if kind == "real" and not REAL:
                 pytest.skip("no tensorflow_model_server on PATH")
             if kind not in running:
-                log = logs / f"{kind}.log"
-                context = (
-                    real_server(REAL, base, log, *flags[kind])
+                arguments = base, logs / f"{kind}.log", *flags[kind]
+                running[kind] = stack.enter_context(
+                    real_server(REAL, *arguments)
                     if kind == "real"
-                    else stand_in(base, log, *flags[kind])
+                    else development_server(*arguments)
                 )
-                running[kind] = stack.enter_context(context)
             return running[kind]
 
         yield start
@@ -95,30 +81,6 @@ def client(plain):
 
 
 @pytest.fixture
-def app():
-    return App()
-
-
-@pytest.fixture
-def start(app):
-    """Starts a server with so many threads; returns it and its port."""
-    servers = []
-
-    def start(threads=2, **limits):
-        bound = ports.bind("rest_api_port", "127.0.0.1", 0)
-        changed = dataclasses.replace(LIMITS, **limits)
-        server = HttpServer(app, bound, threads, changed)
-        server.start()
-        servers.append(server)
-        return server, bound.getsockname()[1]
-
-    yield start
-    app.gate.set()
-    for server in servers:
-        server.stop(5)
-
-
-@pytest.fixture
 def pool():
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
         yield pool

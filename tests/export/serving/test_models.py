@@ -1,185 +1,238 @@
-"""Several models, and what changes while they are served."""
+"""Which models and versions are served."""
 
-import concurrent.futures
 import dataclasses
+import os
 import threading
 
 import pytest
-from fake_versions import Loader, newest, publish, states
-from server_process import wait_for
+import tensorflow as tf
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from attngan_tf.errors import UserError
 from export.serving.errors import ServingError
 from export.serving.model_settings import ModelSettings
 from export.serving.models import Models
 
+State = ModelVersionStatus.State
+
+
+class Fake:
+    """A servable that counts its users and knows when it is closed."""
+
+    def __init__(self, version):
+        self.version = version
+        self.users = 0
+        self.is_closed = False
+        self._closed = None
+
+    def acquire(self):
+        self.users += 1
+
+    def release(self):
+        self.users -= 1
+        self._end()
+
+    def retire(self, closed):
+        self._closed = closed
+        self._end()
+
+    def _end(self):
+        if self._closed and not self.users:
+            self.is_closed = True
+            self._closed()
+
+
+@pytest.fixture
+def loads():
+    """The versions loaded, in order."""
+    return []
+
+
+@pytest.fixture
+def load(loads):
+    """Loads fakes; a version with a file `bad` fails."""
+
+    def load(name, version, path):
+        loads.append(version)
+        if os.path.exists(os.path.join(path, "bad")):
+            raise ServingError(tf.errors.DATA_LOSS, "it is bad")
+        return Fake(version)
+
+    return load
+
 
 @pytest.fixture
 def settings(tmp_path):
-    """A model `m` with versions 1 and 2, of which the newest serves."""
-    for version in (1, 2):
-        publish(tmp_path, version)
     return ModelSettings(name="m", base_path=str(tmp_path))
 
 
-def test_the_folder_is_watched(settings, tmp_path):
-    models = Models([settings], Loader())
-    models.start()
-    models.watch(models.poll, 0.01)
-    away = tmp_path.with_name("gone")
-    tmp_path.rename(away)
-    # It is told, and the watch goes on.
-    wait_for(lambda: states(models.find("m")) == {2: "AVAILABLE"})
-    away.rename(tmp_path)
-    publish(tmp_path, 3)
-    wait_for(lambda: states(models.find("m")).get(2) == "END")
-    assert newest(models.find("m")) == 3
-    assert models.close()
-    assert states(models.find("m")) == {2: "END", 3: "END"}
-
-
-class Blocking(Loader):
-    """Loads version 2 when it is told to."""
-
-    def __init__(self):
-        super().__init__()
-        self.begun, self.go_on = threading.Event(), threading.Event()
-
-    def __call__(self, name, version, path):
-        if version == 2:
-            self.begun.set()
-            assert self.go_on.wait(10)
-        return super().__call__(name, version, path)
-
-
 @pytest.fixture
-def first(settings):
-    """Version 1 alone, stable; its models, and the loader of version 2."""
-    loader = Blocking()
-    only = dataclasses.replace(
-        settings, newest=0, specific=(1,), labels={"stable": 1}
-    )
-    models = Models([only], loader)
-    models.start()
-    yield only, models, loader
-    loader.go_on.set()
+def start(settings, load):
+    """Starts the model `m`; returns the models, `m`, and its settings."""
+
+    def start(labels_may_wait=False, **fields):
+        changed = dataclasses.replace(settings, **fields)
+        models = Models(load, labels_may_wait)
+        models.start([changed])
+        return models, models.find("m"), changed
+
+    return start
 
 
-@pytest.mark.parametrize("versions", [(1, 2), (2,)])
-def test_a_label_moves_between_loading_and_the_end(first, versions):
-    only, models, loader = first
+def publish(folder, *versions, bad=False):
+    for version in versions:
+        (folder / str(version)).mkdir(parents=True)
+        if bad:
+            (folder / str(version) / "bad").touch()
+
+
+def states(model):
+    return {s.version: State.Name(s.state) for s in model.statuses(None)}
+
+
+def served(model, **choice):
+    with model.use(**choice) as servable:
+        return servable.version
+
+
+def test_newest_number_is_served(start, tmp_path, loads):
+    publish(tmp_path, 2, 10, 9, 2**63)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "99").touch()
+    _, model, _ = start()
+    assert loads == [10]
+    assert served(model) == 10
+    assert states(model) == {10: "AVAILABLE"}
+
+
+def test_new_version_replaces_the_old_after_its_requests(start, tmp_path):
+    publish(tmp_path, 1)
+    models, model, settings = start()
+    with model.use() as old:
+        publish(tmp_path, 2)
+        models.update([settings])
+        assert served(model) == 2
+        assert states(model) == {2: "AVAILABLE", 1: "UNLOADING"}
+        assert not old.is_closed
+        with pytest.raises(ServingError):
+            served(model, version=1)
+    assert old.is_closed
+    assert states(model) == {2: "AVAILABLE", 1: "END"}
+
+
+def test_label_moves_after_loading_and_before_unloading(settings, tmp_path):
+    publish(tmp_path, 1, 2)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def load(name, version, path):
+        if version == 2:
+            begun.set()
+            assert may_end.wait(10)
+        return Fake(version)
+
+    fields = {"newest": 0, "specific": (1,), "labels": {"stable": 1}}
+    models = Models(load)
+    models.start([dataclasses.replace(settings, **fields)])
     model = models.find("m")
-    wanted = dataclasses.replace(only, specific=versions, labels={"stable": 2})
-
-    def stable() -> int:
-        with model.use(label="stable") as servable:
-            return servable.version
-
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        changed = pool.submit(models.change, [wanted])
-        assert loader.begun.wait(10)
-        assert stable() == 1
-        loader.go_on.set()
-        while not changed.done():
-            assert stable() in (1, 2)
-        changed.result()
-    assert stable() == 2
-    ended = {1: "AVAILABLE" if 1 in versions else "END", 2: "AVAILABLE"}
-    assert states(model) == ended
-    assert models.find("m") is model
-
-
-def test_a_model_that_goes_while_it_loads_leaves_nothing(first):
-    only, models, loader = first
-    model = models.find("m")
-    model.settings = dataclasses.replace(only, specific=(1, 2))
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        polled = pool.submit(models.poll)
-        assert loader.begun.wait(10)
-        model.close(seconds=0)
-        loader.go_on.set()
-        polled.result()
-    assert states(model) == {1: "END", 2: "END"}
-    models.poll()
-    assert states(model) == {1: "END", 2: "END"}
-
-
-def test_an_error_of_ours_does_not_end_the_watch(settings, capsys):
-    models = Models([settings], Loader())
-    calls = []
-
-    def look():
-        calls.append(1)
-        raise KeyError("ours")
-
-    models.watch(look, 0.01)
-    wait_for(lambda: len(calls) > 2)
-    models.close()
-    assert "KeyError: 'ours'" in capsys.readouterr().err
-
-
-def test_a_label_without_its_version_stays(settings, capsys):
-    models = Models([dataclasses.replace(settings, labels={"x": 2})], Loader())
-    models.start()
-    wanted = dataclasses.replace(settings, labels={"x": 7})
-    models.change([wanted])
-    assert (
-        "label x of m must name a version that is served (2); received 7"
-        in (capsys.readouterr().out)
+    wanted = dataclasses.replace(
+        settings, newest=0, specific=(2,), labels={"stable": 2}
     )
-    assert models.find("m").version_of("x") == 2
-    with pytest.raises(UserError, match="received 7"):
-        Models([wanted], Loader()).start()
-    waiting = Models([wanted], Loader(), labels_may_wait=True)
-    waiting.start()
-    assert waiting.find("m").version_of("x") == 7
+    thread = threading.Thread(target=models.update, args=[[wanted]])
+    thread.start()
+    assert begun.wait(10)
+    assert served(model) == served(model, label="stable") == 1
+    assert states(model) == {1: "AVAILABLE", 2: "LOADING"}
+    may_end.set()
+    while thread.is_alive():
+        assert served(model, label="stable") in (1, 2)
+    assert served(model, label="stable") == 2
+    assert states(model) == {1: "END", 2: "AVAILABLE"}
 
 
-def test_models_come_and_go(settings, tmp_path, capsys):
-    models = Models([settings], Loader())
-    models.start()
-    first = models.find("m")
+def test_bad_version_keeps_the_old_one_and_is_tried_when_it_changes(
+    start, tmp_path, loads, capsys
+):
+    publish(tmp_path, 1)
+    models, model, settings = start()
+    publish(tmp_path, 2, bad=True)
+    for _ in range(3):
+        models.update([settings])
+    assert loads == [1, 2]
+    assert capsys.readouterr().out.count("it is bad") == 1
+    assert served(model) == 1
+    (status,) = model.statuses(2)
+    assert State.Name(status.state) == "END"
+    assert status.status.error_code == tf.errors.DATA_LOSS
+    (tmp_path / "2" / "bad").unlink()
+    models.update([settings])
+    assert states(model) == {1: "END", 2: "AVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "versions"),
+    [
+        ({"newest": 2}, {2, 3}),
+        ({"newest": 0}, {1, 2, 3}),
+        ({"newest": 0, "specific": (1, 3)}, {1, 3}),
+    ],
+)
+def test_version_policies(start, tmp_path, fields, versions):
+    publish(tmp_path, 1, 2, 3)
+    _, model, _ = start(**fields)
+    assert states(model) == dict.fromkeys(versions, "AVAILABLE")
+    assert served(model, version=min(versions)) == min(versions)
+
+
+def test_label_needs_a_served_version(start, tmp_path, capsys):
+    publish(tmp_path, 1, 2)
+    _, model, settings = start(newest=2, labels={"stable": 1, "canary": 2})
+    assert served(model, label="stable") == 1
+    assert served(model, label="canary") == 2
+    with pytest.raises(ServingError, match="no version label 'nope'"):
+        served(model, label="nope")
+    said = r"label x of m must name a version that is served \(2\); received 7"
+    with pytest.raises(UserError, match=said):
+        start(labels={"x": 7})
+    models, model, settings = start(labels={"x": 2})
+    for _ in range(2):
+        models.update([dataclasses.replace(settings, labels={"x": 7})])
+    assert capsys.readouterr().out.count("received 7") == 1
+    assert served(model, label="x") == 2
+    _, model, _ = start(labels_may_wait=True, labels={"x": 7})
+    with pytest.raises(ServingError, match="version 7 of m is not served"):
+        served(model, label="x")
+
+
+def test_models_come_and_go(start, tmp_path, capsys):
+    publish(tmp_path, 1)
+    models, first, settings = start()
     other = dataclasses.replace(settings, name="other")
     absent = dataclasses.replace(settings, name="absent", base_path="/nope")
-    models.change([other, absent])
+    for _ in range(2):
+        models.update([other, absent])
     said = capsys.readouterr().out
-    assert "absent cannot be changed" in said
-    assert [model.settings.name for model in models] == ["other"]
-    assert states(first) == {2: "END"}
-    with pytest.raises(ServingError, match="no model is named"):
+    assert said.count("absent cannot be updated: ") == 1
+    assert served(models.find("other")) == 1
+    assert states(first) == {1: "END"}
+    with pytest.raises(ServingError, match="no model is named 'm'"):
         models.find("m")
 
 
-def test_another_folder_replaces_the_first(settings, tmp_path):
-    models = Models([settings], Loader())
-    models.start()
-    first = models.find("m")
-    publish(tmp_path / "elsewhere", 9)
-    path = str(tmp_path / "elsewhere")
-    models.change([dataclasses.replace(settings, base_path=path)])
-    assert newest(models.find("m")) == 9
-    assert states(first) == {2: "END"}
+def test_folder_that_is_gone_for_a_while_changes_nothing(start, tmp_path):
+    publish(tmp_path, 1)
+    models, model, settings = start()
+    tmp_path.rename(tmp_path.with_name("away"))
+    models.update([settings])
+    assert states(model) == {1: "AVAILABLE"}
+    tmp_path.with_name("away").rename(tmp_path)
+    publish(tmp_path, 2)
+    models.update([settings])
+    assert served(model) == 2
 
 
-def test_a_folder_that_cannot_be_served_keeps_the_first(
-    settings, tmp_path, capsys
-):
-    loader = Loader()
-    models = Models([settings], loader)
-    models.start()
-    publish(tmp_path / "bad", 1)
-    publish(tmp_path / "bad", 2, bad=True)
-    path = str(tmp_path / "bad")
-    wanted = dataclasses.replace(settings, base_path=path, newest=2)
-    models.change([wanted])
-    assert "it is bad" in capsys.readouterr().out
-    assert newest(models.find("m")) == 2
-    # The good one of the two was closed again.
-    assert loader.made[-1].is_closed
-    # It is not tried again before something changes.
-    models.change([wanted])
-    assert capsys.readouterr().out == ""
-    (tmp_path / "bad" / "2" / "bad").unlink()
-    models.change([wanted])
-    assert newest(models.find("m")) == 2
-    assert models.find("m").settings == wanted
+@pytest.mark.parametrize("bad", [False, True])
+def test_start_needs_a_version_that_loads(start, tmp_path, bad):
+    publish(tmp_path, *([1] if bad else []), bad=True)
+    said = "version 1 of m in .* it is bad" if bad else "must hold version 1 or"
+    with pytest.raises(UserError, match=said):
+        start()

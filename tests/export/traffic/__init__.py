@@ -1,1 +1,1 @@
-"""The server among strangers: python -m tests.export.traffic."""
+"""The development server under load, with faulty clients beside good ones."""
