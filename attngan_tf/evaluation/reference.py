@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.evaluation.features.extractor import OUTPUTS, Backend
 from attngan_tf.evaluation.generated import per_replica
 from attngan_tf.evaluation.held_out import HeldOut
@@ -57,7 +57,10 @@ def real_features(
     paths = {k: os.path.join(home, f"{key}_{k}.npy") for k in widths}
     if not all(map(os.path.exists, paths.values())):
         found = _look(backend, held_out.images(size), strategy)
-        with writing("features of real pictures", home), changes_as_mistakes():
+        with (
+            writing("features of real pictures", home),
+            changes_as_user_errors(),
+        ):
             _write(found, home, paths, widths, len(held_out.places))
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from attngan_tf.data.demo import builder
+from attngan_tf.data.demo import builder, captions
 from attngan_tf.data.demo.captions import asked_colours
 
-COUNT = 2000  # birds of each split, each with one caption
+COUNT = 1000  # birds of each split, each with one caption
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def named_parts(monkeypatch):
     """The parts that the generator of captions chose for the last one."""
     last = {}
     parts_of_all = {
-        "_main_colour_caption": builder.BODY,
+        "_main_colour_caption": captions.BODY,
         "_single_colour_caption": builder.PARTS,
     }
 
     def spy(name):
-        original = getattr(builder, name)
+        original = getattr(captions, name)
 
         def called(*arguments):
             found = original(*arguments)
@@ -29,7 +29,7 @@ def named_parts(monkeypatch):
             last["parts"] = set(parts_of_all.get(name, found))
             return found
 
-        monkeypatch.setattr(builder, name, called)
+        monkeypatch.setattr(captions, name, called)
 
     for name in ("_named_parts", *parts_of_all):
         spy(name)
@@ -42,7 +42,7 @@ def test_captions_ask_for_the_birds_colours_in_the_parts_they_name(
 ):
     forms = []
     for index, bird in enumerate(builder.birds(5, split, COUNT)):
-        text = builder.caption(bird, np.random.default_rng([1, index]))
+        text = captions.caption(bird, np.random.default_rng([1, index]))
         expected = named_parts["parts"]
         if named_parts["form"] == "_main_colour_caption":
             expected |= (
