@@ -29,8 +29,8 @@ from attngan_tf.io import scratch
 _DATASETS = {"demo": Demo, "folder": Folder, "cub": Cub, "coco": Coco}
 # array_record's error for a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
-# Temporary folders: TFDS's, and those of repairs.
-_INCOMPLETE, _REPAIR = "incomplete.", ".repair-"
+_REPAIR = ".repair-"
+_TEMPORARY = ("incomplete.*", f"{_REPAIR}*")  # TFDS's folders and ours
 
 
 def open_builder(
@@ -41,25 +41,15 @@ def open_builder(
 ) -> CaptionedImages:
     """The TFDS builder of a data set; nothing is prepared yet.
 
-    The folder it prepares is named after the raw data and a fingerprint of it
-    (path, sizes and modification times of its files): data that changed is
-    prepared again.
-
-    Args:
-      dataset: demo, folder, cub or coco.
-      data_dir: the raw data, which is only read; demo has none.
-      prepared_dir: empty: $TFDS_DATA_DIR, or ~/tensorflow_datasets.
-      captions_per_image: captions each image must have; 0: the data set's
-        own number.
+    Arguments are as in `Config`. The folder it prepares is named after the raw
+    data and a fingerprint of it (path, sizes and modification times of its
+    files): data that changed is prepared again.
 
     Raises:
       UserError: `data_dir` does not hold this data set.
     """
-    prepared_dir = os.path.expanduser(
-        prepared_dir
-        or os.environ.get("TFDS_DATA_DIR")
-        or os.path.join("~", "tensorflow_datasets")
-    )
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    prepared_dir = os.path.expanduser(prepared_dir or default)
     builder_class, config = _DATASETS[dataset], None
     if issubclass(builder_class, RawImages):
         source = os.path.abspath(os.path.expanduser(data_dir))
@@ -103,43 +93,53 @@ def prepare(
     Args:
       builder: the data set.
       repair: print what is damaged, and prepare it again. Otherwise damage is
-        an error: the disk may be failing, and other processes may be reading
-        the data.
-      beam_options: Apache Beam's flags: its workers read the images. Empty:
-        this process reads them.
+        an error: the disk may be failing, or others be reading the data.
+      beam_options: Apache Beam's flags, for its workers to read the images.
 
     Raises:
       UserError: the prepared data is damaged, the raw data has faults, or
         nothing can be written; nothing incomplete is left, and existing data
         is not changed.
     """
+    if beam_options and not isinstance(builder, RawImages):
+        raise UserError(
+            "--beam_options is for data in files; received "
+            f"{beam_options!r} for --dataset=demo; leave it out"
+        )
+    beam = pipeline_options(beam_options) if beam_options else None
     folder = builder.data_dir
-    parent, patterns = (
-        os.path.dirname(folder),
-        (f"{_INCOMPLETE}*", f"{_REPAIR}*"),
-    )
-    settings = _settings(builder, beam_options)
     with _writable(builder.data_dir_root):
         damage = _damage(builder) if os.path.lexists(folder) else []
         if damage and not repair:
-            raise _damaged(folder, damage)
+            more = f" and {len(damage) - 1} more" * (len(damage) > 1)
+            raise UserError(
+                f"prepared data must stay as it was written; {folder} is "
+                f"damaged: {damage[0]}{more}; to repair it, run python -m "
+                "attngan_tf.prepare with the same flags"
+            )
         if damage or not os.path.lexists(folder):
-            try:
-                with scratch.writer(parent, *patterns):
-                    if damage:
-                        _repair(builder, damage, settings)
-                    else:
-                        _run(builder, settings)
-            except FaultsError as error:
-                for fault in error.faults:
-                    print(f"fault: {fault}", file=sys.stderr)
-                raise
-            finally:
-                with contextlib.suppress(OSError):  # it is not empty
-                    os.rmdir(parent)
+            _write(builder, damage, beam)
         else:
-            scratch.remove_left(parent, *patterns)
+            scratch.remove_left(os.path.dirname(folder), *_TEMPORARY)
         return Report.load(folder)
+
+
+def _write(builder: CaptionedImages, damage: list[str], beam) -> None:
+    """Prepares what is not there, or is damaged."""
+    parent = os.path.dirname(builder.data_dir)
+    try:
+        with scratch.writer(parent, *_TEMPORARY):
+            if damage:
+                _repair(builder, damage, beam)
+            else:
+                _run(builder, beam)
+    except FaultsError as error:
+        for fault in error.faults:
+            print(f"fault: {fault}", file=sys.stderr)
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            os.rmdir(parent)
 
 
 def _damage(builder: CaptionedImages) -> list[str]:
@@ -147,15 +147,6 @@ def _damage(builder: CaptionedImages) -> list[str]:
     if not found and not builder.info.initialized:
         found = ["dataset_info.json: this version of TFDS cannot read it"]
     return found
-
-
-def _damaged(folder: str, damage: list[str]) -> UserError:
-    more = f" and {len(damage) - 1} more" * (len(damage) > 1)
-    return UserError(
-        f"prepared data must stay as it was written; {folder} is damaged: "
-        f"{damage[0]}{more}; to repair it, run python -m attngan_tf.prepare "
-        "with the same flags"
-    )
 
 
 @contextlib.contextmanager
@@ -170,25 +161,7 @@ def _writable(folder: str) -> Iterator[None]:
         ) from None
 
 
-def _settings(
-    builder: CaptionedImages, beam_options: str
-) -> tfds.download.DownloadConfig:
-    if beam_options and not isinstance(builder, RawImages):
-        raise UserError(
-            "--beam_options is for data in files; received "
-            f"{beam_options!r} for --dataset=demo; leave it out"
-        )
-    return tfds.download.DownloadConfig(
-        try_download_gcs=False,
-        beam_options=pipeline_options(beam_options) if beam_options else None,
-    )
-
-
-def _repair(
-    builder: CaptionedImages,
-    damage: list[str],
-    settings: tfds.download.DownloadConfig,
-) -> None:
+def _repair(builder: CaptionedImages, damage: list[str], beam) -> None:
     """Prepares the data beside the damaged folder, then replaces that."""
     folder = builder.data_dir
     for line in damage:
@@ -200,7 +173,7 @@ def _repair(
         ) as home:
             with _quiet():
                 fresh = builder.elsewhere(home)
-            _run(fresh, settings)
+            _run(fresh, beam)
             _replace(folder, fresh.data_dir, os.path.join(home, "damaged"))
     except BaseException:
         print(f"the damaged data was not changed: {folder}", file=sys.stderr)
@@ -222,9 +195,10 @@ def _replace(folder: str, fresh: str, aside: str) -> None:
             os.rename(os.path.join(aside, name), os.path.join(folder, name))
 
 
-def _run(
-    builder: CaptionedImages, settings: tfds.download.DownloadConfig
-) -> None:
+def _run(builder: CaptionedImages, beam) -> None:
+    settings = tfds.download.DownloadConfig(
+        try_download_gcs=False, beam_options=beam
+    )
     try:
         with _quiet():
             builder.download_and_prepare(download_config=settings)

@@ -121,14 +121,16 @@ def _read_annotations(
             findings.fault(where, f"image {image['id']} must be listed once")
         files[image["id"]] = os.path.basename(image["file_name"])
     for annotation in _items(content, "annotations", where, findings):
-        place = f"{where} annotation {annotation['id']}"
+        location = f"{where} annotation {annotation['id']}"
         number = annotation["image_id"]
         if number not in files:
             findings.fault(
-                place, f"must be of a listed image; found image_id {number}"
+                location, f"must be of a listed image; found image_id {number}"
             )
         caption = " ".join(annotation["caption"].split())
-        captions[number].append((place, caption))
+        # JSON can hold half a surrogate pair, UTF-8 cannot.
+        caption = caption.encode("utf-8", "replace").decode()
+        captions[number].append((location, caption))
     return [(name, captions[number]) for number, name in files.items()]
 
 

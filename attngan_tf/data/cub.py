@@ -7,7 +7,7 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from attngan_tf.data import images, pickles
@@ -21,7 +21,6 @@ from attngan_tf.data.findings import (
     read_lines,
 )
 from attngan_tf.data.raw import RawImages
-from attngan_tf.data.records import WHOLE_IMAGE
 from attngan_tf.errors import UserError
 
 _FOLDER = "CUB_200_2011"
@@ -31,6 +30,14 @@ _NAMES = {s: f"{s}/filenames.pickle" for s in ("train", "test")}
 _CLASS_IDS = {s: f"{s}/class_info.pickle" for s in ("train", "test")}
 _CLASS_LISTS = {"train": "trainvalclasses.txt", "test": "testclasses.txt"}
 _PARTS = ("images.txt", "bounding_boxes.txt", "images")
+_REQUIRED = (
+    f"{_FOLDER}/ or {_ARCHIVES[0]} as downloaded",
+    "the captions of Reed et al. (2016), text/<class>/<image>.txt or the same "
+    f"in text_c10/, beside or in {_FOLDER}/",
+    f"the split into 150 and 50 classes: {_NAMES['train']} and "
+    f"{_NAMES['test']} as released with AttnGAN, or {_CLASS_LISTS['train']} "
+    f"and {_CLASS_LISTS['test']} as released by Reed et al. (2016)",
+)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _MAX_DIGITS = 9  # of a class's number; records hold 64 bits
 
@@ -62,22 +69,18 @@ class Cub(RawImages):
             birds = _extract(birds, self._unpacked)
         boxes = _read_boxes(birds, findings)
         splits = _read_splits(layout, boxes, findings)
-        entries = {split: [] for split in splits}
-        for split, class_ids in splits.items():
-            for name, class_id in class_ids.items():
-                where = f"{layout.text}/{name}.txt"
-                captions = read_captions(
-                    os.path.join(layout.home, where),
-                    where,
-                    self.builder_config.captions_per_image,
-                    findings,
-                )
-                path = f"images/{name}.jpg"
-                source = os.path.join(birds, path)
-                entries[split].append(
-                    Entry(name, path, source, captions, class_id, boxes[name])
-                )
-        return entries
+        min_count = self.builder_config.captions_per_image
+
+        def entry(name: str, class_id: int) -> Entry:
+            text, path = f"{layout.text}/{name}.txt", f"images/{name}.jpg"
+            captions = read_captions(layout.home, text, min_count, findings)
+            source = os.path.join(birds, path)
+            return Entry(name, path, source, captions, class_id, boxes[name])
+
+        return {
+            split: [entry(*item) for item in class_ids.items()]
+            for split, class_ids in splits.items()
+        }
 
     def crop_of(
         self, entry: Entry, info: images.ImageInfo, findings: Findings
@@ -91,17 +94,14 @@ class Cub(RawImages):
         inside = min(
             min(x + w, width) - max(x, 0), min(y + h, height) - max(y, 0)
         )
-        crop = WHOLE_IMAGE
-        if inside >= 1 and outside <= tolerance:
-            crop = crop_around(entry.box, width, height)
-        if min(crop[2:]) < 1:
+        crop = crop_around(entry.box, width, height)
+        if inside < 1 or outside > tolerance or min(crop[2:]) < 1:
             findings.fault(
                 entry.where,
                 f"its bounding box must lie in the {width} x {height} "
                 f"image; found x {x:g}, y {y:g}, width {w:g}, height {h:g}",
             )
-            return WHOLE_IMAGE
-        if outside > 0:
+        elif outside > 0:
             findings.note("bounding boxes cut at the edge", entry.name)
         return crop
 
@@ -116,17 +116,10 @@ class Cub(RawImages):
 
 
 def crop_around(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """The square of 1.5 times the box's longer side, cut at the edges.
+    """The square of 1.5 times the box's longer side, cut at the image's edges.
 
-    As in the released code, which truncates to whole numbers first.
-
-    Args:
-      box: x, y, width, height in pixels.
-      width: of the image, in pixels.
-      height: of the image, in pixels.
-
-    Returns:
-      top, left, height, width in pixels.
+    As in the released code, which truncates to whole numbers first. Returns
+    top, left, height, width in pixels.
     """
     x, y, w, h = (int(number) for number in box)
     radius = int(0.75 * max(w, h))
@@ -178,44 +171,25 @@ def locate(source: str) -> Layout:
         found = (p for p in paths if os.path.exists(os.path.join(home, p)))
         return next(found, None)
 
+    def find_both(names: Mapping[str, str]) -> dict[str, str]:
+        paths = {split: find(name) for split, name in names.items()}
+        return paths if all(paths.values()) else {}
+
     listed = None if archive else find("images.txt")
     archive = archive or find(*_ARCHIVES)
     text = find("text", "text_c10")
-    split = _find_both(find, _NAMES) or _find_both(find, _CLASS_LISTS)
-    missing = []
-    if not (listed or archive):
-        missing.append(f"{_FOLDER}/ or {_ARCHIVES[0]} as downloaded")
-    if not text:
-        missing.append(
-            "the captions of Reed et al. (2016), text/<class>/<image>.txt or "
-            f"the same in text_c10/, beside or in {_FOLDER}/"
-        )
-    if not split:
-        missing.append(
-            f"the split into 150 and 50 classes: {_NAMES['train']} and "
-            f"{_NAMES['test']} as released with AttnGAN, or "
-            f"{_CLASS_LISTS['train']} and {_CLASS_LISTS['test']} as released "
-            "by Reed et al. (2016)"
-        )
+    split = find_both(_NAMES) or find_both(_CLASS_LISTS)
+    found = (listed or archive, text, split)
+    missing = [m for m, f in zip(_REQUIRED, found, strict=True) if not f]
     if missing:
         raise UserError(
             f"--data_dir of --dataset=cub must hold {'; and '.join(missing)}; "
             f"found none in {home}"
         )
+    birds = archive if listed is None else os.path.dirname(listed)
     return Layout(
-        home=home,
-        birds=archive if listed is None else os.path.dirname(listed),
-        packed=listed is None,
-        text=text,
-        split=split,
-        class_ids=_find_both(find, _CLASS_IDS),
+        home, birds, listed is None, text, split, find_both(_CLASS_IDS)
     )
-
-
-def _find_both(find: Callable, names: Mapping[str, str]) -> dict[str, str]:
-    """The paths for train and for test, or nothing."""
-    paths = {split: find(name) for split, name in names.items()}
-    return paths if all(paths.values()) else {}
 
 
 def _extract(archive: str, folder: str) -> str:
@@ -252,20 +226,24 @@ def _extract(archive: str, folder: str) -> str:
 def _read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
     """The images of images.txt: {name: x, y, width, height in pixels}."""
     names, listed = {}, set()
-    for place, number, (path,) in _rows(birds, "images.txt", 1, findings):
+    for location, number, (path,) in _rows(birds, "images.txt", 1, findings):
         name = os.path.splitext(path)[0]
-        if not check_name(name, place, findings):
+        if not check_name(name, location, findings):
             continue
         if number in names or name in listed:
-            findings.fault(place, f"an image must be listed once; found {path}")
+            findings.fault(
+                location, f"an image must be listed once; found {path}"
+            )
         names.setdefault(number, name)
         listed.add(name)
     boxes = {}
-    for place, number, box in _rows(birds, "bounding_boxes.txt", 4, findings):
+    for location, number, box in _rows(
+        birds, "bounding_boxes.txt", 4, findings
+    ):
         name = names.get(number)
         if name is None or name in boxes:
             findings.fault(
-                place, f"must be an image's only box; found number {number}"
+                location, f"must be an image's only box; found number {number}"
             )
             continue
         try:
@@ -274,7 +252,7 @@ def _read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
         except ValueError:
             finite = False
         if not finite:
-            findings.fault(place, f"must be numbers; found {' '.join(box)}")
+            findings.fault(location, f"must be numbers; found {' '.join(box)}")
             boxes[name] = (0.0, 0.0, 2.0, 2.0)  # to find further faults
     for name in sorted(listed - set(boxes)):
         findings.fault("bounding_boxes.txt", f"must hold a box for {name}")
@@ -285,14 +263,13 @@ def _rows(
     birds: str, file: str, columns: int, findings: Findings
 ) -> Iterator[tuple[str, str, list[str]]]:
     """Location, number and the other columns of each line."""
-    path = os.path.join(birds, file)
-    for line_number, line in read_lines(path, file, findings):
-        place, (number, *words) = f"{file} line {line_number}", line.split()
+    for line_number, line in read_lines(birds, file, findings):
+        location, (number, *words) = f"{file} line {line_number}", line.split()
         if len(words) == columns:
-            yield place, number, words
+            yield location, number, words
         else:
             findings.fault(
-                place, f"must have {columns + 1} columns; found {line!r}"
+                location, f"must have {columns + 1} columns; found {line!r}"
             )
 
 
@@ -315,7 +292,8 @@ def _read_splits(
     used = set(splits["train"]) | set(splits["test"])
     for name in sorted(set(boxes) - used):
         findings.note("images in no split", name)
-    _check_classes(splits, findings)
+    both = itertools.chain(splits["train"].items(), splits["test"].items())
+    _check_classes(both, findings)
     return splits
 
 
@@ -348,8 +326,7 @@ def _read_pickles(
 def _read_classes(
     layout: Layout, path: str, boxes: Mapping[str, Box], findings: Findings
 ) -> dict[str, int]:
-    lines = read_lines(os.path.join(layout.home, path), path, findings)
-    classes = {line for _, line in lines}
+    classes = {line for _, line in read_lines(layout.home, path, findings)}
     known = {os.path.dirname(name) for name in boxes}
     for name in sorted(classes - known):
         findings.fault(path, f"must name classes of images.txt; found {name}")
@@ -368,23 +345,15 @@ def _leading_number(name: str) -> int | None:
 
 
 def _check_classes(
-    splits: Mapping[str, Mapping[str, int | None]], findings: Findings
+    class_ids: Iterable[tuple[str, int | None]], findings: Findings
 ) -> None:
     """Adds a fault where images of one folder have different class ids."""
     known = {}
-    for name, class_id in itertools.chain(
-        *(s.items() for s in splits.values())
-    ):
+    for name, class_id in class_ids:
         first = known.setdefault(os.path.dirname(name), class_id)
         if class_id is None:
-            findings.fault(
-                name,
-                "a name must begin with its class's number, as in "
-                "002.Laysan_Albatross",
-            )
+            problem = "a name must begin with its class's number, as in "
+            findings.fault(name, f"{problem}002.Laysan_Albatross")
         elif first != class_id:
-            findings.fault(
-                name,
-                "images of a folder must be of one class; found "
-                f"{first} and {class_id}",
-            )
+            problem = "images of a folder must be of one class; found "
+            findings.fault(name, f"{problem}{first} and {class_id}")

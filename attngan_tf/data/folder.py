@@ -61,10 +61,9 @@ class Folder(RawImages):
         found = {"train": [], "test": []}
         for split, entries in found.items():
             for name in names[split]:
-                where = f"text/{name}.txt"
                 captions = read_captions(
-                    os.path.join(source, where),
-                    where,
+                    source,
+                    f"text/{name}.txt",
                     self.builder_config.captions_per_image,
                     findings,
                 )
@@ -91,13 +90,13 @@ def _read_names(source: str, file: str, findings: Findings) -> list[str]:
     """The names in a list; one that is listed twice is a fault."""
     faults = len(findings.faults)
     first = {}
-    for number, name in read_lines(os.path.join(source, file), file, findings):
-        place = f"{file} line {number}"
-        if not check_name(name, place, findings):
+    for number, name in read_lines(source, file, findings):
+        location = f"{file} line {number}"
+        if not check_name(name, location, findings):
             continue
         if name in first:
             findings.fault(
-                place,
+                location,
                 f"a name must be listed once; {name} is in line "
                 f"{first[name]}, too",
             )

@@ -12,15 +12,8 @@ from PIL import Image
 
 # Pillow reads more formats, some by running other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_MODES = {
-    "1": "greyscale",
-    "L": "greyscale",
-    "P": "palette",
-    "CMYK": "CMYK",
-    "LA": "alpha",
-    "PA": "alpha",
-    "RGBA": "alpha",
-}
+_MODES = {"1": "greyscale", "L": "greyscale", "P": "palette"}
+_MODES |= dict.fromkeys(("LA", "PA", "RGBA"), "alpha")
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
 _TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

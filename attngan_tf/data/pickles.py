@@ -1,5 +1,6 @@
 """Pickles of the released data, read without running what is in them."""
 
+import contextlib
 import functools
 import io
 import math
@@ -39,11 +40,8 @@ def load(path: str) -> object:
         raise
     except Exception as error:  # a broken pickle can raise nearly anything
         # Python 2's are text; git on Windows changes their line ends.
-        if b"\r\n" in data:
-            try:
-                return _load(data.replace(b"\r\n", b"\n"))
-            except Exception:  # the first error is more useful
-                pass
+        with contextlib.suppress(Exception):
+            return _load(data.replace(b"\r\n", b"\n"))
         reason = " ".join(str(error).split())
         raise PickleError(f"not a whole pickle: {reason}") from None
 
@@ -51,9 +49,7 @@ def load(path: str) -> object:
 def load_names(path: str) -> list[str]:
     """Reads filenames.pickle: a list of names without ending."""
     names = load(path)
-    if not isinstance(names, (list, tuple)) or not all(
-        isinstance(name, str) and name for name in names
-    ):
+    if not _is_list_of(str, names) or "" in names:
         raise PickleError(f"must be a list of names; received {_form(names)}")
     return list(names)
 
@@ -61,9 +57,7 @@ def load_names(path: str) -> list[str]:
 def load_class_ids(path: str, count: int) -> list[int]:
     """Reads class_info.pickle: one whole number a name."""
     ids = load(path)
-    if not isinstance(ids, (list, tuple)) or not all(
-        type(number) is int for number in ids
-    ):
+    if not _is_list_of(int, ids):
         raise PickleError(
             f"must be a list of whole numbers; received {_form(ids)}"
         )
@@ -86,9 +80,10 @@ def load_words(path: str) -> list[str]:
             f"{{word: id}}; received {_form(content)}"
         )
     words = content[2]
-    if not isinstance(words, dict) or not all(
-        type(number) is int and isinstance(word, str)
-        for number, word in words.items()
+    if not (
+        isinstance(words, dict)
+        and _is_list_of(int, list(words))
+        and _is_list_of(str, list(words.values()))
     ):
         raise PickleError(
             f"must hold a dict of words by id; received {_form(words)}"
@@ -107,6 +102,12 @@ def save_words(words: Sequence[str], path: str) -> None:
     content = [[], [], by_id, {word: i for i, word in by_id.items()}]
     with open(path, "wb") as file:
         pickle.dump(content, file, protocol=2)  # Python 2 reads it
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        type(item) is kind for item in value
+    )
 
 
 def _form(value: object) -> str:

@@ -84,14 +84,10 @@ class Vocabulary:
         try:
             with open(path, encoding="utf-8", newline="\n") as file:
                 words = file.read().splitlines()
-        except FileNotFoundError:
-            raise UserError(
-                f"a vocabulary must be at {path}; found none; copy it from "
-                "where the model was trained"
-            ) from None
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{path} must be a text file in UTF-8; {error}; copy it from "
+                f"{path} must be a text file in UTF-8; {reason}; copy it from "
                 "where the model was trained"
             ) from None
         check_words(words, path)

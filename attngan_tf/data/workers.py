@@ -40,20 +40,16 @@ def pipeline_options(flags: str):
             options = PipelineOptions(shlex.split(flags))
             known = options.get_all_options()
             given = options.get_all_options(retain_unknown_options=True)
+        unknown = sorted(set(given) - set(known))
+        reason = f"it has no flag {', '.join(unknown)}" * bool(unknown)
     except (SystemExit, ValueError) as error:
         reason = (printed.getvalue().strip() or str(error)).splitlines()[-1]
-        raise _not_beam_flags(flags, reason) from None
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise _not_beam_flags(flags, f"it has no flag {', '.join(unknown)}")
+    if reason:
+        raise UserError(
+            "--beam_options must be flags of Apache Beam, such as "
+            f"--runner=DirectRunner; received {flags!r}: {reason}"
+        )
     return options
-
-
-def _not_beam_flags(flags: str, reason: str) -> UserError:
-    return UserError(
-        "--beam_options must be flags of Apache Beam, such as "
-        f"--runner=DirectRunner; received {flags!r}: {reason}"
-    )
 
 
 class Workers:

@@ -8,7 +8,6 @@ import pathlib
 import re
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from attngan_tf.data.views import Records
@@ -67,12 +66,13 @@ class Hostile(helpers.Files):
     def __init__(self, root):
         super().__init__(root)
         self.faults, self.pixels, self.captions = [], {}, {}
-        self.names = ["fine/train"]
-        self.add("fine/train")
+        self.names = []
         self.add("fine/test")
-        self.write("test.txt", "fine/test")
+        self.write("test.txt", self.names.pop())
+        self.add("fine/train")
 
     def add(self, name, image=GOOD, text="a bird\n", ending="png"):
+        self.names.append(name)
         self.write(f"images/{name}.{ending}", image)
         self.write(f"text/{name}.txt", text)
 
@@ -83,39 +83,32 @@ class Hostile(helpers.Files):
         self.write("train.txt", "\n".join(self.names))
 
 
-def add_accepted(folder: Hostile) -> None:
+def add_images(folder: Hostile, refused: bool) -> None:
     for number, made in enumerate(every_picture()):
-        if made.fault is None:
-            name, _, ending = f"i/{number} {made.ending}".rpartition(".")
-            name, ending = (
-                (name, ending) if name else (f"i/{number}", made.ending)
-            )
-            folder.add(name, made.content, ending=ending)
-            folder.names.append(name)
+        if bool(made.fault) != refused:
+            continue
+        name, ending = f"images/{number}", made.ending.rpartition(".")[2]
+        folder.add(name, made.content, ending=ending)
+        if refused:
+            folder.fault(f"images/{name}.{ending}", made.fault)
+        else:
             folder.pixels[name] = made.pixels, made.tolerance
+
+
+def add_accepted(folder: Hostile) -> None:
+    add_images(folder, refused=False)
     for kind, (text, captions) in texts.ACCEPTED.items():
         folder.add(f"t/{kind}", text=text)
-        folder.names.append(f"t/{kind}")
         folder.captions[f"t/{kind}"] = captions
     for name in FINE_NAMES:
         folder.add(f"names/{name}")
-        folder.names.append(f"names/{name}")
         folder.pixels[f"names/{name}"] = noise(), 0
 
 
 def add_refused(folder: Hostile) -> None:
-    for number, made in enumerate(every_picture()):
-        if made.fault:
-            name, _, ending = f"bad/{number} {made.ending}".rpartition(".")
-            name, ending = (
-                (name, ending) if name else (f"bad/{number}", made.ending)
-            )
-            folder.add(name, made.content, ending=ending)
-            folder.names.append(name)
-            folder.fault(f"images/{name}.{ending}", made.fault)
+    add_images(folder, refused=True)
     for kind, (text, fault) in texts.REFUSED.items():
         folder.add(f"bad/{kind}", text=text)
-        folder.names.append(f"bad/{kind}")
         folder.fault(f"text/bad/{kind}.txt", fault)
     for kind, (make, *faults) in SPECIAL.items():
         for part, ending, fault in zip(
@@ -125,11 +118,9 @@ def add_refused(folder: Hostile) -> None:
             folder.add(name)
             (folder.root / part / f"{name}.{ending}").unlink()
             make(folder.root / part / f"{name}.{ending}")
-            folder.names.append(name)
             folder.fault(f"{part}/{name}.", fault)
     for name in ("esc\x1b]0;title\x07", "left\u202egnp", "line\x85end"):
         folder.add(f"bad/{name}", image=b"")
-        folder.names.append(f"bad/{name}")
         folder.fault(f"images/bad/{name}.png", r"empty file \(zero bytes\)")
     for name in ("../escape", "/etc/passwd", "./fine/train", "fine//train"):
         folder.names.append(name)
@@ -140,16 +131,8 @@ def add_refused(folder: Hostile) -> None:
     folder.fault("images/nnnnn", "must be there")
 
 
-@pytest.fixture(scope="module")
-def accepted(tmp_path_factory):
-    folder = Hostile(tmp_path_factory.mktemp("accepted"))
-    add_accepted(folder)
-    folder.list_names()
-    return folder
-
-
-def test_every_hostile_file_is_a_fault_in_one_run(accepted, prepare):
-    folder = Hostile(prepare.prepared.parent / "raw")
+def test_every_hostile_file_is_a_fault_in_one_run(tmp_path, prepare):
+    folder = Hostile(tmp_path / "raw")
     add_refused(folder)
     folder.list_names()
     faults = prepare.faults(folder.root)
@@ -168,7 +151,10 @@ def test_every_hostile_file_is_a_fault_in_one_run(accepted, prepare):
     assert all(fault.isprintable() for fault in faults)
 
 
-def test_unusual_files_are_read_as_they_should_be(accepted, prepare):
+def test_unusual_files_are_read_as_they_should_be(tmp_path, prepare):
+    accepted = Hostile(tmp_path / "raw")
+    add_accepted(accepted)
+    accepted.list_names()
     builder, report = prepare(accepted.root)
     assert report.pictures["train"] == len(accepted.names)
     assert all(line.isprintable() for line in report.lines())

@@ -130,7 +130,7 @@ def test_a_saved_vocabulary_gives_the_same_ids(vocabulary, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "found none"),
+        (None, "No such file or directory; copy it"),
         (b"bird\n", "<end>"),
         (b"<end>\na\na\n", "it has 'a' twice"),
         (b"<end>\ntwo words\n", "without white space"),

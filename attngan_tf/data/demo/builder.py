@@ -171,12 +171,12 @@ class Demo(CaptionedImages):
     # 1.0.0: smaller beaks; 1.1.0: without checksums
     VERSION = tfds.core.Version("1.2.0")
     DESCRIPTION = "Drawn birds of many colours, with captions."
-    PICTURES: Mapping[str, int] = {"train": 6000, "test": 500}
+    NUM_IMAGES: Mapping[str, int] = {"train": 6000, "test": 500}
 
     def examples(self, report: Report) -> Mapping[str, Iterable[Example]]:
         """The examples of `train` and `test`, each iterated once."""
         del report  # nothing is left out or changed
         return {
             split: examples(SEED, split, count)
-            for split, count in self.PICTURES.items()
+            for split, count in self.NUM_IMAGES.items()
         }

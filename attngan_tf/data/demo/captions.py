@@ -16,6 +16,7 @@ NOUNS = {
     "belly": ("belly", "belly", "breast"),
     "beak": ("beak", "beak", "bill"),
 }
+_PARTS_BY_NOUN = {noun: part for part in NOUNS for noun in NOUNS[part]}
 _POSES = {
     "perched": ("perched on a branch", "sitting on a branch"),
     "standing": ("standing on the ground",),
@@ -197,10 +198,9 @@ def asked_colours(caption: str) -> dict[str, str]:
 
 def _described_part(words: Sequence[str], i: int) -> str | None:
     """The part that colour word `i` describes; None: the whole bird."""
-    parts = {noun: part for part, nouns in NOUNS.items() for noun in nouns}
-    following = words[i + 1 : i + 2]
-    if following and following[0] in parts:
-        return parts[following[0]]
+    following = "".join(words[i + 1 : i + 2])
+    if following in _PARTS_BY_NOUN:
+        return _PARTS_BY_NOUN[following]
     if i >= 2 and words[i - 1] in ("is", "are"):
-        return parts.get(words[i - 2])
+        return _PARTS_BY_NOUN.get(words[i - 2])
     return None

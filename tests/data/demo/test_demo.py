@@ -1,4 +1,4 @@
-"""Tests of the demo data set."""
+"""The demo data set: its birds, their captions and their drawings."""
 
 import dataclasses
 import hashlib
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from attngan_tf.data.demo import builder, drawing
+from attngan_tf.data.demo.captions import asked_colours
 
 BODY = ("crown", "back", "wings", "belly")
 NOUNS = {
@@ -73,6 +74,34 @@ def described():
     }
 
 
+def test_asked_colours_are_those_that_captions_name(described):
+    texts = [
+        text
+        for _, captions in itertools.chain(*described.values())
+        for text in captions
+    ]
+    assert len(texts) == 3000
+    for text in texts:
+        assert asked_colours(text) == said_colours(text), text
+
+
+@pytest.mark.parametrize(
+    ("caption", "asked"),
+    [
+        ("a blue bird with a red belly", "blue blue blue red -"),
+        ("this bird is blue with an orange bill", "blue blue blue blue orange"),
+        ("The whole bird is Red and it has a long beak", "red red red red red"),
+        ("the wings are black and the cap is white", "white - black - -"),
+        ("a grey breast, pink wings and a short black beak",
+         "- - pink grey black"),
+        ("a small bird", "- - - - -"),
+    ],
+)  # fmt: skip
+def test_asked_colours_of_sentences(caption, asked):
+    found = asked_colours(caption)
+    assert [found.get(part, "-") for part in builder.PARTS] == asked.split()
+
+
 def test_captions_are_true_and_tell_birds_apart(described):
     rng = np.random.default_rng(0)
     true_of_others = 0
@@ -110,35 +139,26 @@ def test_captions_name_three_parts_of_the_body_in_few_words(described):
 
 
 def test_held_out_combinations_are_only_in_the_test_split():
-    train = list(builder.birds(0, "train", 3000))
-    test = list(builder.birds(0, "test", 500))
-
-    def pairs(birds):
-        return {
+    pairs, poses = {}, {}
+    for split, count in (("train", 3000), ("test", 500)):
+        birds = list(builder.birds(0, split, count))
+        single = [bird for bird in birds if builder.is_single_coloured(bird)]
+        poses[split] = {(bird.colours["belly"], bird.pose) for bird in single}
+        pairs[split] = {
             (bird.colours["belly"], bird.colours["wings"])
             for bird in birds
             if not builder.is_single_coloured(bird)
         }
-
-    def single_poses(birds):
-        return {
-            (bird.colours["belly"], bird.pose)
-            for bird in birds
-            if builder.is_single_coloured(bird)
-        }
-
-    assert not pairs(train) & pairs(test)
-    assert len(pairs(train)) == 77
-    assert len(pairs(test)) == 33
+        assert 0.15 < len(single) / count < 0.25
+        for part in BODY:  # no single colour is new in test
+            found = {bird.colours[part] for bird in birds}
+            assert found == set(builder.PALETTE)
+    assert not pairs["train"] & pairs["test"]
+    assert (len(pairs["train"]), len(pairs["test"])) == (77, 33)
     # The exchanged pairs teach which colour belongs to which part.
-    assert {(wings, belly) for belly, wings in pairs(test)} < pairs(train)
-    assert not single_poses(train) & single_poses(test)
-    assert len(single_poses(train)) == 22
-    assert len(single_poses(test)) == 11
-    for part in BODY:  # no single colour is new in test
-        assert {bird.colours[part] for bird in train} == set(builder.PALETTE)
-    fraction = np.mean([builder.is_single_coloured(bird) for bird in train])
-    assert 0.15 < fraction < 0.25
+    assert {pair[::-1] for pair in pairs["test"]} < pairs["train"]
+    assert not poses["train"] & poses["test"]
+    assert (len(poses["train"]), len(poses["test"])) == (22, 11)
 
 
 def test_every_combination_of_colours_is_a_class(described):
@@ -246,48 +266,8 @@ def test_parts_lie_where_a_bird_has_them(pose, left):
     assert at["crown"][0] < at["beak"][0] < at["belly"][0]
 
 
-@pytest.mark.parametrize("pose", builder.POSES)
-def test_the_largest_birds_stay_inside_the_image(pose):
-    for seed in range(15):
-        bird = some_bird(pose, size=1.0, left=seed % 2 == 0)
-        black = dict.fromkeys(builder.PARTS, "black")
-        other = dataclasses.replace(bird, colours=black)
-        where = np.abs(draw(bird, seed) - draw(other, seed)).max(axis=-1) > 0
-        rows, columns = np.nonzero(where)
-        assert 1 < rows.min() < rows.max() < 126
-        assert 1 < columns.min() < columns.max() < 126
-
-
-def lab(rgb):
-    """CIE Lab (D65) of sRGB 0 to 255, by the standard's formulas."""
-    c = np.asarray(rgb, np.float64) / 255
-    c = np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
-    xyz = c @ np.array(
-        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192],
-         [0.1805, 0.0722, 0.9505]]
-    )  # fmt: skip
-    f = np.cbrt(xyz / [0.9505, 1.0, 1.089])
-    x, y, z = np.moveaxis(f, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
-
-
-def test_colours_differ_from_each_other_and_from_backgrounds():
-    colours = lab(list(builder.PALETTE.values()))
-    gaps = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
-    assert gaps[~np.eye(len(gaps), dtype=bool)].min() > 34
-    for seed, ground in enumerate(drawing.GROUNDS):
-        bird = some_bird("flying", ground=ground)
-        dark = {**bird.colours, **dict.fromkeys(builder.PARTS, "black")}
-        image = draw(bird, seed)
-        black = draw(dataclasses.replace(bird, colours=dark), seed)
-        behind = np.abs(image - black).max(axis=-1) == 0
-        behind = lab(image[behind])  # [n, 3]
-        gaps = np.linalg.norm(behind[:, None] - colours, axis=-1)
-        assert np.percentile(gaps.min(axis=1), 1) > 17  # the rest: the eye
-
-
 def test_builder_prepares_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(builder.Demo, "PICTURES", {"train": 6, "test": 3})
+    monkeypatch.setattr(builder.Demo, "NUM_IMAGES", {"train": 6, "test": 3})
     dataset = builder.Demo(data_dir=str(tmp_path))
     dataset.download_and_prepare()
     assert dataset.info.splits["train"].num_examples == 6

@@ -17,7 +17,7 @@ REFUSED = {
     "zero byte": (b"a b\0ird\n", ZERO),
     "utf-16": ("a bird".encode("utf-16"), "found UTF-16"),
     "utf-16-le": ("a bird".encode("utf-16-le"), ZERO),
-    "utf-32": ("a bird".encode("utf-32"), "found UTF-16 or UTF-32"),
+    "utf-32": ("a bird".encode("utf-32"), "found UTF-16"),
     "latin-1": (b"a bird\n" + "vögel\n".encode("latin-1"), NOT_UTF8),
     "overlong": (b"a bird\xc0\xaf\n", NOT_UTF8),
     "surrogate": (b"a bird\xed\xa0\x80\n", NOT_UTF8),
