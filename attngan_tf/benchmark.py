@@ -21,7 +21,7 @@ from attngan_tf.benchmarking.programs import Program
 from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
-from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.errors import UserError
 from attngan_tf.training import distribution
 
@@ -212,7 +212,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
                 "--profile must be a folder that can be written; received "
                 f"{values.profile}: {error.strerror}"
             ) from None
-    with changes_as_mistakes():
+    with changes_as_user_errors():
         found = benchmark(config, values.mode, values.steps, profile)
     rounded = {
         name: float(f"{value:.{DIGITS}g}")

@@ -17,7 +17,7 @@ from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.prepared_data import Data
-from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.evaluator import Evaluator
@@ -310,7 +310,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         for path in write_report(values.report, arguments):
             print(path)
         return
-    with changes_as_mistakes():
+    with changes_as_user_errors():
         if values.follow:
             score_each(values)
             return

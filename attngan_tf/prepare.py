@@ -14,7 +14,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "beam_options",
         "",
         "flags of Apache Beam in one text, such as --runner=FlinkRunner: the "
-        "workers of such a job read the pictures, and the runner may use the "
+        "workers of such a job read the images, and the runner may use the "
         "network; empty: this process reads them",
         flag_values=values,
     )

@@ -13,7 +13,7 @@ from attngan_tf.cli import command, startup
 from attngan_tf.cli.interruption import InterruptedTraining, Interruption
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
-from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.errors import UserError
 from attngan_tf.runs import checkpoint, workdir
 from attngan_tf.training import assembly, distribution
@@ -36,7 +36,7 @@ def train(config: Config) -> None:
         interruption.arriving(),
         workdir.alone(config.workdir),
         distribution.together(strategy),
-        changes_as_mistakes(),
+        changes_as_user_errors(),
     ):
         workdir.check_owner(config)
         _warn_of_slow_precision(config)

@@ -1,1 +1,1 @@
-"""From captions and pictures to batches."""
+"""From captioned images to batches."""

@@ -1,4 +1,4 @@
-"""Checksums of a prepared data set's files: what is damaged is found."""
+"""Checksums of a prepared data set's files, to detect damage."""
 
 import concurrent.futures
 import hashlib
@@ -9,28 +9,26 @@ from tqdm import tqdm
 
 from attngan_tf.data.files import check_file, read_file
 
-FILE = "SHA256SUMS"  # in the folder, `sha256sum -c SHA256SUMS` reads it, too
-_BLOCK = 2**20
+FILE = "SHA256SUMS"  # in the folder; `sha256sum -c SHA256SUMS` reads it, too
 _CHANGED = "not as it was written"
 
 
 def write(folder: str) -> None:
-    """Writes the checksums of a folder's files, and in the end their own."""
+    """Writes the checksums of a folder's files, and finally their own."""
     names = sorted(os.listdir(folder))
     digests = _each(lambda name: _digest(os.path.join(folder, name)), names)
     lines = "".join(
         f"{digest}  {name}\n"
         for name, digest in zip(names, digests, strict=True)
     )
-    path = os.path.join(folder, FILE)
-    with open(path, "w", encoding="utf-8") as file:
+    with open(os.path.join(folder, FILE), "w", encoding="utf-8") as file:
         file.write(lines + _own_line(lines))
 
 
 def damage(folder: str) -> list[str]:
-    """A line for each file that is not as it was; all are read.
+    """A line for each file that differs from what was written.
 
-    Files that came later are no matter.
+    All files are read; files that were added later are ignored.
     """
     try:
         lines = read_file(os.path.join(folder, FILE)).decode()
@@ -61,13 +59,13 @@ def _digest(path: str) -> str:
     check_file(path)
     total = hashlib.sha256()
     with open(path, "rb") as file:
-        for block in iter(lambda: file.read(_BLOCK), b""):
+        while block := file.read(2**20):
             total.update(block)
     return total.hexdigest()
 
 
 def _each(function: Callable[[str], str], names: Sequence[str]) -> list[str]:
-    """The function's results; a bar is shown where it takes long."""
+    """The function's results; shows a progress bar after five seconds."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(function, names)
         return list(tqdm(found, "Verifying", len(names), delay=5))

@@ -1,37 +1,37 @@
-"""Anybody's own data: pictures, text files of captions, and two lists."""
+"""A user's own data: images, text files of captions, and two lists."""
 
 import collections
 import os
 
 from attngan_tf.data.entries import Entry
 from attngan_tf.data.files import listing
-from attngan_tf.data.raw import (
+from attngan_tf.data.findings import (
     Findings,
-    RawPictures,
     check_name,
     check_splits,
     read_captions,
     read_lines,
 )
+from attngan_tf.data.raw import RawImages
 from attngan_tf.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 LISTS = {"train": "train.txt", "test": "test.txt"}
 
 
-class Folder(RawPictures):
+class Folder(RawImages):
     """`images/<name>.jpg`, `text/<name>.txt`, `train.txt` and `test.txt`.
 
     Lists hold names without ending, one a line. A name's folder is its class;
-    a picture without one is a class of its own.
+    an image without one has a class of its own.
     """
 
     name = "attngan_folder"
-    DESCRIPTION = "Pictures with captions from a folder of files."
+    DESCRIPTION = "Images with captions from a folder of files."
 
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
-        """See `RawPictures`."""
+        """See `RawImages`."""
         parts = ("images", "text", *LISTS.values())
         missing = [
             part
@@ -46,98 +46,90 @@ class Folder(RawPictures):
         return listing(source, parts)
 
     def entries(self, findings: Findings) -> dict[str, list[Entry]]:
-        """See `RawPictures`."""
+        """See `RawImages`."""
         source = self.builder_config.source
-        pictures = _pictures(self.files(source))
+        paths = _image_paths(self.files(source))
         names = {
-            split: read_names(source, file, findings)
+            split: _read_names(source, file, findings)
             for split, file in LISTS.items()
         }
         check_splits(names, LISTS, findings)
         listed = set().union(*names.values())
-        for name in sorted(set(pictures) - listed):
-            findings.note("pictures in no list", pictures[name][0])
-        class_ids = _class_ids(names)
+        for name in sorted(set(paths) - listed):
+            findings.note("images in no list", paths[name][0])
+        class_ids = _class_ids([*names["train"], *names["test"]])
         found = {"train": [], "test": []}
-        for split in found:
-            for name in dict.fromkeys(names[split]):
-                captions = self._captions_of(name, findings)
-                path = _picture_of(name, pictures, findings)
+        for split, entries in found.items():
+            for name in names[split]:
+                captions = read_captions(
+                    source,
+                    f"text/{name}.txt",
+                    self.builder_config.captions_per_image,
+                    findings,
+                )
+                path = _image_of(name, paths, findings)
                 if path is not None:
-                    picture = os.path.join(source, path)
-                    entry = Entry(
-                        name, path, picture, captions, class_ids[name]
+                    image = os.path.join(source, path)
+                    entries.append(
+                        Entry(name, path, image, captions, class_ids[name])
                     )
-                    found[split].append(entry)
-        _note_fewer_captions(found, findings)
+        _note_missing_captions([*found["train"], *found["test"]], findings)
         return found
 
-    def _captions_of(self, name: str, findings: Findings) -> list[str]:
-        where = f"text/{name}.txt"
-        return read_captions(
-            os.path.join(self.builder_config.source, where),
-            where,
-            self.builder_config.captions_per_image,
-            findings,
-        )
 
-
-def _note_fewer_captions(
-    entries: dict[str, list[Entry]], findings: Findings
-) -> None:
-    """How many there should be is not known here, but a difference is told."""
-    every = [entry for listed in entries.values() for entry in listed]
-    counts = collections.Counter(len(entry.captions) for entry in every)
+def _note_missing_captions(entries: list[Entry], findings: Findings) -> None:
+    """Notes images that have fewer captions than the most frequent number."""
+    counts = collections.Counter(len(entry.captions) for entry in entries)
     usual = max(counts, key=counts.get, default=0)
-    for entry in every:
+    for entry in entries:
         if 0 < len(entry.captions) < usual:
             findings.note(f"fewer than the usual {usual} captions", entry.name)
 
 
-def read_names(source: str, file: str, findings: Findings) -> list[str]:
-    """The names in a list; a name that stands there twice is a fault."""
+def _read_names(source: str, file: str, findings: Findings) -> list[str]:
+    """The names in a list; one that is listed twice is a fault."""
     faults = len(findings.faults)
     first = {}
-    for number, name in read_lines(os.path.join(source, file), file, findings):
-        place = f"{file} line {number}"
-        if not check_name(name, place, findings):
+    for number, name in read_lines(source, file, findings):
+        location = f"{file} line {number}"
+        if not check_name(name, location, findings):
             continue
         if name in first:
             findings.fault(
-                place,
-                f"a name must stand once; {name} stands in line "
+                location,
+                f"a name must be listed once; {name} is in line "
                 f"{first[name]}, too",
             )
         first.setdefault(name, number)
     if not first and len(findings.faults) == faults:
-        findings.fault(file, "must name pictures, one a line; found none")
+        findings.fault(file, "must name images, one a line; found none")
     return list(first)
 
 
-def _pictures(files: dict) -> dict[str, list[str]]:
-    """{name: its picture files}."""
-    pictures = collections.defaultdict(list)
+def _image_paths(files: dict) -> dict[str, list[str]]:
+    """{name: its image files}."""
+    paths = collections.defaultdict(list)
     for path in sorted(files):
         stem, ending = os.path.splitext(path)
         if path.startswith("images" + os.sep) and ending.lower() in ENDINGS:
             name = os.path.relpath(stem, "images").replace(os.sep, "/")
-            pictures[name].append(path)
-    return dict(pictures)
+            paths[name].append(path)
+    return dict(paths)
 
 
-def _picture_of(
-    name: str, pictures: dict[str, list[str]], findings: Findings
+def _image_of(
+    name: str, paths: dict[str, list[str]], findings: Findings
 ) -> str | None:
-    paths = pictures.get(name, [])
-    if len(paths) == 1:
-        return paths[0]
-    if paths:
+    found = paths.get(name, [])
+    if len(found) == 1:
+        return found[0]
+    if found:
         findings.fault(
-            name, f"a name must have one picture; found {' and '.join(paths)}"
+            name, f"a name must have one image; found {' and '.join(found)}"
         )
         return None
     hint = ""
-    if os.path.splitext(name)[0] in pictures:
+    if os.path.splitext(name)[0] in paths:
         hint = "; write names without ending"
     findings.fault(
         f"images/{name}.*", f"a .jpg, .jpeg, .png or .webp must be there{hint}"
@@ -145,13 +137,12 @@ def _picture_of(
     return None
 
 
-def _class_ids(names: dict[str, list[str]]) -> dict[str, int]:
-    """Index of the sorted class; own ids after them where there is none."""
-    listed = list(dict.fromkeys([*names["train"], *names["test"]]))
-    classes = sorted({os.path.dirname(name) for name in listed} - {""})
+def _class_ids(names: list[str]) -> dict[str, int]:
+    """Index of the sorted class; names without class get the next ids."""
+    classes = sorted({os.path.dirname(name) for name in names} - {""})
     ids = {label: number for number, label in enumerate(classes)}
-    found = {}
-    for name in listed:
-        label = os.path.dirname(name) or f"/{name}"  # no folder is so named
-        found[name] = ids.setdefault(label, len(ids))
-    return found
+    return {
+        # No folder's name begins with a slash.
+        name: ids.setdefault(os.path.dirname(name) or f"/{name}", len(ids))
+        for name in names
+    }

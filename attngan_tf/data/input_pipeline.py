@@ -1,8 +1,8 @@
 """Training batches of prepared records, by tf.data.
 
-Every draw is stateless. Its key is (seed, number of the example), where
-example `step * batch_size + position` is the same whatever was read before
-and however many replicas share the batch.
+All random numbers are stateless, keyed by (seed, number of the example). Row
+`r` of the batch of a step is example `step * batch_size + r`, whatever was
+read before and however many replicas split the batch.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.data import views, vocabulary
-from attngan_tf.data.memory import Captions, ScaledPictures
+from attngan_tf.data.memory import Captions, ScaledImages
 from attngan_tf.data.views import Records
 from attngan_tf.data.vocabulary import Vocabulary
 
@@ -32,21 +32,21 @@ class TrainingData:
     """Endless shuffled training batches that can start at any step.
 
     Attributes:
-      records: the pictures and captions.
-      vocabulary: gives the ids of words.
+      records: the images and captions.
+      vocabulary: maps words to ids.
       words_num: T.
-      image_sizes: sides of the pictures, the largest last.
+      image_sizes: sides of the images, the largest last.
       batch_size: rows of the global batch.
-      seed: of the shuffling and of every other draw.
+      seed: of the shuffling and of all other random numbers.
       z_size: size of the noise z; 0: batches hold no noise.
       condition_size: size of the noise eps.
       dropout_size: uniform numbers for each word's dropout; 0: none.
       augmentation_draws: uniform numbers for the augmentation of a real
-        picture, and as many for a generated one; 0: none.
-      memory_mb: scaled pictures stay in memory if they take about so many MB
-        at most; otherwise each is decoded whenever it is needed.
-      views: None: pictures. A number V: batches hold `view` int64 [], in [0,
-        V), and `index` int64 [], the picture's, instead of pictures.
+        image, and as many for a generated one; 0: none.
+      memory_mb: scaled images are cached in memory if they take about this
+        many MB at most; otherwise each is decoded whenever it is needed.
+      views: None: batches hold images. A number V: they hold `view` int64 []
+        in [0, V), and the image's `index` int64 [], instead.
     """
 
     records: Records
@@ -63,20 +63,20 @@ class TrainingData:
     views: int | None = None
 
     def steps(self, epochs: int) -> int:
-        """Whole batches in so many epochs."""
+        """Whole batches in a number of epochs."""
         return epochs * len(self.records) // self.batch_size
 
     @property
     def steps_per_epoch(self) -> float:
-        """Batches in an epoch, not a whole number as a rule."""
+        """Batches in an epoch, usually not a whole number."""
         return len(self.records) / self.batch_size
 
     def epoch(self, step: int) -> int:
-        """Whole epochs done after so many steps."""
+        """Whole epochs done after a number of steps."""
         return step * self.batch_size // len(self.records)
 
     def index(self, number: tf.Tensor) -> tf.Tensor:
-        """Which record example `number` is: each epoch in another order."""
+        """The record of example `number`; each epoch has its own order."""
         count = len(self.records)
         seed = tf.stack([self.seed, number // count])
         return tf.random.experimental.index_shuffle(
@@ -89,10 +89,10 @@ class TrainingData:
 
     @functools.cached_property
     def scaled(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Gives a scaled picture float32 [H, W, 3] by its index."""
+        """Maps an index to the scaled image float32 [H, W, 3]."""
         size = self.image_sizes[-1]
         if views.scaled_bytes(len(self.records), size) <= self.memory_mb * 1e6:
-            return ScaledPictures(self.records, size).read
+            return ScaledImages(self.records, size).read
         return lambda index: views.scale(self.records.pixels(index), size)
 
     def example(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -102,8 +102,8 @@ class TrainingData:
         )
         keys = tf.unstack(tf.random.split(key, 7))
         index = self.index(number)
-        token_ids, length = vocabulary.draw_words(
-            self._captions.draw(index, keys[0]), self.words_num, keys[1]
+        token_ids, length = vocabulary.sample_words(
+            self._captions.sample(index, keys[0]), self.words_num, keys[1]
         )
         example = {
             "token_ids": token_ids,
@@ -133,7 +133,7 @@ class TrainingData:
         return example
 
     def batches(self, first_step: int, part: Slice) -> tf.data.Dataset:
-        """Per-replica batches from `first_step` on, without end."""
+        """Endless per-replica batches from `first_step` on."""
 
         def numbers(step):
             first = step * self.batch_size + part.first

@@ -1,21 +1,20 @@
 """Pickles of the released data, read without running what is in them."""
 
+import contextlib
+import functools
 import io
 import math
 import pickle
 import re
 import reprlib
-import struct
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
 from attngan_tf.data.files import read_file
 
 _INTEGER = re.compile(r"[<>|=]?[iu][1248]")
-_MOST_CLASS_ID = 2**63 - 1
-_KEYS = (str, bytes, int, float, bool, type(None))  # of dicts
+_MAX_CLASS_ID = 2**63 - 1
 
 
 class PickleError(ValueError):
@@ -23,13 +22,13 @@ class PickleError(ValueError):
 
 
 def load(path: str) -> object:
-    """Lists, dicts, texts, numbers and integer arrays (as lists) of a pickle.
+    """Reads lists, dicts, texts, numbers and integer arrays (as lists).
 
-    Python 2's pickles are read, too, their byte strings as Latin-1.
+    Python 2's pickles are read, too; their byte strings as Latin-1.
 
     Raises:
       PickleError: it asks for anything else, such as running a function, or
-        is not a whole pickle, or no file to read.
+        is not a complete pickle, or cannot be read.
     """
     try:
         data = read_file(path)
@@ -40,12 +39,9 @@ def load(path: str) -> object:
     except PickleError:
         raise
     except Exception as error:  # a broken pickle can raise nearly anything
-        # Python 2's are text: a version control system on Windows breaks them.
-        if b"\r\n" in data:
-            try:
-                return _load(data.replace(b"\r\n", b"\n"))
-            except Exception:  # the first error says more
-                pass
+        # Python 2's are text; git on Windows changes their line ends.
+        with contextlib.suppress(Exception):
+            return _load(data.replace(b"\r\n", b"\n"))
         reason = " ".join(str(error).split())
         raise PickleError(f"not a whole pickle: {reason}") from None
 
@@ -53,9 +49,7 @@ def load(path: str) -> object:
 def load_names(path: str) -> list[str]:
     """Reads filenames.pickle: a list of names without ending."""
     names = load(path)
-    if not isinstance(names, (list, tuple)) or not all(
-        isinstance(name, str) and name for name in names
-    ):
+    if not _is_list_of(str, names) or "" in names:
         raise PickleError(f"must be a list of names; received {_form(names)}")
     return list(names)
 
@@ -63,13 +57,11 @@ def load_names(path: str) -> list[str]:
 def load_class_ids(path: str, count: int) -> list[int]:
     """Reads class_info.pickle: one whole number a name."""
     ids = load(path)
-    if not isinstance(ids, (list, tuple)) or not all(
-        type(number) is int for number in ids
-    ):
+    if not _is_list_of(int, ids):
         raise PickleError(
             f"must be a list of whole numbers; received {_form(ids)}"
         )
-    if any(abs(number) > _MOST_CLASS_ID for number in ids):
+    if any(abs(number) > _MAX_CLASS_ID for number in ids):
         raise PickleError("must be whole numbers of at most 64 bits")
     if len(ids) != count:
         raise PickleError(
@@ -88,9 +80,10 @@ def load_words(path: str) -> list[str]:
             f"{{word: id}}; received {_form(content)}"
         )
     words = content[2]
-    if not isinstance(words, dict) or not all(
-        type(number) is int and isinstance(word, str)
-        for number, word in words.items()
+    if not (
+        isinstance(words, dict)
+        and _is_list_of(int, list(words))
+        and _is_list_of(str, list(words.values()))
     ):
         raise PickleError(
             f"must hold a dict of words by id; received {_form(words)}"
@@ -111,6 +104,12 @@ def save_words(words: Sequence[str], path: str) -> None:
         pickle.dump(content, file, protocol=2)  # Python 2 reads it
 
 
+def _is_list_of(kind: type, value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        type(item) is kind for item in value
+    )
+
+
 def _form(value: object) -> str:
     if isinstance(value, (list, tuple)):
         kinds = sorted({type(item).__name__ for item in value})
@@ -123,82 +122,32 @@ def _load(data: bytes) -> object:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Gives out stand-ins for the few names that integer arrays need.
+    """Substitutes the few names that integer arrays need, refuses all others.
 
-    Of Python's two it is the one in Python: C's takes 34 GB for ten bytes
-    that name a far place of the memo. No pickle of ours has a tuple as a key
-    or in a set; to hash one that holds itself twice, fifty times over, has no
-    end.
+    This is Python's unpickler: C's takes 34 GB for a pickle of ten bytes with
+    a large memo index.
     """
-
-    def load_setitem(self):
-        _check_keys(self.stack[-2:-1])
-        super().load_setitem()
-
-    def load_setitems(self):
-        _check_keys(self.stack[::2])
-        super().load_setitems()
-
-    def load_dict(self):
-        _check_keys(self.stack[::2])
-        super().load_dict()
-
-    def load_refused(self):
-        raise PickleError("refused: it holds a set")
-
-    def load_bytearray8(self):
-        (size,) = struct.unpack("<Q", self.read(8))
-        self.append(bytearray(self.read(size)))  # Python's own takes it first
-
-    dispatch: ClassVar = {
-        **pickle._Unpickler.dispatch,
-        pickle.SETITEM[0]: load_setitem,
-        pickle.SETITEMS[0]: load_setitems,
-        pickle.DICT[0]: load_dict,
-        pickle.EMPTY_SET[0]: load_refused,
-        pickle.FROZENSET[0]: load_refused,
-        pickle.BYTEARRAY8[0]: load_bytearray8,
-    }
 
     def find_class(self, module, name):
         numpy_core = re.fullmatch(
             r"numpy\._?core\.(multiarray|numeric)", module
         )
-        stand_in = None
+        function = None
         if numpy_core or module == "numpy":
-            stand_in = _NUMPY.get(name)
+            function = _NUMPY.get(name)
         elif (module, name) == ("_codecs", "encode"):
-            stand_in = _encode
-        if stand_in is None:
+            function = _encode
+        if function is None:
             raise PickleError(
                 f"refused: it asks for {module}.{name}; only lists, dicts, "
                 "texts, numbers and integer arrays are read"
             )
-        return _Callable(stand_in)
-
-
-def _check_keys(keys: Sequence) -> None:
-    if not all(isinstance(key, _KEYS) for key in keys):
-        raise PickleError("refused: keys of a dict must be texts or numbers")
-
-
-class _Callable:
-    """Hides a function from opcodes that set attributes of what they get."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function):
-        self._function = function
-
-    def __call__(self, *args):
-        return self._function(*args)
-
-    def __setstate__(self, state):
-        raise PickleError("refused: it changes a function")
+        # A new object each time, since a pickle may set attributes.
+        return functools.partial(function)
 
 
 class _DType:
-    """Stands in for numpy.dtype of an integer."""
+    """Replaces numpy.dtype of an integer."""
 
     def __init__(self, code, *unused):
         if not isinstance(code, str) or not _INTEGER.fullmatch(code):
@@ -209,13 +158,13 @@ class _DType:
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state):
-        # (version, byte order, ...); numpy's own codes for the byte order
+        # (version, byte order, ...)
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Integers(list):
-    """Stands in for numpy.ndarray of one dimension: a list of int."""
+    """Replaces numpy.ndarray of one dimension: a list of int."""
 
     def __setstate__(self, state):
         _, shape, dtype, _, raw = state
@@ -234,11 +183,6 @@ def _from_bytes(raw, dtype: _DType, shape, *unused) -> list[int]:
     return numbers
 
 
-def _scalar(dtype: _DType, raw) -> int:
-    (number,) = _from_bytes(raw, dtype, (1,))
-    return number
-
-
 def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise PickleError(f"refused: bytes encoded by {reprlib.repr(encoding)}")
@@ -250,5 +194,5 @@ _NUMPY = {
     "_frombuffer": _from_bytes,
     "ndarray": lambda *unused: _Integers(),
     "dtype": _DType,
-    "scalar": _scalar,
+    "scalar": lambda dtype, raw: _from_bytes(raw, dtype, (1,))[0],
 }

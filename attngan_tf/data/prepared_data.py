@@ -1,4 +1,4 @@
-"""Prepared data, opened with its vocabulary."""
+"""Prepared data and its vocabulary."""
 
 import os
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from attngan_tf.data.vocabulary import VOCABULARY_FILE, Vocabulary
 from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
 
-# Share of the data's words that a workdir's vocabulary may lack: they are left
-# out. Published vocabularies were counted on the captions of their time.
-MOST_UNKNOWN = 0.02
+# Fraction of the data's words that a workdir's vocabulary may lack; these words
+# are left out. Published vocabularies come from other versions of the captions.
+MAX_UNKNOWN = 0.02
 
 
 class Data(NamedTuple):
@@ -26,17 +26,18 @@ class Data(NamedTuple):
 
 
 def read_data(builder: tfds.core.DatasetBuilder) -> Data:
-    """Opens prepared data with its own vocabulary, of no workdir."""
+    """Opens prepared data with its own vocabulary."""
     folder = os.fspath(builder.data_dir)
     train, test = (Records(builder, split) for split in ("train", "test"))
     return Data(folder, train, test, Vocabulary.load(folder))
 
 
 def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
-    """Opens prepared data, and keeps its vocabulary in the workdir.
+    """Opens prepared data with the workdir's vocabulary.
 
-    A workdir that has one, such as a converted model's, keeps it: its order of
-    the words is what the text encoder was trained with.
+    A workdir without one gets the data's. One that has a vocabulary, such as
+    a converted model's, keeps it: the text encoder was trained with its word
+    ids.
 
     Raises:
       UserError: the workdir's words are others.
@@ -50,7 +51,7 @@ def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
     if known.words == data.vocabulary.words:
         return data
     unknown = set(data.vocabulary.words) - set(known.words)
-    if len(unknown) > MOST_UNKNOWN * len(data.vocabulary):
+    if len(unknown) > MAX_UNKNOWN * len(data.vocabulary):
         raise UserError(
             "the data's vocabulary must be the workdir's; received "
             f"{len(data.vocabulary)} words in {data.name}, of which "

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,16 +17,16 @@ from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import printable
 
 REPORT_FILE = "report.json"
-WHOLE_PICTURE = (0, 0, 0, 0)
+WHOLE_IMAGE = (0, 0, 0, 0)
 
 
 def features() -> tfds.features.FeaturesDict:
     """The features of a record.
 
-    image: JPEG or PNG bytes of 8-bit RGB, kept as they came; crop: int32 [4],
-    top, left, height, width in pixels, all 0 for the whole picture; captions:
-    one or more; class_id: pictures of one class may share captions; name:
-    unique in the data set.
+    image: JPEG or PNG bytes of 8-bit RGB; crop: int32 [4], top, left, height,
+    width in pixels, all 0 for the whole image; captions: one or more;
+    class_id: images of one class may share captions; name: unique in the
+    data set.
     """
     return tfds.features.FeaturesDict(
         {
@@ -46,16 +46,16 @@ class Example(NamedTuple):
     image: bytes
     captions: list[str]
     class_id: int
-    crop: tuple[int, int, int, int] = WHOLE_PICTURE
+    crop: tuple[int, int, int, int] = WHOLE_IMAGE
 
 
 @dataclasses.dataclass
 class Report:
-    """What a prepared data set holds, and what was done to get there.
+    """What a prepared data set contains, and what was changed to prepare it.
 
-    `pictures` and `captions` are counts a split; `words` counts the entries
-    of vocab.txt; `notes` says what was changed or left out on the way: a kind
-    of remark to the places it was made for.
+    The fields are the keys of report.json. `pictures` and `captions` are
+    counts by split; `words` counts the entries of vocab.txt; `notes` lists
+    what was converted or left out: the locations of each kind of note.
     """
 
     pictures: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -64,24 +64,25 @@ class Report:
     notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def note(self, kind: str, where: str) -> None:
-        """Remembers a remark, such as a converted picture."""
+        """Adds a note, such as a converted image."""
         self.notes.setdefault(kind, []).append(printable(where))
 
-    def lines(self, most: int = 3) -> list[str]:
-        """The report as text; names at most so many places for a remark."""
+    def lines(self, max_named: int = 3) -> list[str]:
+        """The report as text, with some of each note's locations."""
         lines = [
-            f"{split}: {count} pictures, {self.captions[split]} captions"
+            f"{split}: {count} images, {self.captions[split]} captions"
             for split, count in self.pictures.items()
         ]
-        lines.append(f"vocabulary: {self.words} words, <end> included")
-        for kind, places in sorted(self.notes.items()):
-            named = ", ".join(places[:most])
-            more = f" and {len(places) - most} more" * (len(places) > most)
-            lines.append(f"{kind}: {len(places)} ({named}{more})")
+        lines.append(f"vocabulary: {self.words} words, including <end>")
+        for kind, found in sorted(self.notes.items()):
+            named = ", ".join(found[:max_named])
+            more = len(found) - max_named
+            others = f" and {more} more" if more > 0 else ""
+            lines.append(f"{kind}: {len(found)} ({named}{others})")
         return lines
 
     def save(self, folder: str) -> None:
-        """Writes report.json, every place of every remark in it."""
+        """Writes report.json, with all locations."""
         path = os.path.join(folder, REPORT_FILE)
         with open(path, "w", encoding="utf-8") as file:
             json.dump(dataclasses.asdict(self), file, indent=1)
@@ -95,16 +96,13 @@ class Report:
 
 
 class Info(tfds.core.DatasetInfo):
-    """TFDS's description of a prepared data set, and how it is kept."""
+    """TFDS's description of a data set, with checksums and no network."""
 
     def initialize_from_bucket(self) -> None:
-        """Nothing: TFDS would ask the network for a data set of this name.
-
-        Each time it leaves a temporary folder behind, too.
-        """
+        """Does nothing; TFDS's own looks for the data set on the network."""
 
     def read_from_directory(self, dataset_info_dir: str) -> None:
-        """Takes what is there; a damaged description is left for `check`."""
+        """Reads the description; a damaged one is as good as none."""
         try:
             check_file(os.path.join(dataset_info_dir, "dataset_info.json"))
             super().read_from_directory(dataset_info_dir)
@@ -114,25 +112,23 @@ class Info(tfds.core.DatasetInfo):
     def write_to_directory(
         self, dataset_info_dir: str, all_metadata: bool = True
     ) -> None:
-        """Writes the description, and the checksums of all files: the last."""
+        """Writes the description, then the checksums of all files."""
         super().write_to_directory(dataset_info_dir, all_metadata)
         checksums.write(dataset_info_dir)
 
 
-class CaptionedPictures(
-    tfds.core.GeneratorBasedBuilder, skip_registration=True
-):
-    """Base of the data sets: a subclass only says which examples there are.
+class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Base class of the data sets: a subclass gives only the examples.
 
-    A prepared folder also holds vocab.txt, the words of all captions,
+    A prepared folder also holds vocab.txt (the words of all captions),
     report.json, and the checksums of all files. TFDS writes to a temporary
-    folder and renames it, so that a prepared folder is always whole. Records
-    are in array_record format, for random access: the order is TFDS's,
-    shuffled once by a hash of the names.
+    folder and renames it, so a prepared folder is always complete. Records
+    are in array_record format, for random access; TFDS shuffles them once, by
+    a hash of the names.
     """
 
     VERSION = tfds.core.Version("1.1.0")  # 1.0.0: without checksums
-    DESCRIPTION = "Pictures with captions."
+    DESCRIPTION = "Images with captions."
 
     def __init__(self, *, file_format="array_record", **kwargs):
         super().__init__(file_format=file_format, **kwargs)
@@ -141,11 +137,11 @@ class CaptionedPictures(
         """The examples of `train` and `test`, each iterated once.
 
         Args:
-          report: takes notes; counts are filled in as examples are written.
+          report: takes notes; the counts are filled in later.
         """
         raise NotImplementedError
 
-    def elsewhere(self, data_dir: str) -> "CaptionedPictures":
+    def elsewhere(self, data_dir: str) -> "CaptionedImages":
         """The same data set, prepared below another folder."""
         return type(self)(data_dir=data_dir, config=self.builder_config)
 
@@ -156,26 +152,21 @@ class CaptionedPictures(
 
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing is downloaded
-        self._begin()
+        self._report = Report()
+        self._captions = collections.defaultdict(list)
         return {
             split: self._generate_examples(split, examples)
             for split, examples in self.examples(self._report).items()
         }
 
-    def _begin(self) -> None:
-        self._report = Report()
-        self._captions = collections.defaultdict(list)
-
-    def _generate_examples(
-        self, split: str, examples: Iterable[Example]
-    ) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, split: str, examples: Iterable[Example]):
         for example in tqdm(examples, f"Writing {split}"):
             self._captions[split].extend(example.captions)
             yield example.name, example._asdict()
 
     def _download_and_prepare(self, dl_manager, download_config):
         super()._download_and_prepare(dl_manager, download_config)
-        # data_dir is TFDS's temporary folder here: all appears at once.
+        # data_dir is TFDS's temporary folder here.
         report, captions = self._report, self._captions
         vocabulary = Vocabulary.build(
             caption for lines in captions.values() for caption in lines

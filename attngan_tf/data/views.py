@@ -1,4 +1,4 @@
-"""Records to pictures: decoding, scaling, crops and the sizes of stages."""
+"""Records to images: decoding, scaling, crops and the sizes of stages."""
 
 import contextlib
 import hashlib
@@ -11,17 +11,16 @@ import tensorflow_datasets as tfds
 
 from attngan_tf.errors import UserError
 
-# Released code: pictures are scaled so that the shorter side has this share
-# more pixels than the crop.
+# Released code: the shorter side of a scaled image is longer than the crop by
+# this factor.
 CROP_MARGIN = 76 / 64
-
-
 _CHANGED = "prepared data must stay as it is while it is read"
+_ROWS = 256  # read at once; one by one takes twenty times as long
 
 
 @contextlib.contextmanager
-def changes_as_mistakes() -> Iterator[None]:
-    """Turns what tf.data makes of `Records`' UserError into one again."""
+def changes_as_user_errors() -> Iterator[None]:
+    """Restores a UserError of `Records` that passed through tf.data."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -34,8 +33,8 @@ def changes_as_mistakes() -> Iterator[None]:
 class Records:
     """Random access to one split of a prepared data set.
 
-    What reads records raises UserError where a file has changed since the
-    data set was opened, and was verified.
+    Reading raises UserError if a file has changed since it was opened and
+    verified.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
@@ -49,20 +48,19 @@ class Records:
     def __len__(self) -> int:
         return len(self._source)
 
-    def _stored(self, read: Callable, places: int | Sequence[int]):
-        """What `read` gives for places: records as they are stored."""
+    def _stored(self, read: Callable, indices: int | Sequence[int]):
+        """What `read` returns for indices: records as they are stored."""
         try:
-            found = read(places)
+            found = read(indices)
         except (RuntimeError, ValueError, OSError) as error:  # array_record's
             reason = (str(error) or "an error").splitlines()[0]
         else:
-            # Of a file that was cut off behind its back it reads nothing.
             if all(found):
                 return found
-            reason = "an empty record"
+            reason = "an empty record"  # the file was truncated
         raise UserError(
-            f"{_CHANGED}; reading {self._folder} gave: {reason}; to verify it, "
-            "run python -m attngan_tf.prepare with the same flags"
+            f"{_CHANGED}; reading {self._folder} failed: {reason}; to verify "
+            "it, run python -m attngan_tf.prepare with the same flags"
         )
 
     def row(self, index: int) -> dict:
@@ -72,10 +70,8 @@ class Records:
             stored, decoders={"image": tfds.decode.SkipDecoding()}
         )
 
-    def labels(
-        self, rows: int = 256
-    ) -> Iterator[tuple[tf.RaggedTensor, tf.Tensor]]:
-        """Every record without its picture, so many at a time, in order.
+    def labels(self) -> Iterator[tuple[tf.RaggedTensor, tf.Tensor]]:
+        """Batches of all records without their images, in order.
 
         Yields:
           Captions, string [R, captions], and class_id int64 [R].
@@ -84,34 +80,30 @@ class Records:
             "captions": tf.io.RaggedFeature(tf.string),
             "class_id": tf.io.FixedLenFeature([], tf.int64),
         }
-        # Row by row TFDS takes twenty times as long. The tf.train.Examples it
-        # stores are those of 4.9.9 and 4.9.10: setup.py asks for a version
-        # below 4.10.
-        for first in range(0, len(self), rows):
-            places = range(first, min(first + rows, len(self)))
-            stored = self._stored(self._source.__getitems__, places)
+        # tf.train.Examples are what TFDS 4.9.9 and 4.9.10 store: setup.py
+        # asks for a version below 4.10.
+        for first in range(0, len(self), _ROWS):
+            indices = range(first, min(first + _ROWS, len(self)))
+            stored = self._stored(self._source.__getitems__, indices)
             found = tf.io.parse_example(stored, wanted)
             yield found["captions"], found["class_id"]
 
-    def digest(self, places: Sequence[int], rows: int = 256) -> str:
-        """The SHA-256 of the records at some places, as they are stored.
-
-        So many are read at a time: one by one takes forty times as long.
-        """
+    def digest(self, indices: Sequence[int]) -> str:
+        """The SHA-256 of the stored records at some indices."""
         total = hashlib.sha256()
-        for first in range(0, len(places), rows):
-            part = [int(place) for place in places[first : first + rows]]
+        for first in range(0, len(indices), _ROWS):
+            part = [int(index) for index in indices[first : first + _ROWS]]
             for stored in self._stored(self._source.__getitems__, part):
                 total.update(hashlib.sha256(stored).digest())
         return total.hexdigest()
 
     def class_ids(self) -> np.ndarray:
-        """The class of every record, int64 [N]."""
-        none = np.zeros([0], np.int64)  # of a split without records
+        """The class id of every record, int64 [N]."""
+        none = np.zeros([0], np.int64)  # for a split without records
         return np.concatenate([none, *(ids for _, ids in self.labels())])
 
     def pixels(self, index: tf.Tensor) -> tf.Tensor:
-        """A picture, in a tf.data graph: uint8 [H, W, 3] inside its crop."""
+        """An image in a tf.data graph: uint8 [H, W, 3] inside its crop."""
 
         def fetch(i):
             row = self.row(i)
@@ -127,7 +119,7 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
 
     Args:
       image: JPEG or PNG bytes.
-      crop: int32 [4]: top, left, height, width; all 0 for the whole picture.
+      crop: int32 [4]: top, left, height, width; all 0 for the whole image.
     """
     has_crop = crop[2] > 0
 
@@ -139,18 +131,17 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
             lambda: pixels,
         )
 
-    pixels = tf.cond(
+    return tf.cond(
         tf.logical_and(tf.io.is_jpeg(image), has_crop),
         lambda: tf.image.decode_and_crop_jpeg(image, crop, channels=3),
         lambda: part(
             tf.io.decode_image(image, channels=3, expand_animations=False)
         ),
     )
-    return pixels
 
 
 def scale(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """float32 picture in [0, 255] whose shorter side is size x 76/64."""
+    """float32 image in [0, 255] whose shorter side is size x 76/64."""
     H, W = tf.unstack(tf.cast(tf.shape(pixels)[:2], tf.float32))
     target = round(size * CROP_MARGIN)
     ratio = target / tf.minimum(H, W)
@@ -159,19 +150,19 @@ def scale(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def scaled_bytes(count: int, size: int) -> int:
-    """What so many scaled pictures take in memory if they are squares."""
+    """The memory that `count` scaled images take if they are squares."""
     return count * 3 * 4 * round(size * CROP_MARGIN) ** 2
 
 
 def random_view(scaled: tf.Tensor, size: int, key: tf.Tensor) -> tf.Tensor:
-    """A random crop [size, size, 3] of a scaled picture, maybe mirrored."""
+    """A random crop [size, size, 3] of a scaled image, or its mirror image."""
     crop_key, flip_key = tf.unstack(tf.random.split(key, 2))
     view = tf.image.stateless_random_crop(scaled, [size, size, 3], crop_key)
     return tf.image.stateless_random_flip_left_right(view, flip_key)
 
 
 def centre_view(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """The middle [size, size, 3] of the scaled picture."""
+    """The center [size, size, 3] of the scaled image."""
     return tf.image.resize_with_crop_or_pad(scale(pixels, size), size, size)
 
 
@@ -194,7 +185,7 @@ def pyramid(view: tf.Tensor, sizes: tuple[int, ...]) -> dict[str, tf.Tensor]:
 def batched(
     numbers: tf.data.Dataset, example, size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
-    """Examples of numbers, made side by side, in batches, in order."""
+    """Batches of the examples of numbers, in order, computed in parallel."""
     example = tf.autograph.experimental.do_not_convert(example)
     return (
         numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -207,27 +198,28 @@ def centre_views(
     records: Records,
     sizes: tuple[int, ...],
     batch_size: int,
-    places: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
-    """Pictures once, in order: batches of images_S of their middles.
+    """The centers of images, each once, in order: batches of images_S.
 
     Args:
-      records: the pictures.
-      sizes: sides of the pictures; each is reduced from the last.
-      batch_size: pictures in a batch; the last may have fewer.
-      places: which pictures; None: all.
+      records: the images.
+      sizes: sides of the images; each is reduced from the last.
+      batch_size: images in a batch; the last may have fewer.
+      indices: of the images; None: all.
     """
 
     def example(index):
         view = centre_view(records.pixels(index), sizes[-1])
         return pyramid(view, sizes)
 
-    indices = tf.data.Dataset.range(len(records))
-    if places is not None:
-        indices = tf.data.Dataset.from_tensor_slices(
-            tf.constant(places, tf.int64)
+    if indices is None:
+        numbers = tf.data.Dataset.range(len(records))
+    else:
+        numbers = tf.data.Dataset.from_tensor_slices(
+            tf.constant(indices, tf.int64)
         )
-    return batched(indices, example, batch_size)
+    return batched(numbers, example, batch_size)
 
 
 def cached_views(
@@ -238,7 +230,7 @@ def cached_views(
     batch_size: int,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """V views of every picture, picture by picture: [B, size, size, 3]."""
+    """V views of every image, image by image: [B, size, size, 3]."""
 
     def example(number):
         key = tf.random.fold_in(tf.constant([seed, 1], tf.int64), number)

@@ -1,6 +1,6 @@
-"""Captions to words to ids: the only tokenizer, in graph.
+"""Captions to words to ids, in graph: the only tokenizer.
 
-The data pipeline and the exported SavedModel run the same code.
+The input pipeline and the exported SavedModel run this code.
 """
 
 import collections
@@ -29,7 +29,7 @@ def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
     Returns:
       string [B, words of each caption].
     """
-    # A zero byte ends a string in some of these ops: it separates words.
+    # A zero byte ends a string in some of these operations.
     text = tf.strings.regex_replace(captions, r"\x00", " ")
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
     text = tf.strings.lower(text, encoding="utf-8")
@@ -39,7 +39,7 @@ def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
 
 
 class Vocabulary:
-    """The words a model knows; a word's id is its place in `words`.
+    """The words a model knows; a word's id is its index in `words`.
 
     Args:
       words: all words; the first is `<end>`.
@@ -79,19 +79,15 @@ class Vocabulary:
 
     @classmethod
     def load(cls, folder: str) -> "Vocabulary":
-        """Reads vocab.txt of a folder; raises UserError where it is wrong."""
+        """Reads vocab.txt of a folder; raises UserError if it is invalid."""
         path = os.path.join(folder, VOCABULARY_FILE)
         try:
             with open(path, encoding="utf-8", newline="\n") as file:
                 words = file.read().splitlines()
-        except FileNotFoundError:
-            raise UserError(
-                f"a vocabulary must be at {path}; found none; copy it from "
-                "where the model was trained"
-            ) from None
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{path} must be a text file in UTF-8; {error}; copy it from "
+                f"{path} must be a text file in UTF-8; {reason}; copy it from "
                 "where the model was trained"
             ) from None
         check_words(words, path)
@@ -130,7 +126,7 @@ class Vocabulary:
           words_num: T.
 
         Returns:
-          token_ids int32 [B, T], zero behind the caption's end; lengths int32
+          token_ids int32 [B, T], zero after the caption's end; lengths int32
           [B], at least 1: a caption without a known word is the word `<end>`.
         """
         ids = self.known_ids(captions)
@@ -140,7 +136,7 @@ class Vocabulary:
 
 
 def check_words(words: Sequence[str], path: str) -> None:
-    """Raises UserError unless they can be a vocabulary; `path` has them."""
+    """Raises UserError unless the words of `path` can be a vocabulary."""
     if not words or words[0] != END:
         raise UserError(
             f"the first word of {path} must be {END} (the padding); received "
@@ -148,9 +144,7 @@ def check_words(words: Sequence[str], path: str) -> None:
         )
     if len(set(words)) != len(words):
         twice = collections.Counter(words).most_common(1)[0][0]
-        raise UserError(
-            f"words of {path} must differ; {twice!r} stands there twice"
-        )
+        raise UserError(f"words of {path} must differ; it has {twice!r} twice")
     for word in words:
         if not word.isprintable() or word.split() != [word]:
             raise UserError(
@@ -159,22 +153,21 @@ def check_words(words: Sequence[str], path: str) -> None:
             )
 
 
-def draw_words(
+def sample_words(
     ids: tf.Tensor, words_num: int, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """T words drawn from one caption's, in order (released code).
+    """T words sampled from one caption's, in order (released code).
 
     Args:
       ids: int32 [known words of the caption].
-      words_num: T; a caption with no more words keeps them all.
-      seed: int32 [2], the key of the draw.
+      words_num: T; all words are taken if there are no more.
+      seed: int32 [2].
 
     Returns:
       token_ids int32 [T] and the length int32 [], as `Vocabulary.encode`.
     """
-    draws = tf.random.stateless_uniform(tf.shape(ids), seed)
-    kept = tf.sort(tf.argsort(draws)[:words_num])
-    ids = tf.gather(ids, kept)
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(ids), seed))
+    ids = tf.gather(ids, tf.sort(order[:words_num]))
     token_ids = tf.pad(ids, [[0, words_num - tf.size(ids)]])
     token_ids = tf.ensure_shape(token_ids, [words_num])
     return token_ids, tf.maximum(tf.size(ids), 1)

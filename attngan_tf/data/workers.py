@@ -1,9 +1,9 @@
-"""Preparing with Apache Beam: pictures are read by the workers of a job.
+"""Preparing with Apache Beam: the workers of a job read the images.
 
-Beam is an optional dependency, imported only when it is asked for. What the
-launching process knows of the pictures goes to the workers in files, one line
-of JSON a picture, below the folder that is prepared: a job's graph may hold
-some MB only, and all workers must see that folder in any case.
+Beam is an optional dependency, imported only if it is asked for. Entries go
+to the workers in files below the folder that is prepared, one line of JSON an
+image: a job's graph may hold only a few MB, and all workers must see that
+folder in any case.
 """
 
 import contextlib
@@ -14,15 +14,15 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
-from attngan_tf.data import pictures
-from attngan_tf.data.entries import Checked, Entry, look, make_example
+from attngan_tf.data import images
+from attngan_tf.data.entries import Checked, Entry, inspect, make_example
 from attngan_tf.errors import UserError
 
-FOLDER = "beam"  # in the folder that is prepared, until it is
+FOLDER = "beam"  # in TFDS's temporary folder
 
 
 def pipeline_options(flags: str):
-    """Beam's PipelineOptions, from its own flags in one text.
+    """Returns Beam's PipelineOptions of its own flags in one text.
 
     Raises:
       UserError: Beam is not installed, or has no such flags.
@@ -34,34 +34,30 @@ def pipeline_options(flags: str):
             f"--beam_options needs Apache Beam; {error}; pip install -e "
             "'.[beam]', or leave the flag out"
         ) from None
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # argparse prints and exits
+        with contextlib.redirect_stderr(printed):  # argparse prints and exits
             options = PipelineOptions(shlex.split(flags))
             known = options.get_all_options()
             given = options.get_all_options(retain_unknown_options=True)
+        unknown = sorted(set(given) - set(known))
+        reason = f"it has no flag {', '.join(unknown)}" * bool(unknown)
     except (SystemExit, ValueError) as error:
-        reason = said.getvalue().strip().splitlines() or [str(error)]
-        raise _not_beams(flags, reason[-1]) from None
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise _not_beams(flags, f"no flag of it is {', '.join(unknown)}")
+        reason = (printed.getvalue().strip() or str(error)).splitlines()[-1]
+    if reason:
+        raise UserError(
+            "--beam_options must be flags of Apache Beam, such as "
+            f"--runner=DirectRunner; received {flags!r}: {reason}"
+        )
     return options
 
 
-def _not_beams(flags: str, reason: str) -> UserError:
-    return UserError(
-        "--beam_options must be flags of Apache Beam, such as "
-        f"--runner=DirectRunner; received {flags!r}: {reason}"
-    )
-
-
 class Workers:
-    """Looks into pictures, and makes records of them, by Beam's workers.
+    """Checks images, and makes records of them, in Beam's workers.
 
     Args:
       options: Beam's PipelineOptions.
-      folder: an absolute path that means the same to every worker.
+      folder: an absolute path that all workers see.
     """
 
     def __init__(self, options, folder: str):
@@ -69,30 +65,31 @@ class Workers:
         self._folder = folder
         os.makedirs(folder)
 
-    def look(self, split: str, entries: list[Entry]) -> Iterator[tuple]:
-        """Pairs of an entry and what `look` finds, in order."""
+    def inspect(self, split: str, entries: list[Entry]) -> Iterator[tuple]:
+        """Pairs of an entry and the result of `inspect`, in order."""
         import apache_beam as beam
 
         listed = self._write(f"{split}_entries", enumerate(entries))
         found = os.path.join(self._folder, f"{split}_found")
-        with failures_told(), beam.Pipeline(options=self._options) as pipeline:
+        with (
+            failures_as_user_errors(),
+            beam.Pipeline(options=self._options) as pipeline,
+        ):
             _ = (
                 pipeline
                 | beam.io.ReadFromText(listed)
-                | beam.Reshuffle()  # to all workers, however few the files
-                | beam.Map(_look_line)
+                | beam.Reshuffle()  # to all workers, even from a single file
+                | beam.Map(_inspect_line)
                 | beam.io.WriteToText(found)
             )
-        results = dict(_lines(glob.glob(f"{glob.escape(found)}-*")))
+        results = {}
+        for path in glob.glob(f"{glob.escape(found)}-*"):
+            with open(path, encoding="utf-8") as file:
+                results.update(map(json.loads, file))
         for number, entry in enumerate(entries):
             kind, *fields = results[number]
-            error = kind == "error"
-            yield (
-                entry,
-                pictures.PictureError(*fields)
-                if error
-                else pictures.Picture(*fields),
-            )
+            make = images.ImageError if kind == "error" else images.ImageInfo
+            yield entry, make(*fields)
 
     def examples(self, split: str, pairs: Iterable[tuple[Entry, Checked]]):
         """A PTransform of the records, as TFDS takes it: (name, features)."""
@@ -108,8 +105,7 @@ class Workers:
     def _write(self, name: str, items: Iterable[tuple]) -> str:
         path = os.path.join(self._folder, name)
         with open(path, "w", encoding="utf-8") as file:
-            for item in items:
-                file.write(json.dumps(item) + "\n")
+            file.writelines(json.dumps(item) + "\n" for item in items)
         return path
 
 
@@ -119,7 +115,7 @@ def check_files(entries: Iterable[Entry]) -> list[Entry]:
     for entry in entries:
         if isinstance(entry.source, bytes):
             raise UserError(
-                "--beam_options is for pictures in files; received records "
+                "--beam_options is for images in files; received records "
                 f"of another data set ({entry.where}); leave it out"
             )
         listed.append(entry)
@@ -127,12 +123,10 @@ def check_files(entries: Iterable[Entry]) -> list[Entry]:
 
 
 @contextlib.contextmanager
-def failures_told() -> Iterator[None]:
-    """What ends a pipeline ends it in one line.
+def failures_as_user_errors() -> Iterator[None]:
+    """Turns the failure of a pipeline into a UserError of one line.
 
-    Raises:
-      UserError: the pipeline failed. Beam's own error has as many lines as
-        its way through the workers.
+    Beam's own message includes the stack of the worker.
     """
     try:
         yield
@@ -142,25 +136,18 @@ def failures_told() -> Iterator[None]:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise UserError(
             "the Beam job must run to its end; it failed: "
-            f"{(lines or [type(error).__name__])[-1].strip()}; mend that and "
-            "run again"
+            f"{(lines or [type(error).__name__])[-1].strip()}; fix the cause "
+            "and run again"
         ) from error
 
 
-def _lines(paths: Iterable[str]) -> Iterator:
-    for path in paths:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
-
-
-def _look_line(line: str) -> str:
-    """In a worker: [number, entry] to [number, what was found]."""
+def _inspect_line(line: str) -> str:
+    """In a worker: [number, entry] to [number, result]."""
     number, fields = json.loads(line)
-    found = look(Entry(*fields))
-    if isinstance(found, pictures.PictureError):
+    found = inspect(Entry(*fields))
+    if isinstance(found, images.ImageError):
         return json.dumps([number, ["error", str(found)]])
-    return json.dumps([number, ["picture", *found]])
+    return json.dumps([number, ["image", *found]])
 
 
 def _example_of_line(line: str) -> tuple[str, dict]:

@@ -17,7 +17,7 @@ from attngan_tf.data import input_pipeline, memory, views
 from attngan_tf.data.demo import builder, drawing
 from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.prepared_data import Data
-from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.evaluation.features.extractor import IMAGES, resized
 from attngan_tf.evaluation.provenance import weights_digest
 from attngan_tf.evaluation.reference import FOLDER, SCRATCH, writable
@@ -131,7 +131,7 @@ def _trained(data: Data, size: int) -> keras.Model:
     """A network trained on images of a size; a bar shows how far it is."""
     network = _new_network()
     step = _training_step(network)
-    with changes_as_mistakes():
+    with changes_as_user_errors():
         batches = TrainingData(
             records=data.train,
             vocabulary=data.vocabulary,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from attngan_tf.data.views import changes_as_mistakes
+from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.evaluation.generated import per_replica
 from attngan_tf.evaluation.held_out import HeldOut
@@ -62,7 +62,7 @@ def real_features(
     home = writable(os.path.join(folder, FOLDER))
     paths = {k: os.path.join(home, f"{key}_{k}.npy") for k in widths}
     if not all(map(os.path.exists, paths.values())):
-        with writing("features of real images", home), changes_as_mistakes():
+        with writing("features of real images", home), changes_as_user_errors():
             _write(batches, home, paths, widths, len(held_out.indices))
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 

@@ -68,7 +68,7 @@ class FeatureCache:
         }
         with (
             writing("features of the training pictures", self.folder),
-            views.changes_as_mistakes(),
+            views.changes_as_user_errors(),
         ):
             os.makedirs(self.folder, exist_ok=True)
             done, arrays = self._found(shapes)

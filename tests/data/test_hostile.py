@@ -1,213 +1,173 @@
-"""Hostile files, given to the command `prepare`: nothing but lines comes out.
+"""Hostile files in one data set: listed as faults, or read as they should be.
 
-The expectations are those of the files' makers in tests/data/hostile.
+Hostile pickles are in test_pickles.py, JSON in test_coco.py.
 """
 
-import collections
-import json
 import os
 import pathlib
 import re
-import shutil
-import subprocess
-import sys
 
 import numpy as np
-import pytest
 import tensorflow as tf
-from hostile import corpus, pickled
 
-from attngan_tf.data import catalog, pickles
 from attngan_tf.data.views import Records
+from attngan_tf.errors import printable
+from tests.data import helpers
+from tests.data.hostile import texts
+from tests.data.hostile.drawn import noise, saved
+from tests.data.hostile.pictures import every_picture
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECONDS = 180  # 10 when nothing else runs
-# What may stand on stderr: the command's own lines, and bars of progress.
-LINE = re.compile(r"(fault|error): \S|(Checking|Writing) (train|test): |$")
-# Written as Keras and Matplotlib are imported, whatever is read.
-LIBRARIES = re.compile(r"home/\.(keras|cache|config)\b")
-
-
-def tree(folder: pathlib.Path) -> dict[str, tuple]:
-    """All that lies below a folder: kind, size and time of change."""
-    found = {}
-    for place, folders, files in os.walk(folder):
-        for name in folders + files:
-            path = os.path.join(place, name)
-            status = os.lstat(path)
-            found[path] = (status.st_mode, status.st_size, status.st_mtime_ns)
-    return found
-
-
-class Result:
-    """What a run of the command gave."""
-
-    def __init__(self, code, stdout, stderr):
-        self.code, self.stdout = code, stdout
-        self.lines = re.split("[\r\n]", stderr)
-        self.faults = [x[7:] for x in self.lines if x.startswith("fault: ")]
-        self.others = [x for x in self.lines if not LINE.match(x)]
+GOOD = saved(noise())
+FINE_NAMES = (
+    'it\'s "quoted" (1)',
+    "--help",
+    "$(touch pwned); `id` | cat & #",
+    "%s%n{0}",
+    "vögel/küken",
+    "vo\u0308gel/ku\u0308ken",
+    "left\u202egnp.exe",
+    "esc\x1b[31mred\x1b[0m",
+    "bell\x07 and tab\tname",
+    "star*[a-z]?",
+    "Case",
+    "case",
+    ".hidden",
+    "/".join("deep" for _ in range(40)),
+    "n" * 251,
+)
 
 
-class Ground:
-    """The corpus, and places where nothing may be written."""
-
-    UNSET = ("TF_CPP_MIN_LOG_LEVEL",)  # commands are quiet without
-
-    def __init__(self, root: pathlib.Path):
-        self.root, self.raw = root, root / "raw"
-        self.cases = collections.defaultdict(list)
-        for case in corpus.make(self.raw):
-            self.cases[case.data_set].append(case)
-        for name in ("home", "tmp", "here"):
-            (root / name).mkdir()
-        self.prepared = root / "prepared"
-        self.before = tree(self.raw)
-
-    def run(self, module: str, *arguments: str, **more):
-        """A module's process, that is done."""
-        environment = {
-            **{k: v for k, v in os.environ.items() if k not in self.UNSET},
-            "HOME": str(self.root / "home"),
-            "TMPDIR": str(self.root / "tmp"),
-            "PYTHONPATH": str(ROOT),
-        }
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            cwd=self.root / "here",
-            env=environment,
-            timeout=SECONDS,
-            check=False,
-            **more,
-        )
-
-    def prepare(self, data_set: str) -> Result:
-        """The command, as a user runs it on a data set of folder layout."""
-        found = self.run(
-            "attngan_tf.prepare",
-            "--dataset=folder",
-            f"--data_dir={self.raw / data_set}",
-            f"--prepared_dir={self.prepared}",
-        )
-        return Result(found.returncode, found.stdout, found.stderr)
-
-    def check_untouched(self) -> None:
-        """Nothing was run, and nothing written beside the prepared data."""
-        assert not (self.raw / "marker").exists()
-        assert tree(self.raw) == self.before
-        left = [
-            path.name
-            for name in ("home", "tmp", "here")
-            for path in (self.root / name).rglob("*")
-            if not LIBRARIES.search(str(path))
-        ]
-        assert left == []
+def _sparse(path: pathlib.Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(2**40)
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory):
-    root = tmp_path_factory.mktemp("hostile")
-    yield Ground(root)
-    shutil.rmtree(root)
+# Files that are none, and the faults of an image and of a text.
+SPECIAL = {
+    "device": (
+        lambda p: p.symlink_to("/dev/zero"),
+        *["not a regular file"] * 2,
+    ),
+    "link to nothing": (
+        lambda p: p.symlink_to("nothing"),
+        *("must be there", "No such file or directory"),
+    ),
+    "link to itself": (
+        lambda p: p.symlink_to(p.name),
+        *("must be there", "symbolic links"),
+    ),
+    "terabyte": (_sparse, *["1099511627776 bytes, more than 268435456"] * 2),
+}
 
 
-def unexpected(case, result: Result) -> str | None:
-    """What is wrong with a result for a case."""
-    lines = [x for x in result.faults if x.startswith(case.place)]
-    if case.fault is None:
-        return f"{case.kind}: {lines}" if lines else None
-    if not any(re.search(case.fault, x) for x in lines):
-        return f"{case.kind}: no fault {case.place} ... {case.fault}: {lines}"
-    return None
+class Hostile(helpers.Files):
+    """A data set that grows; `faults` are locations and patterns."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.faults, self.pixels, self.captions = [], {}, {}
+        self.names = []
+        self.add("fine/test")
+        self.write("test.txt", self.names.pop())
+        self.add("fine/train")
+
+    def add(self, name, image=GOOD, text="a bird\n", ending="png"):
+        self.names.append(name)
+        self.write(f"images/{name}.{ending}", image)
+        self.write(f"text/{name}.txt", text)
+
+    def fault(self, where: str, what: str):
+        self.faults.append((printable(where), what))
+
+    def list_names(self):
+        self.write("train.txt", "\n".join(self.names))
 
 
-def check(cases: list, result: Result) -> list[str]:
-    """All that is wrong with a run's result."""
-    found = [unexpected(case, result) for case in cases]
-    if faulty := any(case.fault for case in cases):
-        found += [] if result.lines[-2].startswith("error: ") else ["no error"]
-    if result.code != int(faulty):
-        found.append(f"{cases[0].data_set} ends with {result.code}")
-    return [x for x in found if x] + result.others
+def add_images(folder: Hostile, refused: bool) -> None:
+    for number, made in enumerate(every_picture()):
+        if bool(made.fault) != refused:
+            continue
+        name, ending = f"images/{number}", made.ending.rpartition(".")[2]
+        folder.add(name, made.content, ending=ending)
+        if refused:
+            folder.fault(f"images/{name}.{ending}", made.fault)
+        else:
+            folder.pixels[name] = made.pixels, made.tolerance
 
 
-def test_there_are_300(ground):
-    assert sum(map(len, ground.cases.values())) == 300
+def add_accepted(folder: Hostile) -> None:
+    add_images(folder, refused=False)
+    for kind, (text, captions) in texts.ACCEPTED.items():
+        folder.add(f"t/{kind}", text=text)
+        folder.captions[f"t/{kind}"] = captions
+    for name in FINE_NAMES:
+        folder.add(f"names/{name}")
+        folder.pixels[f"names/{name}"] = noise(), 0
 
 
-def test_pictures_texts_and_names(ground):
-    result = ground.prepare("folder")
-    assert "\n".join(check(ground.cases["folder"], result)) == ""
-    left = [x for x in ground.prepared.rglob("*") if not x.is_dir()]
-    assert left == []
-    ground.check_untouched()
+def add_refused(folder: Hostile) -> None:
+    add_images(folder, refused=True)
+    for kind, (text, fault) in texts.REFUSED.items():
+        folder.add(f"bad/{kind}", text=text)
+        folder.fault(f"text/bad/{kind}.txt", fault)
+    for kind, (make, *faults) in SPECIAL.items():
+        for part, ending, fault in zip(
+            ("images", "text"), ("png", "txt"), faults, strict=True
+        ):
+            name = f"special/{kind} {part}"
+            folder.add(name)
+            (folder.root / part / f"{name}.{ending}").unlink()
+            make(folder.root / part / f"{name}.{ending}")
+            folder.fault(f"{part}/{name}.", fault)
+    for name in ("esc\x1b]0;title\x07", "left\u202egnp", "line\x85end"):
+        folder.add(f"bad/{name}", image=b"")
+        folder.fault(f"images/bad/{name}.png", r"empty file \(zero bytes\)")
+    for name in ("../escape", "/etc/passwd", "./fine/train", "fine//train"):
+        folder.names.append(name)
+        line = f"train.txt line {len(folder.names)}"
+        folder.fault(line, f"a path below its folder; found {name}")
+    folder.names.append("n" * 300)
+    folder.fault("text/nnnnn", "File name too long")
+    folder.fault("images/nnnnn", "must be there")
 
 
-def shown(records: Records) -> dict[str, dict]:
-    """Prepared records by name, with their pixels as training sees them."""
-    rows = [records.row(i) for i in range(len(records))]
-    for i, row in enumerate(rows):
-        row["pixels"] = records.pixels(tf.constant(i)).numpy()
-    return {row["name"].decode(): row for row in rows}
-
-
-def test_what_is_accepted_is_right(ground):
-    """The same files, the list without the others."""
-    fine = ground.root / "fine"
-    fine.mkdir()
-    for name in ("images", "text", "test.txt"):
-        (fine / name).symlink_to(ground.raw / "folder" / name)
-    cases = [x for x in ground.cases["folder"] if x.fault is None]
-    names = ["fine/train", *dict.fromkeys(case.name for case in cases)]
-    (fine / "train.txt").write_text("\n".join(names))
-    result = ground.prepare(fine)
-    assert (result.code, result.faults, result.others) == (0, [], [])
-    assert f"train: {len(names)} pictures" in result.stdout
-    builder = catalog.open_builder("folder", str(fine), str(ground.prepared))
-    found = shown(Records(builder, "train"))
-    assert set(found) == set(names)
-    for case in cases:
-        row = found[case.name]
-        if case.pixels is not None:
-            assert row["pixels"].shape == case.pixels.shape, case.place
-            difference = np.abs(row["pixels"].astype(int) - case.pixels)
-            assert difference.max() <= case.tolerance, case.place
-        if case.captions is not None:
-            captions = [text.decode() for text in row["captions"]]
-            assert captions == case.captions, case.place
-    ground.check_untouched()
-
-
-def test_lists_pickles_and_annotations(ground):
-    layouts = {"list": "folder", "cub_": "cub", "coco": "coco"}
-    rows = [
-        f"{layouts[data_set[:4]]}\t{ground.raw / data_set}"
-        for data_set in ground.cases
-        if data_set != "folder"
+def test_every_hostile_file_is_a_fault_in_one_run(tmp_path, prepare):
+    folder = Hostile(tmp_path / "raw")
+    add_refused(folder)
+    folder.list_names()
+    faults = prepare.faults(folder.root)
+    missing = [
+        (where, what)
+        for where, what in folder.faults
+        if not any(f.startswith(where) and re.search(what, f) for f in faults)
     ]
-    found = ground.run(
-        "tests.data.hostile.many", str(ground.prepared), input="\n".join(rows)
-    )
-    results = [json.loads(line) for line in found.stdout.splitlines()]
-    assert len(results) == len(rows), found.stderr
-    wrong = []
-    for row in results:
-        data_set = pathlib.Path(row["folder"]).name
-        result = Result(row["code"], row["stdout"], row["stderr"])
-        wrong += check(ground.cases[data_set], result)
-    assert "\n".join(wrong) == ""
-    ground.check_untouched()
+    assert missing == []
+    others = [
+        fault
+        for fault in faults
+        if not any(fault.startswith(where) for where, _ in folder.faults)
+    ]
+    assert others == []
+    assert all(fault.isprintable() for fault in faults)
 
 
-def test_words_run_no_code(ground, tmp_path):
-    """captions.pickle, which `convert` reads."""
-    marker = tmp_path / "marker"
-    for kind, content in pickled.harmful(str(marker)).items():
-        file = tmp_path / "captions.pickle"
-        file.write_bytes(content)
-        with pytest.raises(pickles.PickleError, match="refused: "):
-            pickles.load_words(str(file))
-        assert not marker.exists(), kind
+def test_unusual_files_are_read_as_they_should_be(tmp_path, prepare):
+    accepted = Hostile(tmp_path / "raw")
+    add_accepted(accepted)
+    accepted.list_names()
+    builder, report = prepare(accepted.root)
+    assert report.pictures["train"] == len(accepted.names)
+    assert all(line.isprintable() for line in report.lines())
+    records, rows = Records(builder, "train"), {}
+    for i in range(len(records)):
+        row = records.row(i)
+        rows[row["name"].decode()] = i, row
+    assert set(rows) == set(accepted.names)
+    for name, (pixels, tolerance) in accepted.pixels.items():
+        found = records.pixels(tf.constant(rows[name][0])).numpy()
+        assert found.shape == pixels.shape, name
+        assert np.abs(found.astype(int) - pixels).max() <= tolerance, name
+    for name, captions in accepted.captions.items():
+        found = [text.decode() for text in rows[name][1]["captions"]]
+        assert found == captions, name
+    assert not os.path.exists("pwned")

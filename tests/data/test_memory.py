@@ -1,19 +1,20 @@
-"""What is held in memory: how much of it, and that it stays as it is."""
+"""Images that are cached in memory: how much of it, and their values."""
 
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from attngan_tf.data import views
-from attngan_tf.data.memory import ScaledPictures
+from attngan_tf.data.memory import ScaledImages
 
 SIDE, WIDER = 40, 55
 
 
-class Drawn:
-    """Records of noise: pictures of two shapes, by their number."""
+class NoiseRecords:
+    """Records of noise: images of two shapes, by their index."""
 
     def __init__(self, count: int):
         self.count = count
@@ -27,41 +28,39 @@ class Drawn:
         return tf.cast(noise, tf.uint8)
 
 
-def test_pictures_are_read_as_they_were_scaled():
-    """Twice: an operation may write its result over what it reads."""
-    records, size = Drawn(60), 32
-    held = ScaledPictures(records, size)
-    negative = tf.data.Dataset.range(60).map(
-        lambda i: tf.negative(held.read(i))
-    )
-    for _ in range(2):
-        for i, found in enumerate(negative.as_numpy_iterator()):
-            pixels = records.pixels(tf.constant(i, tf.int64))
-            expected = -views.scale(pixels, size).numpy()
-            assert expected.shape == (38, 52 if i % 2 else 38, 3)
-            np.testing.assert_array_equal(found, expected)
+def test_cached_images_equal_the_scaled_ones():
+    """Twice: an operation may write its result over its input."""
+    records, size = NoiseRecords(40), 32
+    cached = ScaledImages(records, size)
+    numbers = tf.data.Dataset.range(40)
+    expected = numbers.map(lambda i: -views.scale(records.pixels(i), size))
+    found = numbers.map(lambda i: tf.negative(cached.read(i))).repeat(2)
+    for i, (image, other) in enumerate(
+        tf.data.Dataset.zip(found, expected.repeat(2)).as_numpy_iterator()
+    ):
+        assert image.shape == (38, 52 if i % 2 else 38, 3)
+        np.testing.assert_array_equal(image, other)
 
 
 PROGRAM = """
-import sys
 import tensorflow as tf
-sys.path.insert(0, "tests/data")
-from test_memory import Drawn
-from attngan_tf.data.memory import ScaledPictures
+from tests.data.test_memory import NoiseRecords
+from attngan_tf.data.memory import ScaledImages
 from attngan_tf.benchmarking.memory import peak_rss
 
-ScaledPictures(Drawn(4), 256)  # what TensorFlow takes once
+ScaledImages(NoiseRecords(4), 256)  # what TensorFlow takes once
 before = peak_rss()
-held = ScaledPictures(Drawn(300), 256)
-numbers = tf.data.Dataset.range(600).map(
-    lambda i: tf.size(held.read(i % 300), tf.int64)
+cached = ScaledImages(NoiseRecords(300), 256)
+sizes = tf.data.Dataset.range(600).map(
+    lambda i: tf.size(cached.read(i % 300), tf.int64)
 )
-total = sum(numbers.as_numpy_iterator()) // 2
+total = sum(sizes.as_numpy_iterator()) // 2
 print((peak_rss() - before) / (4 * total), total)
 """
 
 
-def test_pictures_take_hardly_more_than_their_bytes(pytestconfig):
+@pytest.mark.slow
+def test_peak_memory_is_that_of_the_images(pytestconfig):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=pytestconfig.rootpath,
@@ -70,6 +69,6 @@ def test_pictures_take_hardly_more_than_their_bytes(pytestconfig):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    times, numbers = done.stdout.split()
+    ratio, numbers = done.stdout.split()
     assert int(numbers) == 150 * 304 * (304 + 418) * 3  # 395 MB
-    assert float(times) < 1.5
+    assert float(ratio) < 1.5

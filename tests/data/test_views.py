@@ -1,20 +1,18 @@
-"""Pictures on their way into batches: decoding, scaling, cropping."""
-
-import io
+"""Decoding, scaling and cropping of images."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from attngan_tf.data import views
+from tests.data.helpers import encoded
 
 WIDTH, HEIGHT = 90, 60
 WHOLE = (0, 0, 0, 0)
 
 
 def ramp() -> np.ndarray:
-    """Red tells the column, green the row: 2 and 3 levels a pixel."""
+    """Red shows the column, green the row: 2 and 3 levels a pixel."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     return np.stack([20 + 2 * x, 20 + 3 * y, 0 * x], -1).astype(np.uint8)
 
@@ -22,12 +20,6 @@ def ramp() -> np.ndarray:
 def noise(width=WIDTH, height=HEIGHT, seed=0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (height, width, 3), np.uint8)
-
-
-def encoded(pixels: np.ndarray, kind="PNG", **options) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, kind, **options)
-    return data.getvalue()
 
 
 def decode(data: bytes, crop=WHOLE) -> np.ndarray:
@@ -53,17 +45,22 @@ def random_views(pixels: np.ndarray, size: int, count: int) -> np.ndarray:
     """Random views of `count` keys."""
 
     @tf.function
-    def draw(key):
+    def sample():
         scaled = views.scale(tf.constant(pixels), size)
-        return views.random_view(scaled, size, key)
+        keys = [[7, i] for i in range(count)]
+        return tf.map_fn(
+            lambda key: views.random_view(scaled, size, key),
+            tf.constant(keys, tf.int64),
+            fn_output_signature=tf.float32,
+        )
 
-    return np.stack([draw(tf.constant([7, i], tf.int64)) for i in range(count)])
+    return sample().numpy()
 
 
 @pytest.mark.parametrize(
     "crop", [(5, 11, 40, 33), (0, 0, 1, 1), (59, 89, 1, 1)]
 )
-def test_png_inside_the_box_is_bit_equal(crop):
+def test_png_inside_the_crop_is_bit_equal(crop):
     pixels = noise()
     top, left, height, width = crop
     inside = pixels[top : top + height, left : left + width]
@@ -73,9 +70,7 @@ def test_png_inside_the_box_is_bit_equal(crop):
 
 @pytest.mark.parametrize("crop", [(8, 16, 40, 56), (5, 11, 33, 47)])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
-def test_jpeg_inside_the_box_is_the_whole_ones_but_for_its_rim(
-    crop, subsampling
-):
+def test_jpeg_inside_the_crop_differs_only_at_its_edge(crop, subsampling):
     data = encoded(noise(), "JPEG", subsampling=subsampling)
     top, left, height, width = crop
     found = decode(data, crop)
@@ -83,7 +78,7 @@ def test_jpeg_inside_the_box_is_the_whole_ones_but_for_its_rim(
     assert found.shape == whole.shape == (height, width, 3)
     if subsampling == 0:
         np.testing.assert_array_equal(found, whole)
-    # Halved colours are interpolated; at the rim of the box a neighbour is
+    # Halved colours are interpolated; at the edge of the crop a neighbour is
     # missing. Measured on noise: 55 levels at most there, 0.5 on average.
     np.testing.assert_array_equal(found[1:-1, 1:-1], whole[1:-1, 1:-1])
     assert np.abs(np.int64(found) - whole).mean() < 1.0
@@ -111,7 +106,7 @@ def test_scale_is_antialiased(size, shape):
     np.testing.assert_allclose(found, resized(pixels, *shape), atol=1e-2)
 
 
-def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
+def test_random_views_are_uniform_and_half_of_them_mirrored():
     size, count = 32, 600
     # 60 x 90 becomes 38 x 57: crops start at 0 to 6 and at 0 to 25.
     ratio = 38 / 60
@@ -121,7 +116,7 @@ def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
     # 300 expected, standard deviation 12.
     assert 240 < mirrored.sum() < 360
     upright = np.where(mirrored[:, None, None, None], found[:, :, ::-1], found)
-    # The place in the picture of the view's middle, then the crop's start.
+    # The position of the view's center in the image, then the crop's start.
     column = (upright[:, 16, 16, 0] - 20) / 2
     row = (upright[:, 16, 16, 1] - 20) / 3
     left = (column + 0.5) * 57 / WIDTH - 0.5 - 16
@@ -131,28 +126,28 @@ def test_random_views_lie_inside_and_are_mirrored_half_of_the_time():
         counts = np.bincount(np.rint(starts).astype(int))
         assert len(counts) == last + 1
         assert counts.min() > 0.4 * count / (last + 1)
-    # Not one of the three draws tells another.
-    draws = np.corrcoef([mirrored, left, top]) - np.eye(3)
-    assert np.abs(draws).max() < 0.15
+    # The three random numbers are independent.
+    samples = np.corrcoef([mirrored, left, top]) - np.eye(3)
+    assert np.abs(samples).max() < 0.15
 
 
-def test_a_view_is_a_piece_of_the_scaled_picture_to_the_last_bit():
+def test_a_view_equals_a_part_of_the_scaled_image():
     pixels = noise()
     scaled = views.scale(tf.constant(pixels), 16).numpy()  # 19 x 28
-    pieces = {
-        piece.tobytes()
+    parts = {
+        part.tobytes()
         for top in range(4)
         for left in range(13)
         for crop in [scaled[top : top + 16, left : left + 16]]
-        for piece in (crop, crop[:, ::-1])
+        for part in (crop, crop[:, ::-1])
     }
-    assert len(pieces) == 4 * 13 * 2
+    assert len(parts) == 4 * 13 * 2
     found = {view.tobytes() for view in random_views(pixels, 16, 40)}
-    assert found <= pieces
+    assert found <= parts
     assert len(found) > 20
 
 
-def test_the_centre_view_is_the_middle():
+def test_the_centre_view_is_the_center():
     found = views.centre_view(tf.constant(ramp()), 32).numpy()
     scaled = resized(ramp(), 38, 57)
     np.testing.assert_allclose(found, scaled[3:35, 12:44], atol=1e-2)
@@ -168,8 +163,8 @@ def test_pyramid_reduces_the_view_antialiased():
         np.testing.assert_allclose(found[f"images_{size}"], expected, atol=1e-4)
 
 
-def test_pyramid_keeps_the_mean_of_areas():
-    """Fine stripes are grey when they are smaller, as from far away."""
+def test_pyramid_preserves_the_mean_of_areas():
+    """Fine stripes become grey; broad areas keep their colours."""
     # Without antialiasing only the two white columns of four would be read.
     stripes = np.tile([0.0, 255.0, 255.0, 0.0], 16)
     board = np.broadcast_to(stripes[None, :, None], (64, 64, 3))
@@ -186,17 +181,13 @@ def test_pyramid_keeps_the_mean_of_areas():
     )
 
 
-@pytest.mark.parametrize("level", [0, 255])
-def test_white_and_black_are_the_ends_of_the_range(level):
-    pixels = np.full((70, 50, 3), level, np.uint8)
-    scaled = views.scale(tf.constant(pixels), 32)
-    view = views.random_view(scaled, 32, tf.constant([1, 2]))
-    for image in views.pyramid(view, (8, 16, 32)).values():
-        np.testing.assert_allclose(image, level / 127.5 - 1, atol=1e-6)
-
-
-def test_pictures_stay_in_the_range():
+def test_images_stay_in_the_range_and_reach_its_ends():
     pixels = 255 * (noise() > 127).astype(np.uint8)
+    pixels[:, :45] = 255 * (np.arange(45) // 15 % 2)[None, :, None]
+    pixels[:, 45:] = 255 - pixels[:, :45]
     for view in random_views(pixels, 32, 5):
-        for image in views.pyramid(tf.constant(view), (8, 32)).values():
+        images = views.pyramid(tf.constant(view), (8, 32))
+        for image in images.values():
             assert np.abs(image).max() <= 1 + 1e-6
+        assert images["images_32"].numpy().min() == pytest.approx(-1)
+        assert images["images_32"].numpy().max() == pytest.approx(1)

@@ -26,7 +26,7 @@ TEST = 150  # real images to classify
 def demo_data(folder, train, test):
     """Prepared demo data of so many images."""
     dataset = builder.Demo(data_dir=str(folder))
-    dataset.PICTURES = {"train": train, "test": test}
+    dataset.NUM_IMAGES = {"train": train, "test": test}
     catalog.prepare(dataset)
     return prepared_data.read_data(dataset)
 

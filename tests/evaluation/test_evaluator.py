@@ -238,7 +238,7 @@ def test_diversity_of_a_generator_that_draws_one_picture(
 @pytest.fixture
 def demo_data(tmp_path, monkeypatch):
     pictures = {"train": 20, "test": 120}
-    monkeypatch.setattr(builder.Demo, "PICTURES", pictures)
+    monkeypatch.setattr(builder.Demo, "NUM_IMAGES", pictures)
     dataset = catalog.open_builder("demo", "", str(tmp_path))
     catalog.prepare(dataset)
     return prepared_data.read_data(dataset)

@@ -14,7 +14,7 @@ from attngan_tf import losses
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.input_pipeline import TrainingData
-from attngan_tf.data.records import CaptionedPictures, Example
+from attngan_tf.data.records import CaptionedImages, Example
 from attngan_tf.data.vocabulary import END, VOCABULARY_FILE, Vocabulary
 from attngan_tf.models import build
 from attngan_tf.text_to_image import TextToImage
@@ -196,7 +196,7 @@ def vocabulary_of(value: int, folder: pathlib.Path) -> Call:
     return call
 
 
-class TinyPictures(CaptionedPictures, skip_registration=True):
+class TinyPictures(CaptionedImages, skip_registration=True):
     """So many pictures of one colour each, with two captions."""
 
     name = "tiny_pictures"

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-SIDE = 128  # of a picture, in pixels
-_SCALE = 3  # shapes are drawn so much larger, then averaged
+SIDE = 128  # of an image, in pixels
+_SCALE = 3  # shapes are drawn larger by this factor, then averaged
 _CANVAS = SIDE * _SCALE
 
 # Any two differ by 34 or more in CIE Lab; see also `_GROUNDS`.
@@ -47,16 +47,16 @@ _FIXED = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bird:
-    """What a picture shows.
+    """What an image shows.
 
     Attributes:
-      colours: a name in PALETTE for each of PARTS. The tail goes with the
-        back, the cheeks and the breast go with the belly.
+      colours: a name in PALETTE for each of PARTS. The tail has the colour of
+        the back; the cheeks and the breast have that of the belly.
       pose: one of POSES.
       left: the bird looks to the left, not to the right.
       size: 0 to 1, from the smallest to the largest bird.
       long_beak: the beak is longer than the head is high.
-      ground: what is behind it, a key of GROUNDS.
+      ground: the background, a key of GROUNDS.
     """
 
     colours: Mapping[str, str]
@@ -80,7 +80,7 @@ class _Shape(NamedTuple):
 
 @functools.cache
 def _spline_basis(count: int, steps: int = 6) -> np.ndarray:
-    """What makes a closed Catmull-Rom spline's points of its knots."""
+    """The matrix from knots to the points of a closed Catmull-Rom spline."""
     t = np.arange(steps) / steps
     weights = 0.5 * np.stack(
         [
@@ -144,7 +144,7 @@ _RAISED_FEATHERS = np.array(
 )  # fmt: skip
 _HEAD_AT = np.array([0.72, -0.82])
 _HEAD = _circle(0.56)
-_CROWN = _curve(  # about the head's middle, as all of the head
+_CROWN = _curve(  # around the head's center, as all of the head
     (0.62, -0.12), (0.2, -0.02), (-0.2, 0.06), (-0.62, 0.3), (-0.9, -0.5),
     (0.0, -1.0), (0.8, -0.6),
 )  # fmt: skip
@@ -161,7 +161,7 @@ def _wing(
 
 
 def _head(long_beak: bool) -> list[_Shape]:
-    # Large, as a toucan's: its colour must be seen at 32 x 32, too.
+    # As large as a toucan's: its colour must be visible at 32 x 32, too.
     length = 1.5 if long_beak else 1.06
     half = 0.25 if long_beak else 0.32
     beak = _curve(
@@ -216,7 +216,7 @@ def _shapes(bird: Bird, rng: np.random.Generator) -> list[_Shape]:
     tilt = _TILT[bird.pose] + rng.uniform(-7, 7)
     flap, nod = rng.uniform(-12, 12), rng.uniform(-13, 13)
     flying = bird.pose == "flying"
-    trunk = [
+    body = [
         _Shape(_TAIL, "back"),
         _Shape(_BODY, "back"),
         _Shape(_BELLY, "belly", within=_BODY),
@@ -224,11 +224,11 @@ def _shapes(bird: Bird, rng: np.random.Generator) -> list[_Shape]:
     front = _wing(_FOLDED_WING, _FOLDED_FEATHERS)
     if flying:
         far = _wing(_RAISED_WING, _RAISED_FEATHERS, 0.86)
-        trunk = _moved(far, 24 + flap, np.array([0.15, 0.0])) + trunk
+        body = _moved(far, 24 + flap, np.array([0.15, 0.0])) + body
         near = _wing(_RAISED_WING, _RAISED_FEATHERS)
         front = _moved(near, flap - 10)
     shapes = [] if flying else _feet(tilt, bird.pose)
-    shapes += _moved(trunk, tilt)
+    shapes += _moved(body, tilt)
     shapes += _moved(front, tilt)
     head = _turned(_HEAD_AT[None], tilt)[0]
     return shapes + _moved(_head(bird.long_beak), nod, head)
@@ -237,7 +237,7 @@ def _shapes(bird: Bird, rng: np.random.Generator) -> list[_Shape]:
 def _placed(
     shapes: list[_Shape], bird: Bird, rng: np.random.Generator
 ) -> tuple[list[_Shape], float]:
-    """The shapes in canvas pixels, about the middle; and a unit's pixels."""
+    """The shapes in canvas pixels, near the center; and a unit's pixels."""
     unit = _CANVAS * (0.175 + 0.05 * bird.size)
     outer = [
         shape.points
@@ -256,7 +256,7 @@ def _placed(
 
 
 def _shades(bird: Bird, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The RGB colour of each part: the palette's, slightly changed."""
+    """The RGB colour of each part: the palette's, slightly varied."""
     shades = {key: np.array(rgb, float) for key, rgb in _FIXED.items()}
     tints = {  # one shade for all parts that share a colour's name
         name: np.array(PALETTE[name]) * rng.uniform(0.94, 1.06)
@@ -270,7 +270,7 @@ def _shades(bird: Bird, rng: np.random.Generator) -> dict[str, np.ndarray]:
 def _paint(
     shapes: list[_Shape], shades: Mapping[str, np.ndarray], unit: float
 ) -> Image.Image:
-    """The shapes on an empty RGBA canvas, brought to SIDE x SIDE."""
+    """The shapes on an empty RGBA canvas, reduced to SIDE x SIDE."""
     canvas = Image.new("RGBA", (_CANVAS, _CANVAS))
     draw = ImageDraw.Draw(canvas)
     for shape in shapes:
@@ -291,7 +291,7 @@ def _paint(
 
 
 def _clipped(shape: _Shape) -> tuple[tuple[int, int], Image.Image]:
-    """Where both of the shape's polygons are: left and top, and a mask."""
+    """The intersection of the shape's polygons: left and top, and a mask."""
     corner = np.floor(shape.within.min(axis=0)).astype(int)
     size = np.ceil(shape.within.max(axis=0)).astype(int) + 1 - corner
     masks = []
@@ -304,7 +304,7 @@ def _clipped(shape: _Shape) -> tuple[tuple[int, int], Image.Image]:
 
 
 # Upper and lower colour, grain and its strength. Muted tones (CIE L 62 to 82),
-# 17 or more away from every colour of the palette: each bird stands out.
+# 17 or more away from every colour of the palette, so each bird is visible.
 _GROUNDS = {
     "plain": ((186, 182, 176), (178, 176, 172), (1, 1), 0.0),
     "sky": ((156, 184, 212), (180, 190, 196), (4, 3), 14.0),
@@ -324,7 +324,7 @@ def _noise(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def _background(bird: Bird, rng: np.random.Generator) -> np.ndarray:
-    """What is behind the bird: float32 [SIDE, SIDE, 3], 0 to 255."""
+    """The background: float32 [SIDE, SIDE, 3], 0 to 255."""
     upper, lower, grain, strength = _GROUNDS[bird.ground]
     rows = np.arange(SIDE, dtype=np.float32) / SIDE
     horizon = bird.ground in _WITH_HORIZON
@@ -332,16 +332,16 @@ def _background(bird: Bird, rng: np.random.Generator) -> np.ndarray:
         rows = np.clip((rows - rng.uniform(0.45, 0.65)) * 24 + 0.5, 0, 1)
     blend = rows[:, None, None]
     colours = np.array([upper, lower], np.float32) + rng.uniform(-5, 5, 3)
-    picture = colours[0] * (1 - blend) + colours[1] * blend  # [SIDE, 1, 3]
+    image = colours[0] * (1 - blend) + colours[1] * blend  # [SIDE, 1, 3]
     noise = _noise(grain, rng)[:, :, None] * strength
     noise = noise * blend if horizon else noise
-    return picture + noise + _noise((3, 3), rng)[:, :, None] * 8
+    return image + noise + _noise((3, 3), rng)[:, :, None] * 8
 
 
 def draw_bird(bird: Bird, rng: np.random.Generator) -> Image.Image:
-    """An RGB picture of the bird, SIDE x SIDE.
+    """An RGB image of the bird, SIDE x SIDE.
 
-    `rng` decides what `bird` leaves open: the exact place, angles and shades.
+    `rng` gives what `bird` leaves open: the exact position, angles and shades.
     """
     shapes, unit = _placed(_shapes(bird, rng), bird, rng)
     layer = _paint(shapes, _shades(bird, rng), unit)
@@ -349,6 +349,6 @@ def draw_bird(bird: Bird, rng: np.random.Generator) -> Image.Image:
     cover, colour = layer[:, :, 3:] / 255, layer[:, :, :3]
     light = np.linspace(1.06, 0.94, SIDE, dtype=np.float32)[:, None, None]
     plumage = _noise((24, 24), rng)[:, :, None] * 10
-    picture = (colour * light + plumage) * cover
-    picture += _background(bird, rng) * (1 - cover)
-    return Image.fromarray(np.clip(picture + 0.5, 0, 255).astype(np.uint8))
+    image = (colour * light + plumage) * cover
+    image += _background(bird, rng) * (1 - cover)
+    return Image.fromarray(np.clip(image + 0.5, 0, 255).astype(np.uint8))

@@ -1,33 +1,24 @@
-"""Pictures made byte by byte, and by Pillow."""
+"""Images made byte by byte, and by Pillow."""
 
-import io
 import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+
+from tests.data.helpers import encoded as saved  # noqa: F401
 
 
 def noise(height: int = 24, width: int = 32, channels: int = 3) -> np.ndarray:
-    """A noisy picture, so that a cut in its bytes is a cut in its pixels."""
+    """A noisy image, so that a cut in its bytes is a cut in its pixels."""
     shape = (height, width, channels)
     return np.random.default_rng(7).integers(0, 256, shape, np.uint8)
 
 
 def smooth(height: int = 24, width: int = 32) -> np.ndarray:
-    """A picture without symmetry that JPEG keeps nearly as it is."""
+    """An image without symmetry that JPEG changes very little."""
     y, x = np.mgrid[:height, :width]
     channels = (5 * x, 8 * y, 255 - 4 * x - 3 * y)
     return np.stack(channels, -1).clip(0, 255).astype(np.uint8)
-
-
-def saved(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
-    """The bytes of a picture file."""
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -49,15 +40,10 @@ def png(
     rows: bytes,
     before: bytes = b"",
 ) -> bytes:
-    """A PNG file of rows that each begin with their filter's number.
+    """A PNG file of uncompressed rows that begin with their filter's number.
 
-    Args:
-      width: in pixels.
-      height: in pixels.
-      bits: of a sample.
-      colour: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGBA.
-      rows: not compressed.
-      before: chunks before the pixels.
+    `colour` is 0 (grey), 2 (RGB), 3 (palette), 4 (grey with alpha) or 6
+    (RGBA); `before` are chunks before the pixels.
     """
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     return (
@@ -77,14 +63,14 @@ def png_16(values: np.ndarray) -> bytes:
 
 
 def exif(orientation: int, kind: int = 3, count: int = 1) -> bytes:
-    """An EXIF block that holds an orientation, as a number of some type."""
+    """An EXIF block with an orientation, as a number of some type."""
     value = struct.pack(">HH", orientation, 0)
     entry = struct.pack(">HHI", 0x0112, kind, count) + value
     return b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + entry + b"\0\0\0\0"
 
 
 def stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """How a camera stores a picture, by the EXIF standard's table."""
+    """How a camera stores an image, by the EXIF standard's table."""
     turned = {
         1: upright,
         2: upright[:, ::-1],

@@ -1,4 +1,7 @@
-"""Picture files: whole or not, kept as they are or made plain 8-bit RGB."""
+"""Image files: checked to the last pixel, and converted to RGB PNG if needed.
+
+8-bit RGB JPEG and PNG files are stored as they are.
+"""
 
 import io
 from typing import NamedTuple
@@ -7,19 +10,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-# What a picture file may be; Pillow reads more, some by running programs.
+# Pillow reads more formats, some by running other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_MODES = {
-    "1": "greyscale",
-    "L": "greyscale",
-    "P": "palette",
-    "CMYK": "CMYK",
-    "LA": "alpha",
-    "PA": "alpha",
-    "RGBA": "alpha",
-}
+_MODES = {"1": "greyscale", "L": "greyscale", "P": "palette"}
+_MODES |= dict.fromkeys(("LA", "PA", "RGBA"), "alpha")
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
-_UPRIGHT = {
+_TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -28,64 +24,63 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Decoded, 300 MB; a file of some kB can ask for as much.
-MOST_PIXELS = 10**8
-# Training scales the shorter side to 304 pixels (CUB); the longer one is then
-# of 15,200, and the picture of 55 MB.
-MOST_STRETCH = 50
-_TOO_LARGE = f"a picture may have {MOST_PIXELS} pixels; it has more"
+# 300 MB when decoded; a file of a few kB can ask for as much.
+MAX_PIXELS = 10**8
+# Training scales the shorter side to 304 pixels (CUB). The longer side then
+# has at most 15,200, and the image takes 55 MB.
+MAX_STRETCH = 50
+_TOO_LARGE = f"an image may have {MAX_PIXELS} pixels; it has more"
 
 
-class PictureError(ValueError):
-    """A file that is not a whole picture; its text says why."""
+class ImageError(ValueError):
+    """A file that is not a whole image; the message gives the reason."""
 
 
-class Picture(NamedTuple):
-    """Size in pixels, as shown, and why the bytes cannot be kept, if so."""
+class ImageInfo(NamedTuple):
+    """The size in pixels, as shown, and the conversion that is needed."""
 
     width: int
     height: int
-    conversion: str  # empty: plain 8-bit RGB JPEG or PNG
+    conversion: str  # the reason for it; empty: the file is stored as it is
 
 
-def inspect(data: bytes) -> Picture:
-    """Decodes a picture to its last pixel.
+def inspect(data: bytes) -> ImageInfo:
+    """Decodes an image to its last pixel.
 
     Raises:
-      PictureError: not a picture, damaged, truncated or of no use.
+      ImageError: not an image, damaged, truncated, too large or too narrow.
     """
     if not data:
-        raise PictureError("empty file (zero bytes)")
+        raise ImageError("empty file (zero bytes)")
     with _open(data) as image:
-        # A JPEG with further pictures behind it (MPO, gain maps) is a JPEG.
+        # A JPEG that is followed by further images (MPO) is read as a JPEG.
         kind = "JPEG" if image.format == "MPO" else image.format
         width, height = image.size
-        if max(width, height) > MOST_STRETCH * min(width, height):
-            raise PictureError(
-                f"the longer side may be {MOST_STRETCH} times the shorter; "
+        if max(width, height) > MAX_STRETCH * min(width, height):
+            raise ImageError(
+                f"the longer side may be {MAX_STRETCH} times the shorter; "
                 f"found {width} x {height} pixels"
             )
         try:
             image.load()
             conversion = _conversion(image, kind, data)
-            if conversion:  # is there a way from its mode to RGB?
+            if conversion:  # can its mode be converted?
                 _to_rgb(image.crop((0, 0, 1, 1)))
         except Exception as error:  # decoders' errors have no common base
-            raise PictureError(f"truncated or damaged: {error}") from None
+            raise ImageError(f"truncated or damaged: {error}") from None
         if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         if kind == "PNG" or not conversion:
-            _decode_as_training_does(kind, data)
-    return Picture(width, height, conversion)
+            _decode_with_tensorflow(kind, data)
+    return ImageInfo(width, height, conversion)
 
 
 def to_png(data: bytes) -> bytes:
     """The first frame, upright, as 8-bit RGB PNG; transparency on white."""
     with _open(data) as image:
         image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        # Not by ImageOps.exif_transpose: it writes the EXIF block anew, which
-        # not every block that can be read survives.
+        # ImageOps.exif_transpose fails for some damaged EXIF blocks.
+        turn = _TO_UPRIGHT.get(_orientation(image))
         upright = image if turn is None else image.transpose(turn)
         png = io.BytesIO()
         _to_rgb(upright).save(png, "PNG")
@@ -93,37 +88,35 @@ def to_png(data: bytes) -> bytes:
 
 
 def _open(data: bytes) -> Image.Image:
-    """A picture whose pixels are not decoded yet."""
+    """Opens an image without decoding its pixels."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        raise PictureError(
-            "not a picture of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)"
+        raise ImageError(
+            "not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)"
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(_TOO_LARGE) from None
+        raise ImageError(_TOO_LARGE) from None
     except Exception as error:
-        raise PictureError(f"damaged: {error}") from None
-    if image.width * image.height > MOST_PIXELS:
+        raise ImageError(f"damaged: {error}") from None
+    if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise PictureError(_TOO_LARGE)
+        raise ImageError(_TOO_LARGE)
     return image
 
 
-def _decode_as_training_does(kind: str, data: bytes) -> None:
-    # Pillow overlooks a PNG cut near its end; TensorFlow then stops training.
+def _decode_with_tensorflow(kind: str, data: bytes) -> None:
+    # Pillow reads a PNG that is cut near its end; TensorFlow would fail at it
+    # during training.
     decode = tf.io.decode_png if kind == "PNG" else tf.io.decode_jpeg
     try:
         decode(data, channels=3)
     except tf.errors.OpError:
-        raise PictureError("truncated or damaged") from None
+        raise ImageError("truncated or damaged") from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 (upright) to 8; 1 where the EXIF block cannot be read, as viewers do.
-
-    The picture itself is whole then: its pixels were decoded.
-    """
+    """1 (upright) to 8; 1 if the EXIF block cannot be read, as in viewers."""
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # Pillow's errors have no common base
@@ -141,7 +134,7 @@ def _conversion(image: Image.Image, kind: str, data: bytes) -> str:
         return _MODES.get(image.mode, image.mode)
     if image.has_transparency_data:
         return "alpha"
-    if _orientation(image) in range(2, 9):
+    if _orientation(image) in _TO_UPRIGHT:
         return "turned (EXIF orientation)"
     return ""
 

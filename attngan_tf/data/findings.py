@@ -1,0 +1,176 @@
+"""Checks of the raw data's text files; every fault is listed, not the first."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+from attngan_tf.data.files import read_file
+from attngan_tf.data.records import Report
+from attngan_tf.errors import UserError, printable
+
+_WORD = re.compile(r"[a-z0-9_]")  # the characters of the tokenizer's words
+_MAX_NAMED_FAULTS = 3
+_MAX_NAMED_LINES = 20  # of a file that is not UTF-8
+_MAX_CHARACTERS = 300  # of each part of a fault's line
+_MAX_CAPTION = 2**16  # bytes
+
+
+class FaultsError(UserError):
+    """Raw data that cannot be used; `faults` has a line for each fault."""
+
+    def __init__(self, source: str, faults: list[str]):
+        self.faults = faults
+        named = "; ".join(faults[:_MAX_NAMED_FAULTS])
+        more = len(faults) - _MAX_NAMED_FAULTS
+        super().__init__(
+            f"the raw data in {source} must be whole; found {len(faults)} "
+            f"fault{'s' * (len(faults) > 1)}: {named}"
+            f"{f'; and {more} more' if more > 0 else ''}; fix them and run "
+            "again"
+        )
+
+
+class Findings:
+    """Collects the faults of a data set, and notes for its report."""
+
+    def __init__(self, report: Report):
+        self.faults: dict[str, None] = {}  # as an ordered set
+        self.note = report.note
+
+    def fault(self, where: str, what: str) -> None:
+        """Adds a fault once: where it is, and what is wrong, in one line."""
+        self.faults[f"{_shortened(where)}: {_shortened(what)}"] = None
+
+    def raise_any(self, source: str) -> None:
+        """Raises FaultsError if there is a fault."""
+        if self.faults:
+            raise FaultsError(source, list(self.faults))
+
+
+def _shortened(text: str) -> str:
+    """Its printable form, without the middle if it is long."""
+    text, half = printable(text), _MAX_CHARACTERS // 2
+    if len(text) <= _MAX_CHARACTERS:
+        return text
+    return f"{text[:half]}[...]{text[-half:]}"
+
+
+def check_name(name: str, where: str, findings: Findings) -> bool:
+    """Whether a name stays below its folder; a fault if it does not."""
+    inside = not {"", ".", ".."} & set(name.split("/"))
+    if not inside:
+        findings.fault(
+            where, f"a name must be a path below its folder; found {name}"
+        )
+    return inside
+
+
+def check_splits(
+    names: Mapping[str, Iterable[str]],
+    files: Mapping[str, str],
+    findings: Findings,
+) -> None:
+    """Adds a fault for each name that is in both splits."""
+    for name in sorted(set(names["train"]) & set(names["test"])):
+        findings.fault(
+            name,
+            "an image must be in one split; this one is in "
+            f"{files['train']} and in {files['test']}",
+        )
+
+
+def read_lines(
+    root: str, where: str, findings: Findings
+) -> list[tuple[int, str]]:
+    """The lines of `root`/`where` that are not blank, numbered and stripped.
+
+    Carriage returns and byte order marks are removed, and noted. A line that
+    is not UTF-8 is a fault, and so is a file that cannot be read.
+    """
+    try:
+        data = read_file(os.path.join(root, where))
+    except OSError as error:
+        findings.fault(where, f"must be a text file: {error.strerror}")
+        return []
+    if other := _other_content(data):
+        findings.fault(where, f"must be a text file in UTF-8; found {other}")
+        return []
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+        findings.note("byte order mark removed", where)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        findings.note("carriage returns removed", where)
+    lines, others = [], []
+    for number, raw in enumerate(data.split(b"\n"), start=1):
+        try:
+            line = raw.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            others.append((number, raw[error.start]))
+            continue
+        if line:
+            lines.append((number, line))
+    for number, byte in others[:_MAX_NAMED_LINES]:
+        findings.fault(
+            f"{where} line {number}", f"must be UTF-8; found byte 0x{byte:02x}"
+        )
+    if more := others[_MAX_NAMED_LINES:]:
+        findings.fault(where, f"must be UTF-8; {len(more)} more lines are not")
+    return lines
+
+
+def _other_content(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # byte order marks
+        return "UTF-16"
+    index = data.find(0)
+    return f"a zero byte at {index}" if index >= 0 else ""
+
+
+def read_captions(
+    root: str, where: str, min_count: int, findings: Findings
+) -> list[str]:
+    """The captions of a file, one a line; see `check_captions`."""
+    faults = len(findings.faults)
+    lines = read_lines(root, where, findings)
+    if len(findings.faults) > faults:
+        return []
+    located = [(f"{where} line {number}", line) for number, line in lines]
+    return check_captions(located, where, min_count, findings)
+
+
+def check_captions(
+    captions: Iterable[tuple[str, str]],
+    where: str,
+    min_count: int,
+    findings: Findings,
+) -> list[str]:
+    """The captions of an image that have a word for the tokenizer.
+
+    The others are noted; fewer than `min_count` are a fault.
+
+    Args:
+      captions: pairs of the caption's own location and its text.
+      where: the location of all of them.
+      min_count: how many there must be.
+      findings: takes faults and notes.
+    """
+    found = []
+    for location, caption in captions:
+        if not _WORD.search(caption.lower()):
+            findings.note("captions without a word left out", location)
+            continue
+        size = len(caption.encode("utf-8", "replace"))
+        if size > _MAX_CAPTION:
+            problem = f"a caption may have {_MAX_CAPTION} bytes; found {size}"
+            findings.fault(location, problem)
+            continue
+        if "\ufffd" in caption:
+            findings.note("captions with U+FFFD (damaged before)", location)
+        found.append(caption)
+    if len(found) < min_count:
+        findings.fault(
+            where,
+            f"must hold {min_count} captions (--captions_per_image); found "
+            f"{len(found) or 'none'}",
+        )
+    return found

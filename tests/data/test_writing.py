@@ -1,0 +1,199 @@
+"""Where prepared data is written: full disks, permissions, other processes."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+from attngan_tf.data import catalog, checksums
+from attngan_tf.data.views import Records
+from attngan_tf.errors import UserError
+from tests.data.helpers import files_below
+
+OTHER_USER = 65534  # nobody
+
+
+def mount(*options: str) -> None:
+    found = subprocess.run(["mount", *options], capture_output=True, text=True)
+    if found.returncode:
+        pytest.skip(f"mounting is not permitted here: {found.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(prepare):
+    """A small disk to prepare on; its size may be changed."""
+    prepare.prepared.mkdir()
+    mount("-t", "tmpfs", "-o", "size=64k", "none", str(prepare.prepared))
+    yield prepare.prepared
+    subprocess.run(["umount", str(prepare.prepared)], check=True)
+
+
+def resize(disk, size: str) -> None:
+    mount("-o", f"remount,size={size}", str(disk))
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in files_below(folder)}
+
+
+def test_a_full_disk_leaves_nothing_incomplete(open_builder, disk):
+    """It is full in another file each time: shards, words, descriptions."""
+    sizes = range(64, 600, 12)
+    for size in sizes:
+        resize(disk, f"{size}k")
+        try:
+            catalog.prepare(open_builder())
+            break
+        except UserError as error:
+            message = str(error)
+        assert message == (
+            "--prepared_dir must be a folder with space to write to; "
+            f"received {disk}: No space left on device"
+        )
+        assert contents(disk) == {}
+    assert checksums.damage(open_builder().data_dir) == []
+    assert size > sizes[4]  # it was full in several files
+    assert len(Records(open_builder(), "train")) == 4
+
+
+def test_a_repair_without_space_changes_nothing(open_builder, disk, capsys):
+    resize(disk, "16m")
+    builder = open_builder()
+    catalog.prepare(builder)
+    (pathlib.Path(builder.data_dir) / "vocab.txt").write_bytes(b"")
+    before = contents(disk)
+    used = sum(os.stat(path).st_blocks for path in before) // 2
+    resize(disk, f"{used + 40}k")
+    with pytest.raises(UserError, match=r"No space left on device$"):
+        catalog.prepare(open_builder(), repair=True)
+    assert "the damaged data was not changed: " in capsys.readouterr().err
+    assert contents(disk) == before
+    resize(disk, "16m")
+    catalog.prepare(open_builder(), repair=True)
+    assert checksums.damage(builder.data_dir) == []
+
+
+def test_a_read_only_disk(open_builder, raw_folder, disk):
+    resize(disk, "16m")
+    catalog.prepare(open_builder())
+    mount("-o", "remount,ro", str(disk))
+    assert catalog.prepare(open_builder()).words > 0  # existing data is used
+    raw_folder.add("new", "train")
+    with pytest.raises(UserError, match=f"{disk}: Read-only file system$"):
+        catalog.prepare(open_builder())
+
+
+@contextlib.contextmanager
+def no_rights():
+    """As a user who owns nothing; root is not bound by permissions."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(OTHER_USER)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(user)
+
+
+def test_missing_permissions_are_a_user_error(raw_folder, prepare):
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        home = pathlib.Path(name)
+        raw_folder.root = raw_folder.root.rename(home / "raw")
+
+        def check(match):
+            with no_rights(), pytest.raises(UserError, match=match):
+                prepare(raw_folder.root)
+
+        for prepared, mode in (("closed", 0o500), ("dark", 0)):
+            prepare.prepared = home / prepared
+            (prepare.prepared / "attngan_folder").mkdir(parents=True)
+            for path in (prepare.prepared / "attngan_folder", prepare.prepared):
+                os.chmod(path, mode)
+            check(f"{prepare.prepared}: Permission denied$")
+            os.chmod(prepare.prepared, 0o700)
+        prepare.prepared = home / "prepared"
+        builder, _ = prepare(raw_folder.root)
+        for file in ("dataset_info.json", "vocab.txt"):
+            os.chmod(os.path.join(builder.data_dir, file), 0)
+            check(f"{file}: Permission denied")
+            os.chmod(os.path.join(builder.data_dir, file), 0o644)
+        os.chmod(raw_folder.root / "text", 0)
+        check(r"/text is not: Permission denied$")
+        os.chmod(raw_folder.root / "text", 0o755)
+
+
+def leave_temporary_folders(folder):
+    """What SIGKILL leaves, of a preparation and of a repair."""
+    for name in (f"incomplete.AB12CD_{folder.name}", ".repair-abc/damaged"):
+        (folder.parent / name).mkdir(parents=True)
+        (folder.parent / name / "shard").write_bytes(b"half")
+
+
+def test_temporary_folders_of_killed_processes_are_removed(open_builder):
+    folder = pathlib.Path(open_builder().data_dir)
+    for state in ("nothing prepared", "whole", "damaged"):
+        leave_temporary_folders(folder)
+        if state == "damaged":
+            (folder / "vocab.txt").write_bytes(b"")
+        catalog.prepare(open_builder(), repair=True)
+        assert os.listdir(folder.parent) == [folder.name]
+        assert checksums.damage(str(folder)) == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_two_processes_may_prepare_at_once(open_builder, monkeypatch, damaged):
+    """One begins and ends while another one, or a repair, is half done."""
+    folder = pathlib.Path(open_builder().data_dir)
+    if damaged:
+        catalog.prepare(open_builder())
+        (folder / "vocab.txt").write_bytes(b"")
+    write, seen = checksums.write, []
+
+    def meanwhile(temporary):
+        monkeypatch.undo()
+        seen.extend(os.listdir(folder.parent))
+        report = catalog.prepare(open_builder(), repair=True)
+        assert report.pictures == {"train": 4, "test": 2}
+        assert os.path.isdir(temporary)
+        write(temporary)
+
+    monkeypatch.setattr(checksums, "write", meanwhile)
+    builder = open_builder()
+    catalog.prepare(builder, repair=True)
+    begun = ".repair-" if damaged else "incomplete."
+    assert any(name.startswith(begun) for name in seen)
+    assert builder.info.splits["train"].num_examples == 4
+    assert os.listdir(folder.parent) == [folder.name]
+    assert checksums.damage(str(folder)) == []
+
+
+@pytest.mark.slow
+def test_a_terminated_command_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "attngan_tf.prepare", "--dataset=demo"]
+    environment = dict(os.environ)
+    environment.pop("TF_CPP_MIN_LOG_LEVEL")
+    process = subprocess.Popen(
+        [*command, f"--prepared_dir={tmp_path}"],
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/incomplete.*")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.terminate()
+    printed = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    lines = [x for x in printed.replace("\r", "\n").splitlines() if x.strip()]
+    assert [x for x in lines if not x.startswith("Writing ")] == ["interrupted"]
+    assert os.listdir(tmp_path) in ([], ["downloads"])  # TFDS's, empty
