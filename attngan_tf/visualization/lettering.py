@@ -1,7 +1,6 @@
 """Text as an image: wrapped, and legible beside images of any size."""
 
 import functools
-import itertools
 import unicodedata
 from collections.abc import Collection, Sequence
 
@@ -41,52 +40,26 @@ def render_text(
     """
     font = font_of(size)
     text = " ".join(text.split())[: max_lines * width]  # more never fits
-    words = [supported(word, font) for word in text.split()]
+    words = [supported(word, font).strip() for word in text.split()]
     room = width - 2 * MARGIN
-    lines = wrapped(" ".join(words), room, font, max_lines)
+    lines = wrapped(words, room, font, max_lines)
     height, edge = sum(font.getmetrics()), size // 4
     canvas = Image.new("RGB", (width, height * len(lines) + 2 * edge), WHITE)
     draw = ImageDraw.Draw(canvas)
-    marks = _marked_letters(words, lines, underlined)
-    for row, (line, marked) in enumerate(zip(lines, marks, strict=True)):
-        left = (room - font.getlength(line)) / 2 if centred else 0
-        position = (MARGIN + left, edge + row * height)
-        draw.text(position, line, fill=BLACK, font=font)
-        _underline(draw, position, line, marked, font)
+    thickness = max(1, size // 12)
+    for row, line in enumerate(lines):
+        text = _text(line)
+        left = (room - font.getlength(text)) / 2 if centred else 0
+        x, y = MARGIN + left, edge + row * height
+        draw.text((x, y), text, fill=BLACK, font=font)
+        top = y + font.getmetrics()[0] + thickness
+        for i, (index, piece) in enumerate(line):
+            if index in underlined:
+                start = x + font.getlength(_text([*line[:i], (index, "")]))
+                end = start + font.getlength(piece) - 1
+                bottom = top + thickness - 1
+                draw.rectangle((start, top, end, bottom), fill=BLACK)
     return canvas
-
-
-def _marked_letters(
-    words: Sequence[str], lines: Sequence[str], marked: Collection[int]
-) -> list[list[bool]]:
-    """Whether each letter of each line is part of a marked word.
-
-    Wrapping only moves or removes spaces, and ends the last line with an
-    ellipsis.
-    """
-    letters = iter(
-        index in marked
-        for index, word in enumerate(words)
-        for letter in word
-        if letter != " "
-    )
-    return [
-        [letter != " " and next(letters, False) for letter in line]
-        for line in lines
-    ]
-
-
-def _underline(draw, position, line, marks, font) -> None:
-    """Draws a line below each run of marked letters."""
-    x, y = position
-    thickness = max(1, font.size // 12)
-    top = y + font.getmetrics()[0] + thickness
-    for marked, run in itertools.groupby(range(len(line)), marks.__getitem__):
-        if marked:
-            run = list(run)
-            start = x + font.getlength(line[: run[0]])
-            end = x + font.getlength(line[: run[-1] + 1]) - 1
-            draw.rectangle((start, top, end, top + thickness - 1), fill=BLACK)
 
 
 @functools.lru_cache(maxsize=8)
@@ -118,27 +91,41 @@ def supported(text: str, font: ImageFont.FreeTypeFont) -> str:
     )
 
 
+Line = list[tuple[int, str]]  # words, or parts of them, with their indices
+
+
+def _text(line: Line) -> str:
+    return " ".join(piece for _, piece in line)
+
+
 def wrapped(
-    text: str, width: int, font: ImageFont.FreeTypeFont, max_lines: int
-) -> list[str]:
+    words: Sequence[str],
+    width: int,
+    font: ImageFont.FreeTypeFont,
+    max_lines: int,
+) -> list[Line]:
     """Lines that fit a width in pixels; words wider than a line are broken."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
+
+    def fits(line, index, piece):
+        return font.getlength(_text([*line, (index, piece)])) <= width
+
+    lines = [[]]
+    for index, word in enumerate(words):
+        if lines[-1] and not fits(lines[-1], index, word):
+            lines.append([])
+        while not fits([], index, word) and len(word) > 1:
+            end = 1
+            while fits([], index, word[: end + 1]):
+                end += 1
+            lines[-1].append((index, word[:end]))
+            lines.append([])
+            word = word[end:]
+        lines[-1].append((index, word))
         if len(lines) > max_lines:
             break
     if len(lines) <= max_lines:
         return lines
-    last = lines[max_lines - 1]
-    while last and font.getlength(last + "\u2026") > width:
-        last = last[:-1]
-    return [*lines[: max_lines - 1], last + "\u2026"]
+    *line, (index, piece) = lines[max_lines - 1]
+    while piece and not fits(line, index, piece + "\u2026"):
+        piece = piece[:-1]
+    return [*lines[: max_lines - 1], [*line, (index, piece + "\u2026")]]

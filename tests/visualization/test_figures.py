@@ -53,13 +53,6 @@ def test_sheet_scale(size, scale):
     assert figures.sheet_scale(size) == scale
 
 
-def test_grid_scale_repeats_pixels():
-    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(1, 2, 3, 3)
-    pixels = np.asarray(figures.grid(image, columns=1, scale=3))
-    expected = np.kron(image[0], np.ones((3, 3, 1), np.uint8))
-    np.testing.assert_array_equal(pixels, expected)
-
-
 def test_captions_below_their_images():
     images = np.stack([plain(RED, 160), plain(RED, 160)])
     sheet = figures.grid(images, 2, captions=["", "a red square"])
@@ -243,30 +236,6 @@ def test_attention_figure(rendered, last, tile):
             np.testing.assert_allclose(dark, [(0, 0, 76)] * 3, atol=2)
 
 
-def test_stage_images_are_enlarged_smoothly():
-    step = np.zeros([2, 2, 3], np.uint8)
-    step[:, 1] = 200
-    sheet = figures.attention_figure([step, plain(BLUE, 192)], [], ["a"])
-    line = tile_of(sheet, 192, 0, 0, columns=2)[0, :, 0]
-    # Bilinear, half-pixel centres: a ramp from 1/4 to 3/4 of the width.
-    expected = 200 * np.clip((np.arange(192) + 0.5 - 48) / 96, 0, 1)
-    np.testing.assert_allclose(line, expected, atol=1.5)
-
-
-def test_figure_of_two_words(rendered):
-    sheet = example_figure(64, ["red", "bird"])
-    words = [text for text, _ in rendered if ":" in text]
-    assert words == ["1:bird", "0:red", "0:red", "1:bird"]
-    # As wide as its three images and the rows' names.
-    name = figures._label("attention 2", 192)
-    assert sheet.width == name.height + 3 * (192 + 4)
-    # The name reads upwards.
-    top = sheet.height - 192 - 4 - name.height
-    side = sheet.crop((0, top, name.height, top + 192))
-    upright = side.transpose(Image.Transpose.ROTATE_270)
-    assert upright.tobytes() == name.tobytes()
-
-
 def test_figure_of_one_word_is_dark_and_padding_is_ignored(rendered):
     sheet = figures.attention_figure(
         [plain(BLUE, 64)], [np.ones([16, 16, 1])], ["bird"]
@@ -278,12 +247,6 @@ def test_figure_of_one_word_is_dark_and_padding_is_ignored(rendered):
     figures.attention_figure([plain(BLUE, 64)], [maps], SIX[:3])
     top = [text for text, _ in rendered if ":" in text]
     assert top == ["2:is", "1:bird", "0:this"]
-
-
-def test_a_long_label_is_cut_to_its_image():
-    label = figures._label("12:" + "aquamarine" * 5, 192)
-    assert label.size == figures._label("12:red", 192).size
-    assert ink(label.crop((188, 0, 192, label.height))) == 0
 
 
 @pytest.mark.parametrize("words", [[], ["bird"] * 10])

@@ -8,6 +8,12 @@ import pytest
 from attngan_tf.visualization import lettering
 
 
+def lines_of(text, width, font, max_lines):
+    """The lines that a text wraps to, as texts."""
+    found = lettering.wrapped(text.split(), width, font, max_lines)
+    return [" ".join(piece for _, piece in line) for line in found]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -28,7 +34,7 @@ def test_unsupported_glyphs_are_replaced(text, shown):
 def test_text_wraps_at_words_and_loses_none():
     font = lettering.font_of(20)
     text = "this small bird has a red crown and a very long yellow tail"
-    lines = lettering.wrapped(text, 150, font, 12)
+    lines = lines_of(text, 150, font, 12)
     assert len(lines) > 3
     assert " ".join(lines) == text
     assert all(font.getlength(line) <= 150 for line in lines)
@@ -39,7 +45,7 @@ def test_text_wraps_at_words_and_loses_none():
 @pytest.mark.parametrize("lines", [3, 12])
 def test_long_words_are_broken_and_long_texts_end_in_an_ellipsis(lines):
     font = lettering.font_of(20)
-    found = lettering.wrapped("a " + "w" * 50, 100, font, lines)
+    found = lines_of("a " + "w" * 50, 100, font, lines)
     assert all(font.getlength(line) <= 100 for line in found)
     shown = "".join(found)
     if lines == 3:
@@ -93,6 +99,6 @@ def test_a_broken_word_is_underlined_in_each_line():
     plain = np.asarray(lettering.render_text("w" * 30 + " a", 150, 20))
     marked = lettering.render_text("w" * 30 + " a", 150, 20, underlined=[0])
     rows = (np.asarray(marked) != plain).any(axis=(1, 2))
-    lines = lettering.wrapped("w" * 30 + " a", 142, lettering.font_of(20), 12)
+    lines = lines_of("w" * 30 + " a", 142, lettering.font_of(20), 12)
     assert len(lines) > 3
     assert (np.diff(rows.astype(int)) == 1).sum() == len(lines)
