@@ -1,4 +1,4 @@
-"""python -m attngan_tf.evaluate: how good generated pictures are."""
+"""python -m attngan_tf.evaluate: scores of generated images."""
 
 import contextlib
 import dataclasses
@@ -33,12 +33,12 @@ from attngan_tf.training import distribution
 from attngan_tf.training.log import Log
 from attngan_tf.visualization.curves import plot_curves
 
-# Flags, and those that mean nothing beside them.
+# Flags, and those that cannot be combined with them.
 ALONE = {
     "report": ("workdir", "checkpoint", "metrics", "backend", "follow"),
     "follow": ("checkpoint",),
 }
-WAIT_SECONDS = 30  # between two looks for a new checkpoint
+WAIT_SECONDS = 30  # between two searches for a new checkpoint
 SCORES_FILE = "scores.png"
 
 
@@ -49,43 +49,43 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "metrics",
         None,
-        f"scores to compute, of {', '.join(METRICS)}; without it, all that "
-        "apply (is: to backends that know classes; colour and parts: to the "
+        f"metrics to compute, of {', '.join(METRICS)}; default: all that apply "
+        "(is: to feature extractors with classes; colour and parts: to the "
         "demo data)",
         **common,
     )
     flags.DEFINE_integer(
         "num_images",
         1000,
-        "pictures to draw; at most so many real ones are used; published "
-        "scores are of 30000",
+        "images to generate, and maximum number of real images to compare with "
+        "them; published scores use 30000",
         lower_bound=100,
         **common,
     )
     flags.DEFINE_integer(
-        "splits", 10, "parts of the Inception score", lower_bound=1, **common
+        "splits", 10, "splits of the Inception score", lower_bound=1, **common
     )
     command.define_seed_flag(
-        values, 0, "seed of the first picture's noise; the next has the next"
+        values, 0, "seed of the first image's noise; image n has seed + n"
     )
     flags.DEFINE_enum(
         "split",
         "test",
         ["test", "train"],
-        "split whose captions are drawn, and whose pictures are compared",
+        "split of the captions, and of the real images to compare with",
         **common,
     )
-    _define_networks(values)
-    _define_places(values)
+    _define_network_flags(values)
+    _define_data_flags(values)
 
 
-def _define_networks(values: flags.FlagValues) -> None:
+def _define_network_flags(values: flags.FlagValues) -> None:
     common = {"flag_values": values}
     flags.DEFINE_string(
         "backend",
         None,
-        "network whose features (fid, kid) and classes (is) are compared: "
-        f"{KINDS}; without it, the run's own image encoder",
+        "feature extractor of fid, kid, precision_recall and is: "
+        f"{KINDS}; default: the run's own image encoder",
         **common,
     )
     flags.DEFINE_string(
@@ -97,53 +97,53 @@ def _define_networks(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "encoders",
         None,
-        "workdir whose encoders R-precision is measured by, and fid and kid "
-        "without --backend; without it, the run's own",
+        "workdir of the evaluation encoders, for r_precision, retrieval and, "
+        "without --backend, the metrics of features; default: the run's own",
         **common,
     )
     flags.DEFINE_enum(
         "distribution",
         "auto",
         ["auto", "one_device", "mirrored"],
-        "devices that draw: auto takes every GPU, or the CPU",
+        "devices that generate images: auto uses every GPU, or the CPU",
         **common,
     )
     flags.DEFINE_integer(
         "virtual_devices",
         0,
-        "split the CPU into so many devices, to try several replicas",
+        "number of devices to split the CPU into, to test several replicas",
         lower_bound=0,
         upper_bound=64,
         **common,
     )
 
 
-def _define_places(values: flags.FlagValues) -> None:
+def _define_data_flags(values: flags.FlagValues) -> None:
     common = {"flag_values": values}
     flags.DEFINE_string(
         "data_dir",
         None,
-        "folder of the raw data; without it, the one the run was made with",
+        "folder of the raw data; default: the run's",
         **common,
     )
     flags.DEFINE_string(
         "prepared_dir",
         None,
-        "folder of the prepared data; without it, the run's",
+        "folder of the prepared data; default: the run's",
         **common,
     )
     flags.DEFINE_bool(
         "follow",
         False,
-        "score every checkpoint of a run that is still trained, each once, "
-        "until the run is done; draws scores.png",
+        "score every checkpoint of a run while it is trained, each once, "
+        "until the run is done; writes scores.png",
         **common,
     )
     flags.DEFINE_string(
         "report",
         None,
-        "folder to write a table and curves of the runs to that are named "
-        "behind the flags; nothing is scored",
+        "folder of a report that compares the runs whose workdirs follow the "
+        "flags: a table and curves; nothing is scored",
         **common,
     )
 
@@ -151,12 +151,12 @@ def _define_places(values: flags.FlagValues) -> None:
 def open_data(
     config: Config, data_dir: str | None, prepared_dir: str | None
 ) -> Data:
-    """The data a model was trained on, prepared if it is not yet.
+    """Opens the data a model was trained on; prepares it if necessary.
 
     Args:
       config: the model's.
-      data_dir: where the raw data lies now; None: where it did.
-      prepared_dir: the same of the prepared data.
+      data_dir: the folder of the raw data, if it has moved.
+      prepared_dir: the folder of the prepared data, if it has moved.
     """
     moved = {"data_dir": data_dir, "prepared_dir": prepared_dir}
     moved = {name: path for name, path in moved.items() if path is not None}
@@ -168,7 +168,7 @@ def open_data(
 
 @contextlib.contextmanager
 def _named(name: str, values: flags.FlagValues) -> Iterator[None]:
-    """Mistakes in the block are told as those of a flag."""
+    """Adds the flag to the user errors of the block."""
     try:
         yield
     except UserError as error:
@@ -176,7 +176,7 @@ def _named(name: str, values: flags.FlagValues) -> Iterator[None]:
 
 
 class Task(NamedTuple):
-    """What is to be scored, checked before a checkpoint is there."""
+    """What to score, checked before there is a checkpoint."""
 
     config: Config
     strategy: tf.distribute.Strategy
@@ -185,10 +185,10 @@ class Task(NamedTuple):
 
 
 def open_task(values: flags.FlagValues) -> Task:
-    """The task that flags ask for.
+    """The task that flags describe.
 
     Raises:
-      UserError: a flag does not fit, or something is missing.
+      UserError: a flag is wrong, or something is missing.
     """
     config = dataclasses.replace(
         Config.load(values.workdir),
@@ -203,13 +203,13 @@ def open_task(values: flags.FlagValues) -> Task:
     return Task(config, strategy, extractor, metrics)
 
 
-def open_evaluation(
+def open_evaluator(
     values: flags.FlagValues, task: Task, which: str
 ) -> Evaluator:
-    """The evaluation of a checkpoint.
+    """The evaluator of a checkpoint.
 
     Raises:
-      UserError: a flag does not fit, or something is missing.
+      UserError: a flag is wrong, or something is missing.
     """
     with task.strategy.scope():
         model = load(values.workdir, which)
@@ -242,7 +242,7 @@ def _bar(title: str) -> functools.partial:
 
 
 def score(evaluator: Evaluator, log: Log) -> None:
-    """Scores the model as it is; prints and logs the scores."""
+    """Scores the model; prints and logs the scores."""
     start = time.monotonic()
     rows = evaluator.score()
     seconds = time.monotonic() - start
@@ -260,31 +260,31 @@ def score(evaluator: Evaluator, log: Log) -> None:
 
 
 def score_each(values: flags.FlagValues) -> None:
-    """Scores the checkpoints of a run as they come."""
+    """Scores the checkpoints of a run while it is trained."""
     task = open_task(values)
     log = Log(values.workdir, "evaluate")
     opened = []
     print(f"scoring each checkpoint of {values.workdir} until it is done")
 
     def score_step(step: int) -> None:
-        # Encoders that are trained, too, give other features at each step.
+        # Encoders that are trained with the GAN change at each step.
         if not opened or task.config.finetune_damsm:
-            opened[:] = [open_evaluation(values, task, str(step))]
+            opened[:] = [open_evaluator(values, task, str(step))]
         (evaluator,) = opened
         evaluator.model.restore(str(step))
-        asked = task.metrics, evaluator.conditions()
-        if is_scored(values.workdir, step, *asked):
+        conditions = evaluator.conditions()
+        if is_scored(values.workdir, step, task.metrics, conditions):
             print(f"step {step}: scored before")
             return
         score(evaluator, log)
-        picture = os.path.join(values.workdir, SCORES_FILE)
-        plot_curves(picture, read_runs([values.workdir]))
+        path = os.path.join(values.workdir, SCORES_FILE)
+        plot_curves(path, read_runs([values.workdir]))
 
     follow(values.workdir, score_step, WAIT_SECONDS)
 
 
 def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
-    """Raises UserError where flags do not agree."""
+    """Raises UserError if flags contradict one another."""
     command.check_alone(values, ALONE)
     if values.report is not None:
         return
@@ -298,7 +298,7 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
         )
     if values.backend_weights != "imagenet" and not values.backend:
         raise UserError(
-            "--backend_weights must stand with --backend=inception_v3; "
+            "--backend_weights must be used with --backend=inception_v3; "
             f"received {values.backend_weights!r} and no --backend"
         )
 
@@ -314,9 +314,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         if values.follow:
             score_each(values)
             return
-        evaluator = open_evaluation(
-            values, open_task(values), values.checkpoint
-        )
+        evaluator = open_evaluator(values, open_task(values), values.checkpoint)
         score(evaluator, Log(values.workdir, "evaluate"))
 
 

@@ -140,15 +140,15 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         check_attention(model)
     common = {"output": values.output, "seed": values.seed}
     if values.interpolate:
-        files = image_files.interpolate(
+        files = image_files.write_interpolation(
             model, captions, steps_between=values.steps_between, **common
         )
     else:
         common |= {"samples": values.samples, "attention": values.attention}
         if values.grid is not None:
-            files = image_files.grid(model, sentences, **common)
+            files = image_files.write_grid(model, sentences, **common)
         else:
-            files = image_files.generate(
+            files = image_files.write_images(
                 model, captions, best_of=values.best_of, **common
             )
     unknown = model.unknown_words(captions)

@@ -84,7 +84,7 @@ def test_the_best_of_several_come_first(tiny_workdir, tmp_path):
 def test_rows_of_the_best():
     scores = np.array([[0.1, 0.9, 0.5], [0.7, 0.7, 0.8]])
     np.testing.assert_array_equal(
-        image_files.best_rows(scores, 2), [1, 2, 5, 3]
+        image_files.best_indices(scores, 2), [1, 2, 5, 3]
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether the birds of `--dataset=demo` have the colours asked for."""
+"""Whether generated birds of `--dataset=demo` have the right colours."""
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from attngan_tf.runs.scores import Row, Value
 from attngan_tf.sampling import to_uint8
 
 CAPTIONS = 330  # of one-coloured birds: 30 for each colour of the palette
-MIN_SIZE = 16  # side of an image in which a bird can be found
-NOT_ASKED = -1
+MIN_SIZE = 16  # smallest side of an image in which a bird can be found
+NOT_NAMED = -1
 _COLOURS = tuple(PALETTE)
 
 
@@ -23,17 +23,17 @@ def _missing(config) -> str:
     if config.dataset == "demo" and config.image_sizes[-1] >= MIN_SIZE:
         return ""
     return (
-        f"looks for the birds of --dataset=demo in images of {MIN_SIZE} pixels "
-        f"or more; this model was trained on {config.dataset}, "
-        f"{config.image_sizes[-1]} pixels; leave it out"
+        f"applies to --dataset=demo with images of {MIN_SIZE} pixels or more; "
+        f"this model was trained on {config.dataset}, "
+        f"{config.image_sizes[-1]} pixels; leave the metric out"
     )
 
 
 class ColourMetric(Metric):
-    """Percent of one-coloured birds that have the colour asked for.
+    """Percent of birds described by one colour that have this colour.
 
-    It generates images of its own captions. Beside it, the same for real
-    one-coloured birds.
+    It generates images of captions of its own. Beside it, the same for real
+    birds of one colour.
     """
 
     @classmethod
@@ -43,8 +43,8 @@ class ColourMetric(Metric):
 
     def rows(self):
         evaluator = self.evaluator
-        most = min(evaluator.num_images, CAPTIONS)
-        pairs = builder.single_colour_captions(most, seed=0)
+        count = min(evaluator.num_images, CAPTIONS)
+        pairs = builder.single_colour_captions(count, seed=0)
         captions, asked = zip(*pairs, strict=True)
         images = evaluator.model.generate(captions, range(len(captions)))
         generated = colour_accuracy(images, asked, PALETTE)
@@ -61,7 +61,7 @@ class ColourMetric(Metric):
 
 
 def _real_birds(records: Records, size: int) -> tuple[np.ndarray, list[str]]:
-    """Images of one-coloured birds, uint8, and their colours."""
+    """Images of birds of one colour, uint8, and their colours."""
     names = builder.single_colour_classes()
     class_ids = records.class_ids().tolist()
     indices = [i for i, k in enumerate(class_ids) if k in names]
@@ -71,10 +71,10 @@ def _real_birds(records: Records, size: int) -> tuple[np.ndarray, list[str]]:
 
 
 class PartsMetric(Metric):
-    """Percent of parts that have the colours their captions ask for.
+    """Percent of parts that have the colours named in their captions.
 
-    Colours are those that `PartClassifier` sees. Beside it, the same for the
-    real images of the same captions.
+    `PartClassifier` classifies the colours. Beside it, the same for the real
+    images of the same captions.
     """
 
     needs = frozenset({PART_COLOURS})
@@ -98,18 +98,18 @@ class PartsMetric(Metric):
             held_out.images(evaluator.size)
         )
         return part_rows(
-            asked_parts([held_out.lines[i] for i in rows]),
+            named_colours([held_out.lines[i] for i in rows]),
             np.concatenate(self._colours),
             real[held_out.owners[rows]],
         )
 
 
-def asked_parts(captions) -> np.ndarray:
-    """The colours that N captions ask for, int [N, P], by PARTS.
+def named_colours(captions) -> np.ndarray:
+    """The colours that N captions name, int [N, P], by PARTS.
 
-    Indices of PALETTE; NOT_ASKED for parts that the caption does not name.
+    Indices of PALETTE; NOT_NAMED for parts that the caption does not name.
     """
-    found = np.full((len(captions), len(PARTS)), NOT_ASKED)
+    found = np.full((len(captions), len(PARTS)), NOT_NAMED)
     for row, caption in zip(found, captions, strict=True):
         for part, colour in asked_colours(caption).items():
             row[PARTS.index(part)] = _COLOURS.index(colour)
@@ -119,16 +119,16 @@ def asked_parts(captions) -> np.ndarray:
 def part_rows(
     asked: np.ndarray, generated: np.ndarray, real: np.ndarray
 ) -> list[Row]:
-    """Percent of named parts in the colour asked for: of all, then of each.
+    """Percent of named parts in the right colour: of all parts, then of each.
 
     A part that no caption names has no row.
 
     Args:
-      asked: of N captions, see `asked_parts`.
+      asked: of N captions, see `named_colours`.
       generated: colours classified in the images of these captions, int [N, P].
       real: colours classified in the real images described by them, int [N, P].
     """
-    named = asked != NOT_ASKED
+    named = asked != NOT_NAMED
     rows = []
     for name, label, columns in [
         ("parts", "parts in the colour asked for, %", slice(None)),

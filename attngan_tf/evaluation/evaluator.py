@@ -23,27 +23,28 @@ from attngan_tf.text_to_image import TextToImage
 
 
 class Evaluator:
-    """Generates images once, and computes metrics of them.
+    """Generates images once, and computes all metrics of them.
 
     Metrics (see `metrics.metric`) read the features of generated images batch
-    by batch, and those of real images and captions from the properties here,
-    which are computed once, when a metric needs them.
+    by batch. The features of real images and captions are properties of this
+    class, computed once, when a metric needs them.
 
     Args:
       model: generates the images.
       encoders: the DAMSM whose features R-precision compares; usually the
         model's own.
-      extractor: gives the features of FID, KID, precision and recall, and the
-        probabilities of the Inception score; None: the pooled features of the
-        DAMSM's image encoder.
+      extractor: extracts the features of FID, KID, precision and recall, and
+        the probabilities of the Inception score; None: the DAMSM's image
+        encoder, whose pooled features are used.
       data: the prepared data set.
-      split: the split that gives captions and reference images.
+      split: of the captions and the reference images.
       metrics: names in METRICS, in the order of the rows.
-      num_images: images to generate; at most as many real ones are used.
-      seed: of the first image's noise; image n has `seed + n`.
+      num_images: images to generate; also the maximum number of real ones.
+      seed: of the noise of the first image; image n has `seed + n`.
       splits: parts of the Inception score.
       real_scores: whether real images are scored as well.
-      one_caption_sets: captions of which several images are compared.
+      one_caption_sets: number of captions whose images are compared with
+        one another.
       strategy: its replicas share each batch of images.
       progress: wraps the iteration over batches, as tqdm does.
     """
@@ -84,7 +85,7 @@ class Evaluator:
         self._cache = {}
 
     def score(self) -> list[Row]:
-        """Scores of the model as it is now."""
+        """Scores the model with its current weights."""
         metrics = [METRICS[name](self) for name in self.metrics]
         first, count = 0, self.images_needed
         for batch in self._batches(count) if count else ():
@@ -95,13 +96,13 @@ class Evaluator:
         return [row for x in metrics for row in x.rows()]
 
     def encoders_changed(self) -> None:
-        """Drops all features of the encoders, which were trained further."""
+        """Drops all cached features of encoders, after further training."""
         for name in ("extractor", "sentences", "real", "real_image_features"):
             self.__dict__.pop(name, None)
         self._cache.clear()
 
     def once(self, name: str, function: Callable):
-        """What a function returned the first time, until encoders change."""
+        """The first result of a function, cached until encoders change."""
         if name not in self._cache:
             self._cache[name] = function()
         return self._cache[name]
@@ -125,11 +126,11 @@ class Evaluator:
 
     @functools.cached_property
     def generation(self) -> ImageGeneration:
-        """Generates images and their features, traced once for all steps."""
+        """Generates images and their features; traced once for all steps."""
         return ImageGeneration(self.model, self._features(), self.strategy)
 
     def _features(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """Computes all features of images that the metrics need."""
+        """A function of images that computes all features metrics need."""
         needs = set().union(*(METRICS[name].needs for name in self.metrics))
         own = {metric.IMAGE_FEATURES} & needs
         functions = []
@@ -142,7 +143,7 @@ class Evaluator:
             functions.append(self.extractor.features)
         if metric.PART_COLOURS in needs:
             functions.append(self.part_classifier.classify)
-        # Both networks may give pooled features: those of the extractor count.
+        # Both networks may return pooled features: the extractor's are used.
         return lambda images: dict(
             pair for function in functions for pair in function(images).items()
         )
@@ -180,18 +181,18 @@ class Evaluator:
 
     @property
     def other_split(self) -> str:
-        """The split that is not scored on."""
+        """The split that is not scored."""
         return "train" if self.split == "test" else "test"
 
     @functools.cached_property
     def extractor(self) -> FeatureExtractor:
-        """Gives pooled features and probabilities."""
+        """Extracts pooled features and probabilities."""
         if self._extractor:
             return self._extractor
         return provenance.encoder_extractor(self.encoders, self.size)
 
     def _real(self, held_out: HeldOut) -> dict[str, np.ndarray]:
-        # Encoders in training have other features at each step.
+        # Encoders that are trained have other features at each step.
         changing = self.own_extractor and self.encoders.config.finetune_damsm
         folder = None if changing else self.data.name
         return real_features(
@@ -205,7 +206,7 @@ class Evaluator:
 
     @functools.cached_property
     def other_real(self) -> dict[str, np.ndarray] | None:
-        """The same for the other split, which stands for a perfect model."""
+        """The same for the other split, as if of a perfect model."""
         if not self.real_scores:
             return None
         return self._real(self._held_out(self.other_split))
@@ -221,7 +222,7 @@ class Evaluator:
     def real_image_features(self) -> np.ndarray:
         """The DAMSM's features of the split's real images, float32 [M, D]."""
         encoder = self.encoders.image_encoder
-        pooled = self.held_out.trunk_features(encoder, self.size)
+        pooled = self.held_out.pooled_features(encoder, self.size)
         return encoder.image_projection(pooled).numpy()
 
     def real_images(self, count: int) -> np.ndarray:
@@ -238,12 +239,12 @@ class Evaluator:
 
     @property
     def epoch(self) -> float:
-        """Epochs that the model was trained for."""
+        """The number of epochs that the model was trained for."""
         config = self.model.config
         return self.model.step * config.batch_size / len(self.data.train)
 
     def warnings(self) -> list[str]:
-        """Notes for the reader of these scores."""
+        """Warnings about these scores, for their reader."""
         if "fid" not in self.metrics:
             return []
         smaller = min(self.num_images, len(self.held_out.indices))
@@ -258,7 +259,7 @@ class Evaluator:
         )
 
     def conditions(self) -> dict:
-        """What the scores depend on beside their N, as JSON values."""
+        """What the scores depend on besides their N, as JSON values."""
         found = {
             "feature_extractor": self.extractor.provenance,
             "encoders": self.once("encoders", self._encoders_provenance),

@@ -1,4 +1,4 @@
-"""Scores each checkpoint of a run that is still trained, once."""
+"""Scores each checkpoint of a run while it is trained."""
 
 import os
 import time
@@ -15,9 +15,9 @@ def is_scored(
     workdir: str,
     step: int,
     metrics: Collection[str],
-    conditions: Mapping[str, str | int],
+    conditions: Mapping[str, object],
 ) -> bool:
-    """Whether metrics.jsonl has these scores of a step, so measured."""
+    """Whether metrics.jsonl has these scores of a step and its conditions."""
     return any(
         report["stage"] == "evaluate"
         and report["step"] == step
@@ -30,18 +30,18 @@ def is_scored(
 def follow(
     workdir: str, score: Callable[[int], None], wait_seconds: float
 ) -> None:
-    """Calls `score` with every step there is a checkpoint of, until DONE.
+    """Calls `score` with the step of every checkpoint, until the run is done.
 
-    A checkpoint that was deleted before its turn is left out, with a line.
+    A checkpoint that is deleted before it is scored is skipped, with a line.
 
     Args:
       workdir: a run's folder.
-      score: scores a step, unless that was done before.
-      wait_seconds: between two looks for new checkpoints.
+      score: scores a step, unless it was scored before.
+      wait_seconds: between two searches for new checkpoints.
     """
     seen = set()
     while True:
-        # Before the checkpoints: the last one is written before DONE.
+        # Checked before the search: the last checkpoint precedes DONE.
         done = os.path.exists(os.path.join(workdir, DONE_FILE))
         steps = checkpoint.steps(workdir, "gan")
         for step in [step for step in steps if step not in seen]:

@@ -20,15 +20,15 @@ def as_stored(images: tf.Tensor) -> tf.Tensor:
 def per_replica(
     strategy: tf.distribute.Strategy, function: Callable, rows: Mapping
 ) -> dict[str, np.ndarray]:
-    """Computes a function of rows, a part of the rows on each replica.
+    """Applies a function to rows, of which each replica takes a part.
 
     Args:
       strategy: has the replicas.
       function: a dict of tensors [b, ...] -> a dict of tensors [b, ...].
-      rows: its argument for all B rows.
+      rows: its argument, of B rows.
 
     Returns:
-      The results for all B rows, in order.
+      The function's results for all B rows, in order.
     """
     R = strategy.num_replicas_in_sync
     count = len(next(iter(rows.values())))

@@ -1,4 +1,4 @@
-"""Held-out images and captions, which networks are scored on."""
+"""Images and captions that networks are scored on."""
 
 import functools
 
@@ -34,18 +34,18 @@ def evenly_spread(total: int, count: int) -> list[int]:
 
 
 class HeldOut:
-    """Images of a split, and all their captions, to score networks on.
+    """Images of a split, with all their captions.
 
     Args:
       records: the split.
-      vocabulary: gives the ids of words.
-      words_num: words of a caption that are used.
+      vocabulary: maps words to ids.
+      words_num: maximum number of words of a caption.
       count: maximum number of images.
-      candidates: captions that each image chooses from; fewer if the split
-        has not as many of other classes.
+      candidates: captions that each image chooses from; fewer if there are
+        not enough captions of other classes.
 
     Raises:
-      UserError: the split is too small to score anything on.
+      UserError: the split has fewer than two images.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HeldOut:
         self.records = records
         self.indices = evenly_spread(len(records), count)
         groups, self.captions = [], []
-        for index in self.indices:  # a row holds the image's bytes as well
+        for index in self.indices:  # one by one: rows contain image bytes
             row = records.row(index)
             groups.append(row["class_id"])
             self.captions.append([text.decode() for text in row["captions"]])
@@ -71,16 +71,16 @@ class HeldOut:
         self.token_ids, self.lengths = vocabulary.encode(
             tf.constant(self.lines), words_num
         )
-        if len(set(self.groups)) == 1:  # one class is as good as none
+        if len(set(self.groups)) == 1:  # a single class is as no classes
             self.groups = np.arange(len(counts))
         self.candidates = min(candidates, 1 + self._fewest_others())
-        # Encoders in training are scored often: traced once.
+        # Traced once, since encoders are scored often in training.
         traced = functools.partial(
             tf.function, reduce_retracing=True, autograph=False
         )
         self._images: dict[int, tf.data.Dataset] = {}
-        self.text_features = traced(self._text_features)
-        self.pooled_features = traced(_pooled_features)
+        self._traced_text = traced(self._text_features)
+        self._traced_pooled = traced(_pooled_features)
 
     def _text_features(self, text_encoder, rows):
         return text_encoder(
@@ -93,8 +93,8 @@ class HeldOut:
         others = int(counts.sum() - counts.max())
         if not others:
             raise UserError(
-                "a split that is scored on must hold at least 2 images; "
-                f"received {len(self.indices)}; move images to it"
+                "a split must have at least 2 images to be scored on; "
+                f"received {len(self.indices)}; move images to this split"
             )
         return others
 
@@ -106,7 +106,7 @@ class HeldOut:
         """The captions to generate images for: int [count], indices of `lines`.
 
         The first caption of every image, then the second of every image, and
-        so on; after the last one from the start again.
+        so on; after the last caption, from the start again.
         """
         _, first = np.unique(self.owners, return_index=True)
         rank = np.arange(len(self.owners)) - first[self.owners]
@@ -120,8 +120,8 @@ class HeldOut:
     ) -> RPrecision:
         """R-precision of images of the captions `rows`.
 
-        The other candidates depend on the caption alone, so that real and
-        generated images of the same rows choose among the same captions.
+        The other candidates depend only on the caption, so that real and
+        generated images of the same captions choose among the same ones.
 
         Args:
           image_features: float32 [N, D].
@@ -142,13 +142,13 @@ class HeldOut:
 
     def sentences(self, text_encoder: TextEncoder) -> np.ndarray:
         """Sentence features of every caption, float32 [captions, D]."""
-        encode = functools.partial(self.text_features, text_encoder)
+        encode = functools.partial(self._traced_text, text_encoder)
         return batched(encode, tf.range(len(self.owners)))["sentence_features"]
 
     def images(self, size: int) -> tf.data.Dataset:
-        """Centre crops of the images, batches [B, size, size, 3] in [-1, 1].
+        """Centre crops in batches [B, size, size, 3] in [-1, 1].
 
-        They are rounded to 8 bits, as generated ones are.
+        They are rounded to 8 bits, as generated images are.
         """
         if size not in self._images:  # traced once
             self._images[size] = views.centre_views(
@@ -156,13 +156,13 @@ class HeldOut:
             ).map(lambda batch: as_stored(batch[f"images_{size}"]))
         return self._images[size]
 
-    def trunk_features(
+    def pooled_features(
         self, image_encoder: ImageEncoder, size: int
     ) -> np.ndarray:
         """Pooled features of the images at a size, float32 [N, C]."""
         return np.concatenate(
             [
-                self.pooled_features(image_encoder, batch)
+                self._traced_pooled(image_encoder, batch)
                 for batch in self.images(size)
             ]
         )

@@ -1,4 +1,4 @@
-"""What scores depend on: the networks that compute their features."""
+"""What identifies the networks whose features scores compare."""
 
 import hashlib
 import os
@@ -45,11 +45,11 @@ def encoders(
     text_encoder: TextEncoder,
     image_encoder: ImageEncoder,
 ) -> dict:
-    """Which encoders they are, as JSON values.
+    """What identifies encoders, as JSON values.
 
     Args:
       config: the encoders'.
-      step: that they were trained to; 0 if they were converted.
+      step: of their training; 0 if they were converted.
       text_encoder: the text encoder.
       image_encoder: the image encoder.
     """
@@ -58,7 +58,7 @@ def encoders(
 
 
 def backbone(config: Config, step: int) -> dict:
-    """The network whose pooled features are compared, as JSON values.
+    """What identifies an image encoder's backbone, as JSON values.
 
     Arguments as for `encoders`.
     """
@@ -76,7 +76,7 @@ def backbone(config: Config, step: int) -> dict:
 
 
 def encoder_extractor(encoders: Encoders, image_size: int) -> FeatureExtractor:
-    """The last average pool of a run's image encoder: pooled [B, C] alone.
+    """Extracts pooled features [B, C] with a run's image encoder.
 
     Args:
       encoders: the run's.

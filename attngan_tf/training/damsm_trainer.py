@@ -166,7 +166,7 @@ class DamsmTrainer:
         config, start = self.config, time.monotonic()
         pooled = self._pooled
         if pooled is None:
-            pooled = self.held_out.trunk_features(
+            pooled = self.held_out.pooled_features(
                 self.image_encoder, config.image_encoder_size
             )
         if config.image_encoder == "inception_v3":

@@ -13,9 +13,9 @@ from attngan_tf.visualization import figures
 def attention_figure(
     model: TextToImage, outputs: Mapping[str, np.ndarray], row: int
 ) -> Image.Image | None:
-    """The paper's Fig. 4 of one row of `TextToImage.outputs`.
+    """The paper's Fig. 4 for one row of what `TextToImage.outputs` returns.
 
-    Returns None where no stage attends to words.
+    Returns None if no stage attends to words.
     """
     names = [name for name in outputs if name.startswith("attention_")]
     if not names:

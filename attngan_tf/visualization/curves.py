@@ -1,4 +1,4 @@
-"""Scores over training, as the paper's Fig. 3."""
+"""Scores over training, as in the paper's Fig. 3."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from attngan_tf.runs.reports import LABELS, Point, Run, labels, series
 
 PANELS = ("inception_score", "r_precision", "frechet")  # Fig. 3: the first two
-# Of Okabe and Ito: told apart by colour-blind readers, too. In grey, lines and
-# markers tell them apart; the numbers of these have no common divisor, so that
-# 28 runs differ.
+# Okabe and Ito's colours, which colour-blind readers can distinguish. The
+# numbers of colours, markers and lines give 28 combinations that also differ
+# in greyscale.
 COLOURS = ("#000000", "#e69f00", "#0072b2", "#d55e00", "#56b4e9", "#009e73")
 COLOURS = (*COLOURS, "#cc79a7")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
-MOST_MARKERS = 20  # on one line
+MAX_MARKERS = 20  # on one line
 PANEL_SIZE = 4.2, 3.4  # inches
-LONGEST_LABEL = 40  # characters; of a longer one, the end is shown
+MAX_LABEL = 40  # characters; longer labels show their end only
 CHARACTER, HANDLE, LEGEND_LINE = 0.08, 0.9, 0.19  # inches of a small legend
 DPI = 150
 
@@ -31,9 +31,9 @@ def plot_curves(path: str, runs: Sequence[Run]) -> bool:
     """Writes a PNG of the runs' scores over epochs, or steps.
 
     Returns:
-      Whether there was a score to draw; if not, no file is written.
+      Whether any run has scores; if none has, no file is written.
     """
-    # A run's name may hold a dollar sign.
+    # A run's name may contain a dollar sign.
     with matplotlib.rc_context({"text.parse_math": False}):
         figure = curves(runs)
         if figure is not None:
@@ -43,9 +43,10 @@ def plot_curves(path: str, runs: Sequence[Run]) -> bool:
 
 
 def curves(runs: Sequence[Run]) -> Figure | None:
-    """A panel a score, a line a run, its std as a band; None: no scores.
+    """A panel for each score, a line for each run, its std as a band.
 
-    Over epochs where every point has one, else over steps of the GAN.
+    The x axis shows epochs if every point has one, otherwise steps of the GAN.
+    Returns None if no run has scores.
     """
     panels = {
         name: found
@@ -58,9 +59,9 @@ def curves(runs: Sequence[Run]) -> Figure | None:
     epochs = all(point.epoch is not None for point in points)
     width, height = PANEL_SIZE
     figure = Figure((width * len(panels), height), layout="constrained")
-    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     handles = {}
-    for axes, (name, found) in zip(every, panels.items(), strict=True):
+    for axes, (name, found) in zip(all_axes, panels.items(), strict=True):
         axes.set_ylabel(LABELS[name])
         axes.set_xlabel("epoch" if epochs else "step of the GAN")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -68,18 +69,16 @@ def curves(runs: Sequence[Run]) -> Figure | None:
         axes.grid(alpha=0.3)
         for i, line in enumerate(found):
             if line:
-                handles[i] = _draw(axes, line, i, epochs)
+                handles[i] = _plot(axes, line, i, epochs)
     names = labels(runs)
     _add_legend(figure, {names[i]: handles[i] for i in sorted(handles)})
     return figure
 
 
 def _add_legend(figure: Figure, handles: Mapping[str, Line2D]) -> None:
-    """Adds a legend below all panels, in as many columns as there is room."""
+    """Adds a legend below all panels, in as many columns as fit."""
     texts = [
-        name
-        if len(name) <= LONGEST_LABEL
-        else f"...{name[3 - LONGEST_LABEL :]}"
+        name if len(name) <= MAX_LABEL else f"...{name[3 - MAX_LABEL :]}"
         for name in handles
     ]
     width, height = figure.get_size_inches()
@@ -97,15 +96,15 @@ def _add_legend(figure: Figure, handles: Mapping[str, Line2D]) -> None:
     )
 
 
-def _draw(axes: Axes, line: Sequence[Point], i: int, epochs: bool) -> Line2D:
-    """Draws the i-th run's line; returns what the legend shows of it."""
-    across = [point.epoch if epochs else point.step for point in line]
+def _plot(axes: Axes, line: Sequence[Point], i: int, epochs: bool) -> Line2D:
+    """Plots the i-th run's line; returns its handle for the legend."""
+    x = [point.epoch if epochs else point.step for point in line]
     means = [point.generated.mean for point in line]
-    colour = COLOURS[i % len(COLOURS)]
     stds = [point.generated.std for point in line]
     spreads = [math.nan if std is None else std for std in stds]
+    colour = COLOURS[i % len(COLOURS)]
     axes.fill_between(
-        across,
+        x,
         [mean - std for mean, std in zip(means, spreads, strict=True)],
         [mean + std for mean, std in zip(means, spreads, strict=True)],
         color=colour,
@@ -113,12 +112,12 @@ def _draw(axes: Axes, line: Sequence[Point], i: int, epochs: bool) -> Line2D:
         linewidth=0,
     )
     (handle,) = axes.plot(
-        across,
+        x,
         means,
         color=colour,
         linestyle=LINES[i % len(LINES)],
         marker=MARKERS[i % len(MARKERS)],
         markersize=4,
-        markevery=math.ceil(len(line) / MOST_MARKERS),
+        markevery=math.ceil(len(line) / MAX_MARKERS),
     )
     return handle

@@ -1,6 +1,6 @@
 """Contact sheets, and the attention figure of the paper (Fig. 4, Eq. 15).
 
-Nothing here knows a model: arrays and words in, pictures out.
+Takes arrays and words, and returns images; it knows no model.
 """
 
 import functools
@@ -10,23 +10,23 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from PIL import Image
 
-from attngan_tf.visualization.lettering import WHITE, draw_text, text_size
+from attngan_tf.visualization.lettering import WHITE, render_text, text_size
 
-GAP = 4  # pixels between pictures
-CAPTION_WIDTH = 144  # least width of a captioned picture's column
-SHEET_TILE = 128  # least size of a picture on a contact sheet, about
-FIGURE_TILE = 192  # least size of a picture in the attention figure
-DIM = 0.3  # share of the picture in an attention map; released: 75 / 255
+GAP = 4  # pixels between images
+CAPTION_WIDTH = 144  # minimum width of a column with captions
+SHEET_TILE = 128  # approximate minimum size of an image on a contact sheet
+FIGURE_TILE = 192  # minimum size of an image in the attention figure
+DIM = 0.3  # alpha of the image below an attention map; released: 75 / 255
 
-# How far above 1 / T a weight must be, as a share of it, to be more than its
-# equal part: a softmax over equal scores rounds by up to 2^-11 in float16.
+# How far above 1 / T a weight must be, as a fraction of it, to count as more:
+# a softmax over equal scores rounds by up to 2^-11 in float16.
 EQUAL = 1e-3
-# Released code: a standard deviation of 20 pixels on pictures of 256.
+# Released code: a standard deviation of 20 pixels on images of 256.
 SIGMA = 20 / 256
 
 
 def sheet_scale(size: int) -> int:
-    """The factor that makes pictures of so many pixels about SHEET_TILE."""
+    """The factor that enlarges images of this size to about SHEET_TILE."""
     return max(1, SHEET_TILE // size)
 
 
@@ -41,36 +41,39 @@ def grid(
 
     Args:
       images: uint8 [N, H, W, 3].
-      columns: pictures in a row.
-      captions: None; or N, each set below its picture; or one a row, each set
-        above its row. With one picture in a row, below it.
-      scale: each pixel becomes scale x scale.
-      underlined: for each caption, the places of its words, from 0, that are
-        underlined (Fig. 5: those changed); None: no word.
+      columns: images in a row.
+      captions: None; N captions, each placed below its image; or one caption
+        for each row, placed above it. With one column, below the image.
+      scale: each pixel becomes scale x scale pixels.
+      underlined: for each caption, the indices of the words to underline
+        (in Fig. 5, those that changed); None: no words.
 
     Raises:
-      ValueError: no pictures, not uint8, columns or scale below 1, or another
+      ValueError: no images, not uint8, columns or scale below 1, or another
         number of captions.
     """
     cells = _cells(images, columns, scale)
     columns = min(columns, len(cells))
     if captions is None:
         return _below(_rows(cells, columns))
-    underlined = underlined or [()] * len(captions)
-    texts = list(zip(captions, underlined, strict=True))
+    texts = list(zip(captions, underlined or [()] * len(captions), strict=True))
     if len(captions) == len(cells):
-        return _below(_rows(_captioned(cells, texts, columns), columns))
+        # Narrow images stand in columns that are wide enough to read.
+        labels = _captions(texts, cells[0].width, columns)
+        pairs = zip(cells, labels, strict=True)
+        return _below(_rows([_below(x, centred=True) for x in pairs], columns))
     rows = _rows(cells, columns)
     if len(captions) != len(rows):
         raise ValueError(
-            f"captions must be one a picture ({len(cells)}) or one a row "
-            f"({len(rows)}). Received: {len(captions)}"
+            f"captions must be one for each image ({len(cells)}) or one for "
+            f"each row ({len(rows)}). Received: {len(captions)}"
         )
-    return _below(_titled(rows, texts))
+    titles = _captions(texts, rows[0].width)
+    return _below([_below(x) for x in zip(titles, rows, strict=True)])
 
 
 def _cells(images, columns, scale) -> list[Image.Image]:
-    """The pictures enlarged; raises ValueError as `grid` says."""
+    """The enlarged images; raises ValueError as described in `grid`."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise ValueError(
@@ -91,33 +94,18 @@ def _rows(cells, columns) -> list[Image.Image]:
     return [_beside(cells[start : start + columns]) for start in starts]
 
 
-def _captioned(cells, texts, columns) -> list[Image.Image]:
-    """Each picture with its caption below, in columns wide enough to read."""
-    width = max(cells[0].width, CAPTION_WIDTH)
+def _captions(texts, width, columns=1) -> list[Image.Image]:
+    """Captions with their underlined words, for columns of a width or more."""
+    width = max(width, CAPTION_WIDTH)
     size = text_size(width * columns)
-    labels = [draw_text(c, width, size, underlined=u) for c, u in texts]
-    return [
-        _below([cell, label], centred=True)
-        for cell, label in zip(cells, labels, strict=True)
-    ]
-
-
-def _titled(rows, texts) -> list[Image.Image]:
-    """Each row below its caption."""
-    width = max(rows[0].width, CAPTION_WIDTH)
-    size = text_size(width)
-    titles = [draw_text(c, width, size, underlined=u) for c, u in texts]
-    return [
-        _below([title, row]) for title, row in zip(titles, rows, strict=True)
-    ]
+    return [render_text(c, width, size, underlined=u) for c, u in texts]
 
 
 def suppress(weights: np.ndarray, length: int) -> np.ndarray:
-    """Eq. 15: a word's weight counts where it is above an equal share, 1/T.
+    """Eq. 15: sets weights to 0 that are not above 1/T, as equal ones are.
 
-    Elsewhere it becomes 0, and so do padding's weights and NaN. A caption of
-    one word is suppressed everywhere: its weight, 1, is its equal share.
-    (Released code: 2/T.)
+    The weights of padding and NaN become 0 as well. A caption of one word is
+    suppressed everywhere, since its weight is 1 = 1/T. (Released code: 2/T.)
 
     Args:
       weights: [h, w, T], the attention of each sub-region to each word (Eq. 2).
@@ -139,28 +127,28 @@ def suppress(weights: np.ndarray, length: int) -> np.ndarray:
 
 
 def top_words(weights: np.ndarray, length: int, k: int = 5) -> list[int]:
-    """Places of the k most attended words, most attended first.
+    """Indices of the k most attended words, most attended first.
 
     Args:
-      weights: [h, w, T], those of `suppress`; summed over the sub-regions.
-      length: the true number of words: padding is never chosen.
-      k: how many; fewer when the caption has fewer words.
+      weights: [h, w, T], from `suppress`; they are summed over sub-regions.
+      length: the caption's true number of words; padding is never chosen.
+      k: number of words; shorter captions have fewer.
     """
     sums = np.sum(weights, axis=(0, 1), dtype=np.float64)[:length]
     return np.argsort(-sums, kind="stable")[:k].tolist()
 
 
 def upsample(attention: np.ndarray, size: int) -> np.ndarray:
-    """One word's attention as a smooth picture, its largest value 1.
+    """One word's attention as a smooth map whose largest value is 1.
 
-    Each cell becomes a block of pixels; a Gaussian makes the blocks smooth. Its
-    standard deviation is the released code's, or the side of a cell where the
-    map is so coarse that its cells would show. Zero means suppressed, so the
-    smallest value is not moved to 0, and a map of zeros stays one.
+    Each cell becomes a block of pixels, and a Gaussian smooths the blocks. Its
+    standard deviation is the released code's, or the side of a cell if the map
+    is so coarse that its cells would be visible. Values are not shifted: zero
+    means suppressed, and a map of zeros stays one.
 
     Args:
       attention: [h, w], 0 or more.
-      size: pixels of a side of the result.
+      size: side of the result, in pixels.
 
     Returns:
       float32 [size, size] in [0, 1].
@@ -176,7 +164,7 @@ def upsample(attention: np.ndarray, size: int) -> np.ndarray:
 def gaussian_blur(array: np.ndarray, sigma: float) -> np.ndarray:
     """Blurs [H, W] by a Gaussian of sigma pixels, above 0; float64.
 
-    What falls off an edge is mirrored: the sum stays, and so does a constant.
+    The edges are mirrored, which preserves the sum, and a constant.
     """
     H, W = array.shape
     return _blur_matrix(H, sigma) @ array @ _blur_matrix(W, sigma).T
@@ -184,7 +172,7 @@ def gaussian_blur(array: np.ndarray, sigma: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _blur_matrix(size: int, sigma: float) -> np.ndarray:
-    """[size, size]: row i holds the weights of the pixels around pixel i."""
+    """[size, size]: row i has the weights of the pixels around pixel i."""
     reach = math.ceil(4 * sigma)
     offset = np.arange(-reach, reach + 1)
     kernel = np.exp(-0.5 * (offset / sigma) ** 2)
@@ -200,56 +188,56 @@ def attention_figure(
     attention_maps: Sequence[np.ndarray],
     words: Sequence[str],
 ) -> Image.Image:
-    """The paper's Fig. 4: what each attention stage attended to.
+    """The paper's Fig. 4: the words that each attention stage attends to.
 
-    The caption; the pictures of all stages, enlarged to the last one's size;
-    and a row for each attention stage: its five most attended words, the most
-    attended first, each as light on the darkened last picture. Each map is as
-    bright as its own largest value lets it be.
+    It shows the caption; the images of all stages, enlarged to the size of the
+    last; and a row for each attention stage with its five most attended words,
+    most attended first, each as light on the darkened last image. Each map is
+    scaled to its own largest value.
 
     Args:
       stage_images: uint8 [H_i, W_i, 3], first stage first, square.
-      attention_maps: [h, w, T], one an attention stage (Eq. 2's beta).
-      words: the caption's words, padding left out; their number is Eq. 15's T.
+      attention_maps: [h, w, T], one for each attention stage (Eq. 2's beta).
+      words: the caption's words without padding; their number is Eq. 15's T.
 
     Raises:
       ValueError: no words, or more than the maps have.
     """
     last = stage_images[-1].shape[0]
     size = last * math.ceil(FIGURE_TILE / last)
-    pictures = [_resized(image, size) for image in stage_images]
+    images = [_resized(image, size) for image in stage_images]
     labels = [f"{image.shape[1]} x {image.shape[0]}" for image in stage_images]
-    rows = [_labelled_row("pictures", pictures, labels)]
+    rows = [_labelled_row("images", images, labels)]
     for stage, weights in enumerate(attention_maps, start=1):
         weights = suppress(weights, len(words))
         top = top_words(weights, len(words))
-        tiles = [_lit(pictures[-1], weights[..., word]) for word in top]
+        tiles = [_lit(images[-1], weights[..., word]) for word in top]
         labels = [f"{word}:{words[word]}" for word in top]
         rows.append(_labelled_row(f"attention {stage}", tiles, labels))
     width = max(row.width for row in rows)
-    return _below([draw_text(" ".join(words), width, size // 10), *rows])
+    return _below([render_text(" ".join(words), width, size // 10), *rows])
 
 
-def _labelled_row(name, pictures, labels) -> Image.Image:
-    """Pictures side by side, each over its label; the row's name, upright."""
-    size = pictures[0].width
+def _labelled_row(name, images, labels) -> Image.Image:
+    """Images side by side above their labels, after the row's upright name."""
+    size = images[0].width
     cells = [
-        _below([picture, _label(label, size)])
-        for picture, label in zip(pictures, labels, strict=True)
+        _below([image, _label(label, size)])
+        for image, label in zip(images, labels, strict=True)
     ]
     side = _label(name, size).transpose(Image.Transpose.ROTATE_90)
     return _beside([side, *cells])
 
 
 def _label(text: str, size: int) -> Image.Image:
-    """One line for a picture of this size."""
-    return draw_text(text, size, size // 10, centred=True, most_lines=1)
+    """One line of text for an image of this size."""
+    return render_text(text, size, size // 10, centred=True, max_lines=1)
 
 
-def _lit(picture: Image.Image, attention: np.ndarray) -> Image.Image:
-    """The darkened picture, with light where the attention is."""
-    light = upsample(attention, picture.width)[..., None]
-    blend = DIM * np.asarray(picture) + (1 - DIM) * 255 * light
+def _lit(image: Image.Image, attention: np.ndarray) -> Image.Image:
+    """The darkened image, lit where the attention is."""
+    light = upsample(attention, image.width)[..., None]
+    blend = DIM * np.asarray(image) + (1 - DIM) * 255 * light
     return Image.fromarray(np.rint(blend).astype(np.uint8))
 
 
@@ -260,7 +248,7 @@ def _resized(image: np.ndarray, size: int) -> Image.Image:
 
 
 def _beside(parts: Sequence[Image.Image]) -> Image.Image:
-    """Pictures from left to right on white, tops in line."""
+    """Images from left to right on white, aligned at the top."""
     width = sum(part.width + GAP for part in parts) - GAP
     canvas = Image.new("RGB", (width, max(p.height for p in parts)), WHITE)
     x = 0
@@ -271,7 +259,7 @@ def _beside(parts: Sequence[Image.Image]) -> Image.Image:
 
 
 def _below(parts: Sequence[Image.Image], centred: bool = False) -> Image.Image:
-    """Pictures from top to bottom on white, left sides (or centres) in line."""
+    """Images from top to bottom on white, aligned at the left or centred."""
     height = sum(part.height + GAP for part in parts) - GAP
     canvas = Image.new("RGB", (max(p.width for p in parts), height), WHITE)
     y = 0

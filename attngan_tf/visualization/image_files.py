@@ -1,4 +1,4 @@
-"""Pictures of captions, written to a folder: what generate draws."""
+"""Images of captions, generated and written to a folder as PNG files."""
 
 import os
 import re
@@ -18,65 +18,78 @@ from attngan_tf.visualization.attention import attention_figure
 SHEET_COLUMNS = 4
 
 
-def file_name(number: int, caption: str, sample: int) -> str:
-    """A file's name that tells its caption: 001_a_red_bird_0.png."""
-    words = re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:48]
-    return f"{number:03d}_{words}_{sample}.png"
-
-
-class Drawn(NamedTuple):
-    """Pictures of captions, and which of them are kept.
+class Samples(NamedTuple):
+    """Generated images, several samples of each caption.
 
     Attributes:
+      captions: C captions.
       images: uint8 [N, H, W, 3].
-      outputs: the sampler's, those needed.
-      seeds: of the pictures, N.
-      rows: of the pictures that are kept.
+      outputs: the model's outputs that are needed, each [N, ...].
+      seeds: of the images, N.
+      selected: indices of the images to write, as many for each caption.
     """
 
+    captions: Sequence[str]
     images: np.ndarray
     outputs: dict[str, np.ndarray]
     seeds: Sequence[int]
-    rows: Sequence[int]
+    selected: Sequence[int]
+
+    @property
+    def per_caption(self) -> int:
+        """The number of selected images of each caption."""
+        return len(self.selected) // len(self.captions)
 
 
-def draw(
+def generate_samples(
     model: TextToImage,
     captions: list[str],
+    *,
     seed: int | None,
     samples: int,
-    best_of: int,
-    attention: bool,
-) -> Drawn:
-    """Pictures of each caption, of which so many samples are kept.
-
-    See `generate`. What only the attention figure needs is kept for it alone:
-    for a picture of 256 x 256 it is three times as large as the picture.
-    """
-    drawn = best_of or samples
-    repeated = [caption for caption in captions for _ in range(drawn)]
+    best_of: int = 0,
+    attention: bool = False,
+) -> Samples:
+    """Generates images of each caption; arguments as for `write_images`."""
+    count = best_of or samples
+    repeated = [caption for caption in captions for _ in range(count)]
     first = (
         model.caption_seeds(captions)
         if seed is None
         else [seed] * len(captions)
     )
-    seeds = [s + k for s in first for k in range(drawn)]
+    seeds = [s + k for s in first for k in range(count)]
     last = model.last_images
-    names = None if attention else [last]
-    outputs = model.outputs(repeated, seeds, names)
+    # The attention maps of an image of 256 x 256 are three times its size.
+    outputs = model.outputs(repeated, seeds, None if attention else [last])
     images = to_uint8(outputs[last]).numpy()
-    rows = range(len(repeated))
+    selected = range(len(repeated))
     if best_of:
         scores = model.score(repeated, images)["sentence_score"]
-        rows = best_rows(scores.reshape(-1, drawn), samples)
-    return Drawn(images, outputs, seeds, rows)
+        selected = best_indices(scores.reshape(-1, count), samples)
+    return Samples(captions, images, outputs, seeds, selected)
+
+
+def best_indices(scores: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the best images of each caption, best first.
+
+    Args:
+      scores: float [captions, images of each].
+      count: images to select for each caption.
+
+    Returns:
+      int [captions * count], indices of the flattened scores.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    firsts = np.arange(len(scores))[:, None] * scores.shape[1]
+    return (firsts + order).reshape(-1)
 
 
 class Writer:
-    """Writes PNG files that tell their captions, seeds, and the model's step.
+    """Writes PNG files that hold their captions, seeds and the model's step.
 
     Args:
-      folder: where to.
+      folder: that the files are written to.
       step: of the model.
     """
 
@@ -86,12 +99,12 @@ class Writer:
         self.files = []
 
     def write(self, name: str, image: Image.Image, **texts) -> None:
-        """Writes a picture with its texts (see `png.save`)."""
+        """Writes an image with its texts (see `png.save`)."""
         self.files.append(os.path.join(self.folder, name))
         png.save(image, self.files[-1], **texts, step=self.step)
 
 
-def generate(
+def write_images(
     model: TextToImage,
     captions: list[str],
     *,
@@ -101,32 +114,35 @@ def generate(
     best_of: int = 0,
     attention: bool = False,
 ) -> list[str]:
-    """Writes a picture a caption and sample, and a contact sheet.
+    """Writes an image for each caption and sample, and a contact sheet.
 
-    Sample k of a caption has seed `seed + k`. Without a seed it has the
-    caption's own: the same sentence gives the same pictures. With `best_of`,
-    the samples are the best of so many, best first.
+    Args:
+      model: generates the images.
+      captions: one or more.
+      output: folder of the files.
+      seed: of a caption's first sample; sample k has `seed + k`. None: each
+        caption's own seed, so that a caption always gives the same images.
+      samples: images of each caption.
+      best_of: if above 0, images to generate for each caption, of which the
+        `samples` best are written, best first.
+      attention: whether to write the attention figure of each image.
 
     Returns:
       The files written, the contact sheet last.
     """
-    drawn = draw(model, captions, seed, samples, best_of, attention)
-    writer = Writer(output, model.step)
-    sheet = contact_sheet(drawn.images[drawn.rows], captions, samples)
-    return _write(
-        writer, model, captions, drawn, attention, "contact_sheet.png", sheet
+    found = generate_samples(
+        model,
+        captions,
+        seed=seed,
+        samples=samples,
+        best_of=best_of,
+        attention=attention,
     )
+    sheet = contact_sheet(found.images[found.selected], captions, samples)
+    return _write(model, found, output, attention, "contact_sheet.png", sheet)
 
 
-def _write(writer, model, captions, drawn, attention, name, sheet) -> list[str]:
-    """Writes the pictures, then their sheet; returns the files."""
-    write_pictures(writer, model, captions, drawn, attention)
-    seeds = seed_lines(drawn, len(drawn.rows) // len(captions))
-    writer.write(name, sheet, caption=captions, seed=seeds)
-    return writer.files
-
-
-def grid(
+def write_grid(
     model: TextToImage,
     sentences: list[Variant],
     *,
@@ -135,11 +151,11 @@ def grid(
     samples: int,
     attention: bool = False,
 ) -> list[str]:
-    """Writes the pictures of a sentence's variants, and Fig. 5 of them.
+    """Writes the images of a sentence's variants, and a sheet as in Fig. 5.
 
-    Each row of the sheet is a variant, the words that were changed underlined;
-    column k has the noise of `seed + k`. Of one sample, variants stand side by
-    side. Without a seed, the first sentence's own counts.
+    Each row of the sheet is a variant, with the changed words underlined;
+    column k has the noise of `seed + k`. Variants of one sample stand side by
+    side. Without a seed, the first sentence's own is used.
 
     Returns:
       The files written, the sheet last.
@@ -147,14 +163,15 @@ def grid(
     captions = [sentence.caption for sentence in sentences]
     if seed is None:
         (seed,) = model.caption_seeds(captions[:1])
-    drawn = draw(model, captions, seed, samples, 0, attention)
-    writer = Writer(output, model.step)
+    found = generate_samples(
+        model, captions, seed=seed, samples=samples, attention=attention
+    )
     changed = [sentence.changed for sentence in sentences]
-    sheet = contact_sheet(drawn.images, captions, samples, changed)
-    return _write(writer, model, captions, drawn, attention, "grid.png", sheet)
+    sheet = contact_sheet(found.images, captions, samples, changed)
+    return _write(model, found, output, attention, "grid.png", sheet)
 
 
-def interpolate(
+def write_interpolation(
     model: TextToImage,
     captions: list[str],
     *,
@@ -162,11 +179,11 @@ def interpolate(
     seed: int | None,
     steps_between: int,
 ) -> list[str]:
-    """Writes a row of pictures between two captions, or two noises.
+    """Writes a row of images between two captions, or two samples of noise.
 
-    Two captions have the noise of the seed in common; one caption goes from
+    Two captions share the noise of the seed; one caption is interpolated from
     the noise of `seed` to that of `seed + 1`. Without a seed, the first
-    caption's own counts. `TextToImage.from_ends` says what lies between.
+    caption's own is used. See `TextToImage.from_ends`.
 
     Returns:
       The files written, the row last.
@@ -180,62 +197,43 @@ def interpolate(
     else:
         captions, seeds = captions * 2, [seed, seed + 1]
         title = f"{quoted[0]}, from seed {seed} to seed {seed + 1}"
-    shares = np.linspace(0, 1, steps_between + 2)
-    images = model.interpolate(captions, seeds, shares)
+    fractions = np.linspace(0, 1, steps_between + 2)
+    images = model.interpolate(captions, seeds, fractions)
     writer = Writer(output, model.step)
     ends = {"caption": captions, "seed": seeds}
-    for place, (image, share) in enumerate(zip(images, shares, strict=True)):
-        name = f"interpolation_{place:02d}.png"
-        picture = Image.fromarray(image)
-        writer.write(name, picture, **ends, share=f"{share:.4g}")
+    for index, image in enumerate(images):
+        name = f"interpolation_{index:02d}.png"
+        fraction = f"{fractions[index]:.4g}"
+        writer.write(name, Image.fromarray(image), **ends, share=fraction)
     scale = figures.sheet_scale(images.shape[1])
     row = figures.grid(images, len(images), [title], scale)
     writer.write("interpolation.png", row, **ends)
     return writer.files
 
 
-def write_pictures(
-    writer: Writer,
-    model: TextToImage,
-    captions: list[str],
-    drawn: Drawn,
-    attention: bool,
-) -> None:
-    """Writes each picture that is kept, and its Fig. 4 if asked for."""
-    samples = len(drawn.rows) // len(captions)
-    for place, row in enumerate(drawn.rows):
-        number, sample = divmod(place, samples)
-        caption = captions[number]
-        texts = {"caption": caption, "seed": drawn.seeds[row]}
-        name = file_name(number + 1, caption, sample)
-        writer.write(name, Image.fromarray(drawn.images[row]), **texts)
+def _write(model, found, output, attention, name, sheet) -> list[str]:
+    """Writes the selected images, then their sheet; returns the files."""
+    writer = Writer(output, model.step)
+    for index, row in enumerate(found.selected):
+        number, sample = divmod(index, found.per_caption)
+        caption = found.captions[number]
+        texts = {"caption": caption, "seed": found.seeds[row]}
+        file = file_name(number + 1, caption, sample)
+        writer.write(file, Image.fromarray(found.images[row]), **texts)
         if attention:
-            figure = attention_figure(model, drawn.outputs, row)
-            name = name.removesuffix(".png") + "_attention.png"
-            writer.write(name, figure, **texts)
+            figure = attention_figure(model, found.outputs, row)
+            file = file.removesuffix(".png") + "_attention.png"
+            writer.write(file, figure, **texts)
+    seeds = np.take(found.seeds, found.selected).reshape(-1, found.per_caption)
+    lines = [" ".join(map(str, row)) for row in seeds.tolist()]
+    writer.write(name, sheet, caption=found.captions, seed=lines)
+    return writer.files
 
 
-def seed_lines(drawn: Drawn, samples: int) -> list[str]:
-    """The seeds of the kept pictures of each caption, in one line each."""
-    seeds = [str(drawn.seeds[row]) for row in drawn.rows]
-    starts = range(0, len(seeds), samples)
-    return [" ".join(seeds[start : start + samples]) for start in starts]
-
-
-def best_rows(scores: np.ndarray, count: int) -> np.ndarray:
-    """The rows of the best pictures of each caption, best first.
-
-    Args:
-      scores: float [captions, pictures of each]; row numbers go on from one
-        caption to the next.
-      count: pictures to keep of each.
-
-    Returns:
-      int [captions * count].
-    """
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    firsts = np.arange(len(scores))[:, None] * scores.shape[1]
-    return (firsts + order).reshape(-1)
+def file_name(number: int, caption: str, sample: int) -> str:
+    """A file name that holds the caption, such as 001_a_red_bird_0.png."""
+    words = re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:48]
+    return f"{number:03d}_{words}_{sample}.png"
 
 
 def contact_sheet(
@@ -244,9 +242,13 @@ def contact_sheet(
     samples: int,
     changed: Sequence[Collection[int]] | None = None,
 ) -> Image.Image:
-    """All pictures on one sheet: a row a caption if it has several.
+    """All images on one sheet; a row for each caption if it has several.
 
-    The places of changed words, of each caption, are underlined.
+    Args:
+      images: uint8 [captions * samples, H, W, 3].
+      captions: of the images.
+      samples: images of each caption.
+      changed: for each caption, the indices of words to underline.
     """
     scale = figures.sheet_scale(images.shape[1])
     columns = samples if samples > 1 else SHEET_COLUMNS

@@ -1,7 +1,6 @@
-"""Text as a picture: wrapped, and legible beside pictures of any size."""
+"""Text as an image: wrapped, and legible beside images of any size."""
 
 import functools
-import itertools
 import unicodedata
 from collections.abc import Collection, Sequence
 
@@ -9,93 +8,73 @@ from PIL import Image, ImageDraw, ImageFont
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MARGIN = 4  # pixels to the left and right of text
-MOST_LINES = 12  # a longer text ends in an ellipsis
+MAX_LINES = 12  # longer text ends in an ellipsis
 
 
 def text_size(width: int) -> int:
-    """Pixels of a letter on a sheet this wide: about 60 letters a line.
+    """Font size for a sheet of this width: about 60 letters on a line.
 
     A phone shows a sheet of any width about 360 points wide.
     """
     return min(max(width // 30, 13), 28)
 
 
-def draw_text(
+def render_text(
     text: str,
     width: int,
     size: int,
     *,
     centred: bool = False,
-    most_lines: int = MOST_LINES,
+    max_lines: int = MAX_LINES,
     underlined: Collection[int] = (),
 ) -> Image.Image:
     """Text wrapped to a width, black on white.
 
     Args:
-      text: any; white space counts as single spaces.
-      width: of the picture, in pixels.
+      text: any text; white space becomes single spaces.
+      width: of the image, in pixels.
       size: of the font, in pixels.
-      centred: each line; otherwise lines start at the left.
-      most_lines: a longer text ends in an ellipsis.
-      underlined: places of the words, from 0, that are underlined.
+      centred: whether lines are centred instead of starting at the left.
+      max_lines: longer text ends in an ellipsis.
+      underlined: indices of the words to underline.
     """
     font = font_of(size)
-    text = " ".join(text.split())[: most_lines * width]  # of 1 MB, what fits
-    words = [drawable(word, font) for word in text.split()]
+    text = " ".join(text.split())[: max_lines * width]  # more never fits
+    words = [supported(word, font).strip() for word in text.split()]
     room = width - 2 * MARGIN
-    lines = wrapped(" ".join(words), room, font, most_lines)
+    lines = wrapped(words, room, font, max_lines)
     height, edge = sum(font.getmetrics()), size // 4
     canvas = Image.new("RGB", (width, height * len(lines) + 2 * edge), WHITE)
     draw = ImageDraw.Draw(canvas)
-    marks = _marked_letters(words, lines, underlined)
-    for row, (line, marked) in enumerate(zip(lines, marks, strict=True)):
-        left = (room - font.getlength(line)) / 2 if centred else 0
-        place = (MARGIN + left, edge + row * height)
-        draw.text(place, line, fill=BLACK, font=font)
-        _underline(draw, place, line, marked, font)
+    thickness = max(1, size // 12)
+    for row, line in enumerate(lines):
+        text = _text(line)
+        left = (room - font.getlength(text)) / 2 if centred else 0
+        x, y = MARGIN + left, edge + row * height
+        draw.text((x, y), text, fill=BLACK, font=font)
+        top = y + font.getmetrics()[0] + thickness
+        for i, (index, piece) in enumerate(line):
+            if index in underlined:
+                start = x + font.getlength(_text([*line[:i], (index, "")]))
+                end = start + font.getlength(piece) - 1
+                bottom = top + thickness - 1
+                draw.rectangle((start, top, end, bottom), fill=BLACK)
     return canvas
-
-
-def _marked_letters(
-    words: Sequence[str], lines: Sequence[str], marked: Collection[int]
-) -> list[list[bool]]:
-    """Whether each letter of each line is of a marked word; spaces are not.
-
-    Wrapping moves and drops spaces only, and an ellipsis ends the last line.
-    """
-    letters = iter(
-        place in marked
-        for place, word in enumerate(words)
-        for letter in word
-        if letter != " "
-    )
-    return [
-        [letter != " " and next(letters, False) for letter in line]
-        for line in lines
-    ]
-
-
-def _underline(draw, place, line, marks, font) -> None:
-    """A line below each run of marked letters."""
-    x, y = place
-    thick = max(1, font.size // 12)
-    below = y + font.getmetrics()[0] + thick
-    for marked, run in itertools.groupby(range(len(line)), marks.__getitem__):
-        if marked:
-            run = list(run)
-            start = x + font.getlength(line[: run[0]])
-            end = x + font.getlength(line[: run[-1] + 1]) - 1
-            draw.rectangle((start, below, end, below + thick - 1), fill=BLACK)
 
 
 @functools.lru_cache(maxsize=8)
 def font_of(size: int) -> ImageFont.FreeTypeFont:
-    """The font that Pillow holds, at so many pixels: the same everywhere."""
+    """The font that Pillow contains, the same on every machine."""
     return ImageFont.load_default(size)
 
 
-def drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """The text without accents, "?" for what the font has not, plain dashes."""
+def supported(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """The text without accents, with plain dashes, and "?" for other glyphs.
+
+    Args:
+      text: any text.
+      font: the letters it has no glyph for become "?".
+    """
     missing = bytes(font.getmask("\uffff"))
 
     def shown(letter):
@@ -112,27 +91,41 @@ def drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
     )
 
 
+Line = list[tuple[int, str]]  # words, or parts of them, with their indices
+
+
+def _text(line: Line) -> str:
+    return " ".join(piece for _, piece in line)
+
+
 def wrapped(
-    text: str, width: int, font: ImageFont.FreeTypeFont, most_lines: int
-) -> list[str]:
+    words: Sequence[str],
+    width: int,
+    font: ImageFont.FreeTypeFont,
+    max_lines: int,
+) -> list[Line]:
     """Lines that fit a width in pixels; words wider than a line are broken."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-        if len(lines) > most_lines:
+
+    def fits(line, index, piece):
+        return font.getlength(_text([*line, (index, piece)])) <= width
+
+    lines = [[]]
+    for index, word in enumerate(words):
+        if lines[-1] and not fits(lines[-1], index, word):
+            lines.append([])
+        while not fits([], index, word) and len(word) > 1:
+            end = 1
+            while fits([], index, word[: end + 1]):
+                end += 1
+            lines[-1].append((index, word[:end]))
+            lines.append([])
+            word = word[end:]
+        lines[-1].append((index, word))
+        if len(lines) > max_lines:
             break
-    if len(lines) <= most_lines:
+    if len(lines) <= max_lines:
         return lines
-    last = lines[most_lines - 1]
-    while last and font.getlength(last + "\u2026") > width:
-        last = last[:-1]
-    return [*lines[: most_lines - 1], last + "\u2026"]
+    *line, (index, piece) = lines[max_lines - 1]
+    while piece and not fits(line, index, piece + "\u2026"):
+        piece = piece[:-1]
+    return [*lines[: max_lines - 1], [*line, (index, piece + "\u2026")]]

@@ -1,4 +1,4 @@
-"""Parts in the colours asked for, and the classifier of colours."""
+"""Colours of parts, and their classifier."""
 
 import random
 
@@ -11,13 +11,12 @@ from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder
 from attngan_tf.evaluation import part_classifier
 from attngan_tf.evaluation.demo_colours import (
-    NOT_ASKED,
-    asked_parts,
+    NOT_NAMED,
+    named_colours,
     part_rows,
 )
 from attngan_tf.evaluation.held_out import HeldOut
 from attngan_tf.evaluation.part_classifier import PartClassifier
-from attngan_tf.evaluation.reference import FOLDER
 
 SIZE = 32
 TEST = 150  # real images to classify
@@ -33,13 +32,13 @@ def demo_data(folder, train, test):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Data that is too little to learn from."""
+    """Data that is too small to learn from."""
     return demo_data(tmp_path_factory.mktemp("small"), 20, 10)
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """Data that is enough."""
+    """Data that is large enough."""
     return demo_data(tmp_path_factory.mktemp("real"), 1000, TEST)
 
 
@@ -58,7 +57,7 @@ def classifier(data, size=SIZE):
 
 @pytest.fixture(scope="module")
 def trained(real):
-    """A classifier that was trained as any other is."""
+    """A classifier that was trained as in a command."""
     return classifier(real)
 
 
@@ -74,7 +73,7 @@ def test_every_part_of_real_images_is_classified(trained, real):
 
 
 @pytest.mark.slow
-def test_colours_are_not_guessed_from_those_of_other_parts(trained):
+def test_colours_do_not_depend_on_other_parts(trained):
     """In the data set, half of the backs have the wings' colour."""
     names = list(builder.PALETTE)
     images, true = [], []
@@ -102,11 +101,11 @@ def image_of(colours, index, rng):
 
 
 @pytest.mark.slow
-def test_score_of_copies_of_real_images(trained, real):
-    """Near 100 % with their own captions, chance with those of others."""
+def test_scores_of_real_images(trained, real):
+    """Near 100 % with their own captions, chance with others."""
     split = held_out(real)
     captions = split.caption_rows(3 * TEST)
-    asked = asked_parts([split.lines[i] for i in captions])
+    asked = named_colours([split.lines[i] for i in captions])
     own = trained.colours(split.images(SIZE))[split.owners[captions]]
     rows = part_rows(asked, own, own)
     assert [row.name for row in rows] == [
@@ -123,11 +122,11 @@ def test_score_of_copies_of_real_images(trained, real):
     assert exchanged.generated.mean <= 25
 
 
-def test_asked_parts_of_captions():
+def test_named_colours_of_captions():
     captions = ["this bird is all red", "the beak is white", "a bird"]
-    names, none = list(builder.PALETTE), NOT_ASKED
+    names, none = list(builder.PALETTE), NOT_NAMED
     np.testing.assert_array_equal(
-        asked_parts(captions),
+        named_colours(captions),
         [
             5 * [names.index("red")],
             [none, none, none, none, names.index("white")],
@@ -137,7 +136,7 @@ def test_asked_parts_of_captions():
 
 
 def test_rows_count_the_parts_that_captions_name():
-    none = NOT_ASKED
+    none = NOT_NAMED
     asked = np.array([[1, 2, none, none, 3], [none, 4, 5, none, none]])
     generated = np.array([[1, 0, 7, 7, 3], [7, 4, 0, none, none]])
     real = np.array([[1, 2, 0, 0, 3], [0, 4, 5, 0, 0]])
@@ -146,105 +145,66 @@ def test_rows_count_the_parts_that_captions_name():
     assert rows["parts"].real == (100.0, 5, None)
     assert rows["parts_back"].generated == (50.0, 2, None)
     assert rows["parts_wings"].generated == (0.0, 1, None)
-    assert "parts_belly" not in rows  # nobody asks for it
+    assert "parts_belly" not in rows  # no caption names it
 
 
 @pytest.fixture
-def short(monkeypatch):
-    """Training takes three steps."""
-    monkeypatch.setattr(part_classifier, "STEPS", 3)
+def training(monkeypatch):
+    """Training takes two steps; a list with the size of each training."""
+    sizes, original = [], part_classifier._trained
 
+    def trained(data, size):
+        sizes.append(size)
+        return original(data, size)
 
-@pytest.fixture
-def untrained(monkeypatch):
-    """Training takes no step; a list of its arguments, call by call."""
-    calls = []
-
-    def network(*arguments):
-        calls.append(arguments)
-        return part_classifier._new_network()
-
-    monkeypatch.setattr(part_classifier, "_trained", network)
-    return calls
-
-
-def elsewhere(data, folder):
-    """The same data without what is kept beside it."""
-    return data._replace(name=str(folder))
+    monkeypatch.setattr(part_classifier, "STEPS", 2)
+    monkeypatch.setattr(part_classifier, "_trained", trained)
+    return sizes
 
 
 def weights(found):
     return np.concatenate([w.ravel() for w in found._network.get_weights()])
 
 
-def test_one_seed_gives_one_classifier(small, tmp_path, short, monkeypatch):
-    one = classifier(elsewhere(small, tmp_path / "one"))
-    keras.utils.set_random_seed(5)  # of the program's other numbers
-    same = classifier(elsewhere(small, tmp_path / "same"))
+def test_training_is_deterministic_and_leaves_the_random_state(
+    small, tmp_path, training, monkeypatch
+):
+    def numbers():
+        return [
+            *tf.random.uniform([3]).numpy(),
+            *keras.random.uniform([3]).numpy(),
+            *np.random.random(3),
+            random.random(),
+        ]
+
+    keras.utils.set_random_seed(5)
+    expected, found = numbers(), []
+    for folder in ("one", "same"):
+        keras.utils.set_random_seed(5)
+        data = small._replace(name=str(tmp_path / folder))
+        found.append(classifier(data))
+        assert numbers() == expected
+    one, same = found
     np.testing.assert_array_equal(weights(one), weights(same))
     assert one.provenance == same.provenance
     monkeypatch.setattr(part_classifier, "SEED", 1)
-    other = classifier(elsewhere(small, tmp_path / "one"))
+    other = classifier(small._replace(name=str(tmp_path / "one")))
     assert (weights(one) != weights(other)).mean() > 0.9
     assert one.provenance["sha256"] != other.provenance["sha256"]
 
 
-def test_training_leaves_the_random_state(small, tmp_path, short):
-    states = []
-    for train in (False, True):
-        keras.utils.set_random_seed(5)
-        if train:
-            classifier(elsewhere(small, tmp_path))
-        numbers = [tf.random.uniform([3]), keras.random.uniform([3])]
-        numbers += [np.random.random(3), random.random()]
-        states.append(np.hstack([np.ravel(x) for x in numbers]))
-    np.testing.assert_array_equal(*states)
-
-
-def test_it_is_trained_once(small, tmp_path, untrained):
-    data = elsewhere(small, tmp_path)
-    first, again = classifier(data), classifier(data)
-    assert len(untrained) == 1
-    np.testing.assert_array_equal(weights(first), weights(again))
-    # Larger images are reduced: one classifier for all.
-    classifier(data, 2 * SIZE)
-    assert len(untrained) == 1
-
-
-def test_another_classifier_is_trained_for_other(
-    small, tmp_path, untrained, monkeypatch
+def test_a_classifier_is_trained_once_for_the_same_data_and_settings(
+    small, tmp_path, training, monkeypatch
 ):
-    data = elsewhere(small, tmp_path)
+    data = small._replace(name=str(tmp_path))
+    first, again = classifier(data), classifier(data)
+    np.testing.assert_array_equal(weights(first), weights(again))
+    classifier(data, 2 * SIZE)  # larger images are reduced
+    assert training == [SIZE]
+    classifier(data, SIZE // 2)
+    assert training == [SIZE, SIZE // 2]
+    classifier(data._replace(train=small.test))
+    assert len(training) == 3
+    monkeypatch.setattr(part_classifier, "RATE", 1e-3)
     classifier(data)
-    changes = {
-        "size": lambda: classifier(data, SIZE // 2),
-        "records": lambda: classifier(data._replace(train=small.test)),
-        "settings": lambda: (
-            monkeypatch.setattr(part_classifier, "RATE", 1e-3),
-            classifier(data),
-        ),
-        "code": lambda: (
-            monkeypatch.setattr(
-                part_classifier.inspect, "getsource", lambda module: "new"
-            ),
-            classifier(data),
-        ),
-    }
-    for number, (name, change) in enumerate(changes.items(), 2):
-        change()
-        assert len(untrained) == number, name
-
-
-@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
-def test_a_damaged_file_is_replaced(small, tmp_path, untrained, damage):
-    data = elsewhere(small, tmp_path)
-    first = classifier(data)
-    (path,) = (tmp_path / FOLDER).iterdir()
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    kept = {"cut": len(content) // 2, "changed": None, "empty": 0}[damage]
-    path.write_bytes(content[:kept])
-    np.testing.assert_array_equal(weights(classifier(data)), weights(first))
-    assert len(untrained) == 2
-    classifier(data)
-    assert len(untrained) == 2
+    assert len(training) == 4

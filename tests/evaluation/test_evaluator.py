@@ -1,11 +1,10 @@
-"""Scores of a tiny model that was really trained."""
+"""Scores of the tiny model, and of images that replace its own."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from attngan_tf import evaluate
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder, captions
 from attngan_tf.data.demo.drawing import draw_bird
@@ -17,48 +16,34 @@ from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.evaluation.metrics.fid import frechet_distance, statistics
 from attngan_tf.evaluation.metrics.r_precision import r_precision
 from attngan_tf.sampling import to_uint8
-from attngan_tf.text_to_image import load
 
-TRAIN, TEST = 24, 110  # pictures of birds_folder
-SIZE = 16  # of generated pictures
+TRAIN, TEST = 24, 110  # images of birds_folder
+SIZE = 16  # of generated images
+
+
+def mean_colours(images):
+    """Features that numpy computes as easily."""
+    colour = tf.reduce_mean(images, [1, 2])
+    return {"pooled": colour, "probabilities": tf.nn.softmax(4 * colour)}
 
 
 @pytest.fixture(scope="module")
-def model(tiny_workdir):
-    return load(str(tiny_workdir))
+def colours():
+    return FeatureExtractor(
+        name="colours", sha256="c01042", size=SIZE, network=mean_colours
+    )
 
 
 @pytest.fixture(scope="module")
-def data(model, birds_folder):
-    return evaluate.open_data(model.config, str(birds_folder), None)
-
-
-class Classifier(FeatureExtractor):
-    """Sees the mean colour, and says how red, green or blue it is."""
-
-    def __init__(self):
-        def network(images):
-            colour = tf.reduce_mean(images, [1, 2])
-            return {
-                "pooled": colour,
-                "probabilities": tf.nn.softmax(4 * colour),
-            }
-
-        super().__init__(
-            name="colours", sha256="c01042", size=SIZE, network=network
-        )
-
-
-@pytest.fixture
-def evaluation_of(model, data):
-    """Makes an evaluation of metrics; arguments override."""
+def make(tiny_model, tiny_data):
+    """Makes an evaluator of metrics; arguments override."""
 
     def make(*metrics, **changes):
         arguments = {
-            "model": model,
-            "encoders": model.encoders,
+            "model": tiny_model,
+            "encoders": tiny_model.encoders,
             "extractor": None,
-            "data": data,
+            "data": tiny_data,
             "split": "test",
             "metrics": metrics,
             "num_images": TEST,
@@ -69,7 +54,7 @@ def evaluation_of(model, data):
 
 
 class Copier:
-    """Answers with given pictures, by seed, instead of drawing any."""
+    """A model that returns given images, by seed; records the captions."""
 
     last_images = "images"
 
@@ -90,79 +75,52 @@ class Copier:
         return to_uint8(self.images[list(seeds)]).numpy()
 
 
-def real_images(records, places=None):
-    batches = centre_views(records, (SIZE,), 64, places)
+def real_images(records, indices=None):
+    batches = centre_views(records, (SIZE,), 64, indices)
     return np.concatenate([batch[f"images_{SIZE}"] for batch in batches])
 
 
-def test_copies_of_real_pictures_score_as_they_do(
-    evaluation_of, model, data, monkeypatch
-):
-    names = ["is", "fid", "kid", "r_precision"]
-    found = evaluation_of(*names, extractor=Classifier())
-    copier = Copier(real_images(data.test, found.held_out.indices), found.model)
-    found.model = copier
-    score, frechet, kernel, precision = found.score()
-    assert score.generated == pytest.approx(score.real)
-    assert precision.generated == pytest.approx(precision.real)
-    assert frechet.generated.mean < 1e-6 < frechet.real.mean
-    assert kernel.generated.mean < 1e-6
+def test_copies_of_real_images_score_as_they_do(make, colours, tiny_data):
+    names = ["is", "fid", "kid", "precision_recall", "r_precision"]
+    found = make(*names, extractor=colours)
+    images = real_images(tiny_data.test, found.held_out.indices)
+    found.model = copier = Copier(images, found.model)
+    rows = {row.name: row for row in found.score()}
+    for name in ("inception_score", "r_precision"):
+        assert rows[name].generated == pytest.approx(rows[name].real)
+    assert rows["frechet"].generated.mean < 1e-6 < rows["frechet"].real.mean
+    assert rows["kid"].generated.mean < 1e-6
+    for name in ("precision", "recall"):
+        assert rows[name].generated == (100, TEST, None)
+        assert rows[name].real.n == TRAIN
     assert copier.captions == found.held_out.first_captions()
 
 
-def test_scores_are_of_what_the_backend_says(evaluation_of, model, data):
-    found = evaluation_of(
-        "is", "fid", extractor=Classifier(), num_images=100, splits=4
+def test_scores_equal_those_of_numpy(make, colours, tiny_model, tiny_data):
+    found = make(
+        "is", "fid", "r_precision", extractor=colours, num_images=100, splits=4
     )
-    score, frechet = found.score()
-    captions = [
-        found.held_out.lines[i] for i in found.held_out.caption_rows(100)
-    ]
-    drawn = model.generate(captions, range(100)) / 127.5 - 1
-    colours = drawn.mean((1, 2))
-    p = np.exp(4 * colours) / np.exp(4 * colours).sum(1, keepdims=True)
+    score, frechet, precision = found.score()
+    held_out = found.held_out
+    rows = held_out.caption_rows(100)
+    images = tiny_model.generate([held_out.lines[i] for i in rows], range(100))
+    images = images / np.float32(127.5) - 1
+    means = images.mean((1, 2))
+    p = np.exp(4 * means) / np.exp(4 * means).sum(1, keepdims=True)
     parts = [
         np.exp((q * np.log(q / q.mean(0))).sum(1).mean())
         for q in np.split(p, 4)
     ]
     assert score.generated.mean == pytest.approx(np.mean(parts), rel=1e-4)
     assert score.generated.std == pytest.approx(np.std(parts), rel=1e-3)
-    places = found.held_out.indices
-    real = to_uint8(real_images(data.test, places)).numpy() / 127.5 - 1
-    expected = frechet_distance(*map(statistics, (colours, real.mean((1, 2)))))
+    real = to_uint8(real_images(tiny_data.test, held_out.indices)).numpy()
+    real = (real / 127.5 - 1).mean((1, 2))
+    expected = frechet_distance(*map(statistics, (means, real)))
     assert frechet.generated.mean == pytest.approx(expected, rel=1e-3)
-    assert found.conditions()["feature_extractor"]["sha256"] == "c01042"
-    assert found.conditions()["splits"] == 4
-
-
-def test_real_distance_is_that_of_the_other_split(
-    evaluation_of, model, data, monkeypatch
-):
-    found = evaluation_of("fid", split="train")
-    copier = Copier(real_images(data.test), found.model)
-    found.model = copier
-    (frechet,) = found.score()
-    assert frechet.generated.n == frechet.real.n == TEST
-    assert frechet.generated.mean == pytest.approx(frechet.real.mean, rel=1e-4)
-    # Four captions of each train picture, and the fifth of some.
-    captions = found.held_out.captions
-    order = copier.captions
-    assert order[:TRAIN] == [lines[0] for lines in captions]
-    assert order[TRAIN : 2 * TRAIN] == [lines[1] for lines in captions]
-    assert order[4 * TRAIN :] == [lines[4] for lines in captions[:14]]
-
-
-def test_r_precision_pairs_each_picture_with_its_caption(evaluation_of, model):
-    found = evaluation_of("r_precision")
-    (row,) = found.score()
-    held_out = found.held_out
-    rows = held_out.caption_rows(TEST)
-    pictures = model.generate([held_out.lines[i] for i in rows], range(TEST))
-    features = model.image_encoder(pictures / np.float32(127.5) - 1)
-    sentences = model.encode_text(held_out.lines)["sentence_features"]
+    sentences = tiny_model.encode_text(held_out.lines)["sentence_features"]
     groups = held_out.groups[held_out.owners]
     expected = r_precision(
-        features["image_features"].numpy(),
+        tiny_model.image_encoder(images)["image_features"].numpy(),
         sentences[rows],
         groups[rows],
         candidates=held_out.candidates,
@@ -170,28 +128,40 @@ def test_r_precision_pairs_each_picture_with_its_caption(evaluation_of, model):
         pool_features=sentences,
         pool_groups=groups,
     )
-    assert row.generated.mean == pytest.approx(expected.mean, abs=1)
+    assert precision.generated.mean == pytest.approx(expected.mean, abs=1)
+    conditions = found.conditions()
+    assert conditions["feature_extractor"]["sha256"] == "c01042"
+    assert conditions["splits"] == 4
 
 
-def test_another_runs_encoders_judge(evaluation_of, model, tiny_workdir):
-    other_encoders = load_encoders(str(tiny_workdir))
-    for weight in other_encoders.image_encoder.image_projection.weights:
-        weight.assign(tf.zeros_like(weight))  # nothing finds its caption
-    own = evaluation_of("r_precision", extractor=Classifier())
-    other = evaluation_of(
-        "r_precision", extractor=Classifier(), encoders=other_encoders
+def test_real_scores_are_those_of_the_other_split(make, tiny_data):
+    found = make("fid", split="train")
+    found.model = copier = Copier(real_images(tiny_data.test), found.model)
+    (frechet,) = found.score()
+    assert frechet.generated.n == frechet.real.n == TEST
+    assert frechet.generated.mean == pytest.approx(frechet.real.mean, rel=1e-4)
+    # Four captions of each train image, and the fifth of some.
+    lines = found.held_out.captions
+    expected = [line[k] for k in range(5) for line in lines]
+    assert copier.captions == expected[:TEST]
+
+
+def test_other_evaluation_encoders(make, colours, tiny_model, tiny_workdir):
+    other = load_encoders(str(tiny_workdir))
+    for weight in other.image_encoder.image_projection.weights:
+        weight.assign(tf.zeros_like(weight))  # no image finds its caption
+    found = make("r_precision", extractor=colours, encoders=other)
+    (row,) = found.score()
+    assert row.generated.mean == row.real.mean == 0
+    own, theirs = (
+        x.conditions()["encoders"] for x in (make("r_precision"), found)
     )
-    (theirs,), (ours,) = other.score(), own.score()
-    assert theirs.generated.mean == theirs.real.mean == 0
-    assert ours.generated.mean + ours.real.mean > 0
-    told = [found.conditions()["encoders"] for found in (own, other)]
-    digests = [identity.pop("sha256") for identity in told]
-    assert digests[0] != digests[1]
-    assert told[0] == told[1]
+    assert own.pop("sha256") != theirs.pop("sha256")
+    assert own == theirs
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("metrics", "computed"),
     [
         (["is", "fid", "kid", "diversity"], {"pooled", "probabilities"}),
         (["r_precision"], {"image_features", "pooled"}),
@@ -199,54 +169,47 @@ def test_another_runs_encoders_judge(evaluation_of, model, tiny_workdir):
         (["diversity"], set()),
     ],
 )
-def test_no_network_looks_at_pictures_for_nothing(evaluation_of, metrics, said):
-    found = evaluation_of(*metrics, extractor=Classifier())
-    (batch,) = found.generation.batches(["a bird"], [0])
-    assert set(batch) == {"images"} | said
+def test_only_needed_features_are_computed(make, colours, metrics, computed):
+    features = make(*metrics, extractor=colours)._features()
+    assert set(features(tf.zeros([1, SIZE, SIZE, 3]))) == computed
 
 
-def test_retrieval_is_of_real_pictures(evaluation_of, monkeypatch):
-    found = evaluation_of("retrieval")
+def test_retrieval_generates_no_images(make):
+    found = make("retrieval")
     found.sentences = np.eye(TEST)[found.held_out.owners]
     found.real_image_features = np.eye(TEST)
-    found.generation = None  # no image is generated for it
+    found.generation = None
     rows = found.score()
     assert [row.real.mean for row in rows] == 6 * [100]
     assert {row.generated for row in rows} == {None}
 
 
-def test_diversity_of_a_generator_that_draws_one_picture(
-    evaluation_of, model, data, monkeypatch
-):
+def test_diversity_of_a_collapsed_generator(make, tiny_data):
+    found = make("diversity")
     grey = np.zeros((TEST, SIZE, SIZE, 3), np.float32)
-    found = evaluation_of("diversity")
-    copier = Copier(grey, found.model)
-    found.model = copier
+    found.model = copier = Copier(grey, found.model)
     rows = found.score()
     assert len(copier.captions) == 100 + 160  # and not TEST + 160
     assert [row.generated.mean for row in rows] == [0, 0, 0]
     assert [row.generated.n for row in rows] == [160, 160, 100]
-    real = to_uint8(real_images(data.test)[:100]).numpy() / 255
+    real = to_uint8(real_images(tiny_data.test)[:100]).numpy() / 255
     i, j = np.triu_indices(100, 1)
     distances = np.sqrt(((real[i] - real[j]) ** 2).mean((1, 2, 3)))
-    for row, known in zip(
-        rows, (distances.mean(), distances.min(), distances.mean()), strict=True
-    ):
-        assert row.real.mean == pytest.approx(known)
+    known = distances.mean(), distances.min(), distances.mean()
+    assert [row.real.mean for row in rows] == pytest.approx(known)
 
 
-@pytest.fixture
-def demo_data(tmp_path, monkeypatch):
-    pictures = {"train": 20, "test": 120}
-    monkeypatch.setattr(builder.Demo, "NUM_IMAGES", pictures)
-    dataset = catalog.open_builder("demo", "", str(tmp_path))
+@pytest.fixture(scope="module")
+def demo_data(tmp_path_factory):
+    dataset = builder.Demo(data_dir=str(tmp_path_factory.mktemp("demo")))
+    dataset.PICTURES = {"train": 20, "test": 120}
     catalog.prepare(dataset)
     return prepared_data.read_data(dataset)
 
 
-def draw(colours):
+def birds_of(colours):
     """Birds of these colours, reduced to SIZE: float32."""
-    pictures = []
+    images = []
     for index, colour in enumerate(colours):
         bird = builder.Bird(
             colours=dict.fromkeys(builder.PARTS, colour),
@@ -256,20 +219,19 @@ def draw(colours):
             long_beak=False,
             ground="plain",
         )
-        picture = draw_bird(bird, np.random.default_rng(index))
-        pictures.append(np.asarray(picture.resize((SIZE, SIZE), Image.BOX)))
-    return np.stack(pictures) / np.float32(127.5) - 1
+        image = draw_bird(bird, np.random.default_rng(index))
+        images.append(np.asarray(image.resize((SIZE, SIZE), Image.BOX)))
+    return np.stack(images) / np.float32(127.5) - 1
 
 
-def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
-    found = evaluation_of("colour", data=demo_data)
+def test_colour_of_birds_of_one_colour(make, tiny_model, demo_data):
+    found = make("colour", data=demo_data)
     captions, colours = zip(
         *builder.single_colour_captions(110, seed=0), strict=True
     )
-    birds = draw(colours)
+    birds = birds_of(colours)
     for images, low, high in ((birds, 90, 100), (birds[::-1], 0, 10)):
-        copier = Copier(images, model)
-        found.model = copier
+        found.model = copier = Copier(images, tiny_model)
         (row,) = found.score()
         assert low <= row.generated.mean <= high
         assert tuple(copier.captions) == captions
@@ -284,7 +246,7 @@ def test_colour_asked_for(evaluation_of, model, demo_data, monkeypatch):
 
 
 class Hash:
-    """Stands for a classifier: each image has colours of its own."""
+    """Replaces the classifier: each image has colours of its own."""
 
     provenance = {"network": "hash"}  # noqa: RUF012
 
@@ -299,16 +261,15 @@ class Hash:
         )
 
 
-def test_parts_of_copies_of_real_pictures_score_as_theirs(
-    evaluation_of, model, demo_data, monkeypatch
+def test_parts_of_copies_of_real_images(
+    make, tiny_model, demo_data, monkeypatch
 ):
     monkeypatch.setattr(evaluator, "PartClassifier", lambda *arguments: Hash())
-    found = evaluation_of("parts", data=demo_data, num_images=150)
-    pictures = real_images(demo_data.test, found.held_out.indices)
+    found = make("parts", data=demo_data, num_images=150)
+    images = real_images(demo_data.test, found.held_out.indices)
     owners = found.held_out.owners[found.held_out.caption_rows(150)]
-    for images, same in ((pictures, True), (pictures[::-1], False)):
-        copier = Copier(images[owners], model)
-        found.model = copier
+    for copies, same in ((images, True), (images[::-1], False)):
+        found.model = copier = Copier(copies[owners], tiny_model)
         found.__dict__.pop("generation", None)
         rows = found.score()
         assert copier.captions[:120] == found.held_out.first_captions()
@@ -317,6 +278,6 @@ def test_parts_of_copies_of_real_pictures_score_as_theirs(
     named = [len(captions.asked_colours(x)) for x in copier.captions]
     assert rows[0].name == "parts"
     assert rows[0].generated.n == rows[0].real.n == sum(named)
-    told = found.conditions()
-    assert told["part_classifier"] == {"network": "hash"}
-    assert told["generated"] == {"images": 150, "first_seed": 0}
+    conditions = found.conditions()
+    assert conditions["part_classifier"] == {"network": "hash"}
+    assert conditions["generated"] == {"images": 150, "first_seed": 0}

@@ -1,8 +1,6 @@
-"""A run that is followed while it trains."""
+"""Scoring a run while it is trained."""
 
 import json
-import threading
-import time
 
 import pytest
 import tensorflow as tf
@@ -13,7 +11,7 @@ from attngan_tf.runs.workdir import DONE_FILE
 
 
 class Run:
-    """A run's folder, with checkpoints of which the last two are kept."""
+    """A run's folder with its last two checkpoints."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -33,39 +31,22 @@ def run(tmp_path):
     return Run(tmp_path)
 
 
-def test_each_checkpoint_is_scored_once_until_the_end(run):
-    scored = []
-    run.save(5)
-
-    def train():
-        for step in (10, 15):
-            while scored[-1:] != [step - 5]:
-                time.sleep(0.01)
-            run.save(step)
-        run.done()
-
-    trainer = threading.Thread(target=train)
-    trainer.start()
-    follow(str(run.folder), scored.append, 0.02)
-    trainer.join()
-    assert scored == [5, 10, 15]
-
-
-def test_one_saved_just_before_done_is_scored(run):
+def test_each_checkpoint_is_scored_once_until_the_run_is_done(run):
     scored = []
 
     def score(step):
         scored.append(step)
-        if step == 5:
-            run.save(10)
-            run.done()
+        if step < 15:
+            run.save(step + 5)
+        if step == 10:
+            run.done()  # while 10 is scored, after 15 is saved
 
     run.save(5)
     follow(str(run.folder), score, 0.01)
-    assert scored == [5, 10]
+    assert scored == [5, 10, 15]
 
 
-def test_a_checkpoint_that_is_gone_is_told(run, capsys):
+def test_a_deleted_checkpoint_is_reported(run, capsys):
     for step in (5, 10):
         run.save(step)
     run.done()
@@ -79,7 +60,7 @@ def test_a_checkpoint_that_is_gone_is_told(run, capsys):
     assert "step 5: deleted before it was scored" in capsys.readouterr().out
 
 
-def test_other_mistakes_end_it(run):
+def test_other_errors_end_it(run):
     run.save(5)
 
     def score(step):
@@ -93,7 +74,7 @@ SCORED = {
     "stage": "evaluate",
     "step": 5,
     "metrics": "fid,is",
-    "backend": "b",
+    "encoders": {"step": 4},
     "splits": 10.0,
 }
 
@@ -102,18 +83,20 @@ SCORED = {
     ("change", "found"),
     [
         ({}, True),
-        ({"metrics": "fid,kid,is"}, True),  # more than is asked for
+        ({"metrics": "fid,kid,is"}, True),  # more than needed
         ({"metrics": "fid"}, False),
         ({"metrics": None}, False),
         ({"stage": "gan"}, False),
         ({"step": 7}, False),
-        ({"backend": "other"}, False),
+        ({"encoders": {"step": 8}}, False),
         ({"splits": 5.0}, False),
     ],
 )
-def test_scores_are_of_a_step_on_the_same_conditions(tmp_path, change, found):
-    asked = ["is", "fid"], {"backend": "b", "splits": 10}
-    assert not is_scored(str(tmp_path), 5, *asked)  # no file yet
+def test_is_scored_compares_step_metrics_and_conditions(
+    tmp_path, change, found
+):
+    wanted = ["is", "fid"], {"encoders": {"step": 4}, "splits": 10}
+    assert not is_scored(str(tmp_path), 5, *wanted)  # no file yet
     lines = f'[1]\n{json.dumps(SCORED | change)}\n{{"stage": "eval'
     (tmp_path / "metrics.jsonl").write_text(lines)
-    assert is_scored(str(tmp_path), 5, *asked) == found
+    assert is_scored(str(tmp_path), 5, *wanted) == found

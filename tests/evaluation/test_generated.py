@@ -1,4 +1,4 @@
-"""Pictures drawn in batches, by one device or several."""
+"""Images generated in batches, by one device or several."""
 
 import numpy as np
 import pytest
@@ -11,10 +11,9 @@ from attngan_tf.evaluation.generated import (
     per_replica,
 )
 from attngan_tf.sampling import to_uint8
-from attngan_tf.text_to_image import load
 
 
-def test_pictures_are_those_of_256_values():
+def test_images_are_rounded_to_256_values():
     images = np.linspace(-1.2, 1.2, 999, dtype=np.float32)
     found = as_stored(tf.constant(images)).numpy()
     steps = (found + 1) * 127.5
@@ -24,8 +23,8 @@ def test_pictures_are_those_of_256_values():
     np.testing.assert_array_equal(found[~inside], np.sign(images)[~inside])
 
 
-class Counted:
-    """A strategy of two replicas, one after the other."""
+class TwoReplicas:
+    """A strategy of two replicas that run one after the other."""
 
     num_replicas_in_sync = 2
 
@@ -45,30 +44,29 @@ class Counted:
 
 
 @pytest.mark.parametrize("count", [1, 4, 5])
-def test_every_replica_takes_a_part_and_padding_is_cut(count):
+def test_replicas_take_equal_parts_and_padding_is_removed(count):
     sizes = []
 
     def function(rows):
         sizes.append(len(rows["x"]))
         return {"y": 2 * rows["x"]}
 
-    found = per_replica(Counted(), function, {"x": tf.range(count)})
+    found = per_replica(TwoReplicas(), function, {"x": tf.range(count)})
     np.testing.assert_array_equal(found["y"], 2 * np.arange(count))
     assert sizes == 2 * [-(-count // 2)]
 
 
-def test_batches_hold_what_the_sampler_draws_alone(tiny_workdir):
-    model = load(str(tiny_workdir))
+def test_batches_have_the_images_of_the_model(tiny_model):
     captions = [f"a small {c} bird" for c in ("red", "blue", "white")] * 20
     seeds = range(7, 7 + len(captions))
     generation = ImageGeneration(
-        model, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
+        tiny_model, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
     )
     batches = list(generation.batches(captions, seeds))
     assert [len(batch["images"]) for batch in batches] == [BATCH, 10]
     images = np.concatenate([batch["images"] for batch in batches])
     np.testing.assert_array_equal(
-        to_uint8(images), model.generate(captions, seeds)
+        to_uint8(images), tiny_model.generate(captions, seeds)
     )
     sums = np.concatenate([batch["sum"] for batch in batches])
     np.testing.assert_allclose(sums, images.sum((1, 2, 3)), rtol=1e-3)

@@ -1,4 +1,4 @@
-"""Tests of attngan_tf.evaluation.held_out.HeldOut, without networks."""
+"""Held-out captions and their candidates, without networks."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from attngan_tf.evaluation.held_out import HeldOut
 
 
 class Rows:
-    """Records without pictures."""
+    """Records without images."""
 
     def __init__(self, class_ids, captions=2):
         self.rows = [
@@ -23,37 +23,45 @@ class Rows:
     def __len__(self):
         return len(self.rows)
 
-    def row(self, place):
-        return self.rows[place]
+    def row(self, index):
+        return self.rows[index]
+
+
+def held_out(class_ids):
+    return HeldOut(
+        records=Rows(class_ids),
+        vocabulary=Vocabulary.build(["bird"]),
+        words_num=3,
+        count=1000,
+    )
 
 
 @pytest.mark.parametrize(
     ("class_ids", "candidates"),
     [
         ([0, 0, 1, 2], 5),  # class 0 has four captions of others
-        ([7, 7, 7], 5),  # one class: pictures are their own
+        ([7, 7, 7], 5),  # one class: each image is its own group
         (range(60), 100),
     ],
 )
-def test_candidates_are_as_many_as_there_are(class_ids, candidates):
-    held_out = HeldOut(
-        records=Rows(class_ids),
-        vocabulary=Vocabulary.build(["bird"]),
-        words_num=3,
-        count=1000,
-    )
-    assert held_out.candidates == candidates
-    rows = held_out.caption_rows(12)
-    features = np.random.default_rng(0).normal(size=(len(held_out.owners), 8))
-    score = held_out.r_precision(features[rows], features, rows)
+def test_candidates_are_limited_by_the_split(class_ids, candidates):
+    found = held_out(class_ids)
+    assert found.candidates == candidates
+    rows = found.caption_rows(12)
+    features = np.random.default_rng(0).normal(size=(len(found.owners), 8))
+    score = found.r_precision(features[rows], features, rows)
     assert (score.mean, score.n) == (100, 12)
 
 
-def test_a_split_of_one_picture_is_refused():
-    with pytest.raises(UserError, match="at least 2 images; received 1"):
-        HeldOut(
-            records=Rows([0]),
-            vocabulary=Vocabulary.build(["bird"]),
-            words_num=3,
-            count=1000,
-        )
+def test_captions_are_taken_in_turns():
+    found = held_out(range(3))
+    rows = found.caption_rows(8)
+    lines = [found.lines[i] for i in rows]
+    first, second = ([f"bird {i} {j}" for i in range(3)] for j in (0, 1))
+    assert lines == [*first, *second, *first[:2]]
+    assert found.owners[rows].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_a_split_of_one_image_is_rejected():
+    with pytest.raises(UserError, match=r"at least 2 images .* received 1"):
+        held_out([0])

@@ -1,35 +1,24 @@
-"""What scores say of the encoders that measured them."""
+"""What identifies the networks that compute scores."""
 
 import dataclasses
-import shutil
 
 import pytest
 
-from attngan_tf.encoders import load_encoders
 from attngan_tf.evaluation import provenance
 
 
-def identity(encoders):
-    config, caption_encoder, image_encoder = encoders
-    return provenance.encoders(
-        config, 4, caption_encoder.text_encoder, image_encoder
-    )
-
-
-@pytest.fixture(scope="module")
-def encoders(tiny_workdir):
-    return load_encoders(str(tiny_workdir))
-
-
-def test_encoders_are_identified_by_their_weights(
-    encoders, tiny_workdir, tmp_path
-):
-    folder = shutil.copytree(tiny_workdir, tmp_path / "copy")
-    other = load_encoders(str(folder))
-    assert identity(other) == identity(encoders)
-    bias = other.caption_encoder.text_encoder.weights[-1]
-    bias.assign(bias + 1e-6)
-    assert identity(other) != identity(encoders)
+def test_encoders_are_identified_by_their_weights(tiny_model):
+    networks = tiny_model.text_encoder, tiny_model.image_encoder
+    before = provenance.encoders(tiny_model.config, 4, *networks)
+    assert before == provenance.encoders(tiny_model.config, 4, *networks)
+    bias = tiny_model.text_encoder.weights[-1]
+    value = bias.numpy()
+    bias.assign(value + 1e-6)
+    after = provenance.encoders(tiny_model.config, 4, *networks)
+    bias.assign(value)
+    assert before.pop("sha256") != after.pop("sha256")
+    assert before == after
+    assert before["step"] == 4
 
 
 @pytest.mark.parametrize(
@@ -46,13 +35,8 @@ def test_encoders_are_identified_by_their_weights(
     ],
     ids=str,
 )
-def test_settings_that_change_features_are_named(encoders, change):
+def test_settings_that_change_features_are_recorded(tiny_model, change):
     """Features of real images are cached under them."""
-    config = dataclasses.replace(encoders.config, **change)
-    other = encoders._replace(config=config)
-    one, two = (
-        provenance.encoder_extractor(x, 16).provenance
-        for x in (encoders, other)
-    )
-    assert one["sha256"] == two["sha256"]
+    config = dataclasses.replace(tiny_model.config, **change)
+    one, two = (provenance.backbone(x, 4) for x in (tiny_model.config, config))
     assert one != two

@@ -1,4 +1,4 @@
-"""Reports on runs side by side, by their Markdown."""
+"""Reports that compare runs, by their Markdown."""
 
 import pathlib
 import subprocess
@@ -9,10 +9,13 @@ from absl import flags
 
 from attngan_tf.cli import command
 from attngan_tf.errors import UserError
+from attngan_tf.evaluation import report as module
 from attngan_tf.evaluation.report import write_report
 
 ROOT = pathlib.Path(__file__).parents[2]
-HOW = {"backend": "inception of x", "reference": "500 of cub's test"}
+HOW = {"feature_extractor": "inception of x", "reference": "500 of cub's test"}
+KID = "kernel distance (KID)"
+FID = "Frechet distance (FID)"
 
 
 def scored(step, n=500, how=HOW, **values):
@@ -27,8 +30,9 @@ def trained(step, **values):
 
 
 @pytest.fixture
-def report(tmp_path):
-    """Writes a report; returns its text and its table, a dict a row."""
+def report(tmp_path, monkeypatch):
+    """Writes a report; returns its text and its table, a dict for each row."""
+    monkeypatch.setattr(module, "plot_curves", lambda path, runs: True)
 
     def write(*workdirs):
         written = write_report(str(tmp_path / "out"), workdirs)
@@ -45,10 +49,12 @@ def report(tmp_path):
 
 
 def warnings(text):
-    return [x for x in text.splitlines() if x.startswith("**Warning:**")]
+    prefix = "**Warning:** "
+    lines = [x for x in text.splitlines() if x.startswith(prefix)]
+    return [line.removeprefix(prefix) for line in lines]
 
 
-def test_a_row_says_what_a_run_is_and_how_it_scored(run_folder, report):
+def test_a_row_has_the_model_and_its_scores(run_folder, report):
     line = scored(
         1200,
         n=1000,
@@ -56,7 +62,8 @@ def test_a_row_says_what_a_run_is_and_how_it_scored(run_folder, report):
         r_precision_std=5.166,
         real_r_precision=16.3,
         real_r_precision_std=4.94,
-        diversity_captions=0.30283,
+        kid=0.00012345,
+        kid_std=0.0000321,
         text_to_image_at_5=12.0,
     )
     lines = [
@@ -66,10 +73,10 @@ def test_a_row_says_what_a_run_is_and_how_it_scored(run_folder, report):
         line,
     ]
     fields = {"base_size": 16, "num_stages": 3, "damsm_lambda": 2.0}
-    folder = run_folder("mine", lines, dataset="folder", **fields)
+    folder = run_folder("a|b\nc", lines, dataset="folder", **fields)
     _, (row,) = report(folder)
     assert row == {
-        "run": "mine",
+        "run": r"a\|b c",  # which leaves the table intact
         "data set": "folder",
         "generator": "attngan",
         "stages": "3",
@@ -80,7 +87,7 @@ def test_a_row_says_what_a_run_is_and_how_it_scored(run_folder, report):
         "step": "1,200",
         "R-precision (%)": "42.90 +- 5.17 (N 1,000)",
         "real: R-precision (%)": "16.30 +- 4.94 (N 1,000)",
-        "pixel distance of different captions": "0.3028 (N 1,000)",
+        KID: "0.000123 +- 0.000032 (N 1,000)",
         "text to image at 5": "12.00 (N 1,000)",
         "best by R-precision (%)": "50.00 (N 100) at step 400",
     }
@@ -90,28 +97,30 @@ def test_columns_and_cells_without_values(run_folder, report):
     one = run_folder("one", [scored(5, frechet=7.25)], dataset="demo")
     two = run_folder("two", [scored(6, kid=0.5)], dataset="demo", seed=1)
     none = run_folder("none", [], dataset="demo", seed=2)
-    _, rows = report(one, two, none)
+    text, rows = report(one, two, none)
     scores = list(rows[0])[8:]
-    assert scores == ["step", "Frechet distance (FID)", "kernel distance (KID)"]
+    assert scores == ["step", FID, KID]
     cells = [[row[name] for name in scores] for row in rows]
     assert cells[0] == ["5", "7.25 (N 500)", ""]
     assert cells[1] == ["6", "", "0.5000 (N 500)"]
     assert cells[2] == ["", "", ""]
+    assert warnings(text) == []
+    assert "comparable only if the feature extractor, N" in text
 
 
-PAPER = [
-    ("attngan1_no_damsm", "3.98 +- 0.04", "10.37 +- 5.88"),
-    ("attngan1_lambda_0.1", "4.19 +- 0.06", "16.55 +- 4.83"),
-    ("attngan1_lambda_1", "4.35 +- 0.05", "34.96 +- 4.02"),
-    ("attngan1_lambda_5", "4.35 +- 0.04", "58.65 +- 5.41"),
-    ("attngan1_lambda_10", "4.29 +- 0.05", "63.87 +- 4.85"),
-    ("attngan2_lambda_5", "4.36 +- 0.03", "67.82 +- 4.43"),
-    ("attngan2_lambda_50_coco", "25.89 +- 0.47", "85.47 +- 3.69"),
-]
-
-
-@pytest.mark.parametrize(("name", "score", "precision"), PAPER)
-def test_the_papers_numbers_stand_below_its_flagfiles_runs(
+@pytest.mark.parametrize(
+    ("name", "score", "precision"),
+    [
+        ("attngan1_no_damsm", "3.98 +- 0.04", "10.37 +- 5.88"),
+        ("attngan1_lambda_0.1", "4.19 +- 0.06", "16.55 +- 4.83"),
+        ("attngan1_lambda_1", "4.35 +- 0.05", "34.96 +- 4.02"),
+        ("attngan1_lambda_5", "4.35 +- 0.04", "58.65 +- 5.41"),
+        ("attngan1_lambda_10", "4.29 +- 0.05", "63.87 +- 4.85"),
+        ("attngan2_lambda_5", "4.36 +- 0.03", "67.82 +- 4.43"),
+        ("attngan2_lambda_50_coco", "25.89 +- 0.47", "85.47 +- 3.69"),
+    ],
+)
+def test_the_papers_scores_are_below_runs_of_its_flagfiles(
     tmp_path, report, name, score, precision
 ):
     """The values as printed in the paper's Table 2."""
@@ -133,7 +142,7 @@ def test_the_papers_numbers_stand_below_its_flagfiles_runs(
     assert "Xu et al., CVPR 2018, Table 2" in text
 
 
-def test_published_numbers_stand_once_and_beside_equals_only(
+def test_published_scores_appear_once_and_beside_equal_models_only(
     run_folder, report
 ):
     line = scored(5, inception_score=4.0)
@@ -149,63 +158,94 @@ def test_published_numbers_stand_once_and_beside_equals_only(
     published = "*AttnGAN1, lambda 5, published*"
     assert names == ["first", "again", published, "other", "plain", "ours"]
     assert warnings(text) == [
-        f"**Warning:** the published N is 30,000, {name}'s 500"
+        f"the published N is 30,000, {name}'s 500"
         for name in ("first", "again")
     ]
 
 
+OLD = {"backend": "inception of x", "reference": HOW["reference"]}
+
+
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
-        ({"how": {**HOW, "backend": "other"}}, "backend {}: one / two"),
-        ({"how": {**HOW, "reference": "all"}}, "reference {}: one / two"),
+        (
+            {"how": {**HOW, "feature_extractor": "other"}},
+            "feature extractor {}: one / two; Inception score, " + FID,
+        ),
         (
             {"how": {"reference": HOW["reference"]}},
-            "backend {}: one / not written (two)",
+            "feature extractor {}: one / not recorded (two); Inception score, "
+            + FID,
         ),
-        ({"n": 1000}, "N {}: 500 (one) / 1,000 (two)"),
+        (
+            {"how": {**HOW, "reference": "all"}},
+            "reference {}: one / two; Inception score, " + FID,
+        ),
+        (
+            {"n": 1000},
+            "N {}: 500 (one) / 1,000 (two); Inception score, " + FID,
+        ),
+        (
+            {"how": {**HOW, "splits": 5.0}},
+            "number of splits {}: 10 (one) / 5 (two); Inception score",
+        ),
+        ({"how": {**HOW, "encoders": "b"}}, None),  # R-precision only
+        ({"how": OLD}, None),  # as version 0.1 wrote it
     ],
 )
-def test_what_cannot_be_compared_is_said(run_folder, report, change, said):
+def test_differences_that_prevent_comparison_are_warned_of(
+    run_folder, report, change, expected
+):
     scores = {"inception_score": 4.0, "frechet": 20.0}
-    one = run_folder("one", [scored(5, **scores)], dataset="demo")
-    two = run_folder("two", [scored(5, **scores, **change)], dataset="demo")
+    lines = [scored(5, **scores), scored(5, **scores, **change)]
+    one, two = (
+        run_folder(name, [{"splits": 10.0, **line}], dataset="demo")
+        for name, line in zip(("one", "two"), lines, strict=True)
+    )
     text, _ = report(one, two)
-    names = "; Inception score, Frechet distance (FID)"
     assert warnings(text) == [
-        "**Warning:** not the same " + said.format(where) + names
+        f"not the same {expected.format(where)}"
         for where in ("in the table", "in the curves")
+        if expected
     ]
 
 
-def test_other_splits_and_other_encoders_cannot_be_compared(run_folder, report):
-    line = scored(5, inception_score=4.0, r_precision=50.0, frechet=20.0)
+def test_r_precision_depends_on_the_encoders_and_pixels_on_no_network(
+    run_folder, report
+):
     one, two = (
-        run_folder(name, [line | more], dataset="demo")
+        run_folder(
+            name,
+            [
+                scored(5, r_precision=5.0, diversity_captions=0.2, colour=7.0)
+                | more
+            ],
+            dataset="demo",
+        )
         for name, more in (
-            ("one", {"splits": 10.0, "encoders": "a"}),
-            ("two", {"splits": 5.0, "encoders": "b"}),
+            ("one", {"encoders": "a"}),
+            ("two", {"encoders": "b", "feature_extractor": "other"}),
         )
     )
     text, _ = report(one, two)
-    told = [x for x in warnings(text) if "in the table" in x]
-    assert told == [
-        "**Warning:** not the same backend in the table: one / two; "
-        "R-precision (%)",
-        "**Warning:** not the same number of splits in the table: 10 (one) / "
-        "5 (two); Inception score",
+    assert [x for x in warnings(text) if "table" in x] == [
+        "not the same feature extractor in the table: one / two; "
+        "R-precision (%)"
     ]
 
 
-def test_scores_of_a_run_that_were_measured_in_two_ways(run_folder, report):
-    other = {**HOW, "backend": "other"}
+def test_conditions_are_listed_once_for_runs_that_share_them(
+    run_folder, report
+):
+    other = {**HOW, "feature_extractor": "a\n# b"}
     lines = [scored(5, frechet=7.0), scored(5, kid=1.0, how=other)]
-    text, _ = report(run_folder("run", lines, dataset="demo"))
-    for score, backend in (
-        ("Frechet distance (FID)", "inception of x"),
-        ("kernel distance (KID)", "other"),
-    ):
-        assert f"- run: {score}: backend: {backend}; reference: 500" in text
+    text, _ = report(*(run_folder(x, lines, dataset="demo") for x in "ab"))
+    reference = f"reference: {HOW['reference']}\n"
+    assert f"- a; b: {FID}: feature extractor: inception of x; {reference}" in (
+        text
+    )
+    assert f"- a; b: {KID}: feature extractor: a # b; {reference}" in text
 
 
 def test_the_best_inception_score_has_the_r_precision_of_its_step(
@@ -224,55 +264,7 @@ def test_the_best_inception_score_has_the_r_precision_of_its_step(
     assert row["best by R-precision (%)"] == "60.00 (N 500) at step 5"
 
 
-def test_small_scores_keep_their_digits(run_folder, report):
-    line = scored(5, kid=0.00012345, kid_std=0.0000321)
-    _, (row,) = report(run_folder("run", [line], dataset="demo"))
-    assert row["kernel distance (KID)"] == "0.000123 +- 0.000032 (N 500)"
-
-
-def test_other_data_sets_cannot_be_compared(run_folder, report):
-    lines = [trained(5, frechet=7.0)]
-    names = ("demo", "folder")
-    text, _ = report(*(run_folder(f"a_{x}", lines, dataset=x) for x in names))
-    assert warnings(text) == [
-        "**Warning:** not the same data set: demo (a_demo) / folder (a_folder)"
-    ]
-
-
-def test_pixel_distances_depend_on_no_network(run_folder, report):
-    other = {"backend": "other", "reference": "all"}
-    lines = [
-        scored(5, diversity_captions=0.2, colour=7.0),
-        scored(5, diversity_captions=0.2, colour=7.0, how=other),
-    ]
-    one, two = (
-        run_folder(f"{i}", [line], dataset="demo")
-        for i, line in enumerate(lines)
-    )
-    text, _ = report(one, two)
-    assert warnings(text) == []
-
-
-def test_runs_that_were_scored_alike_share_a_line(run_folder, report):
-    line = scored(5, frechet=7.0, kid=1.0)
-    text, _ = report(*(run_folder(x, [line], dataset="demo") for x in "ab"))
-    assert (
-        "- a; b: Frechet distance (FID), kernel distance (KID): backend: "
-        "inception of x; reference: 500 of cub's test\n" in text
-    )
-
-
-def test_what_can_be_compared_has_no_warning(run_folder, report):
-    one = run_folder("one", [scored(5, kid=1.0)], dataset="demo")
-    two = run_folder(
-        "two", [scored(9, kid=2.0), scored(9, n=9, colour=3.0)], dataset="demo"
-    )
-    text, _ = report(one, two)
-    assert warnings(text) == []
-    assert "can be compared only where the backend" in text
-
-
-def test_lines_left_out_are_named(run_folder, report):
+def test_damaged_lines_are_listed(run_folder, report):
     lines = [scored(5, frechet=7.0), '{"stage": "evaluate", "step": 6, "fre']
     folder = run_folder("cut", lines)
     text, (row, *_) = report(folder)
@@ -280,16 +272,7 @@ def test_lines_left_out_are_named(run_folder, report):
     assert f"- cut: {folder}/metrics.jsonl, line 2: not a whole" in text
 
 
-def test_names_keep_the_table_whole(run_folder, report):
-    how = {"backend": "a\n# b", "reference": "c"}
-    line = scored(5, frechet=7.0, how=how)
-    _, (row,) = report(run_folder("a|b\nc", [line], dataset="demo"))
-    assert row["run"] == r"a\|b c"
-
-
-def test_the_files_are_returned_and_workdirs_stay_as_they_are(
-    run_folder, tmp_path
-):
+def test_only_the_reports_files_are_written(run_folder, tmp_path):
     folder = pathlib.Path(run_folder("run", [scored(5, frechet=7.0)]))
     before = {path: path.read_bytes() for path in folder.iterdir()}
     out = tmp_path / "new" / "out"
@@ -298,15 +281,12 @@ def test_the_files_are_returned_and_workdirs_stay_as_they_are(
     assert sorted(map(str, out.iterdir())) == sorted(written)
     assert "(curves.png)" in (out / "report.md").read_text()
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    empty = write_report(str(tmp_path / "out"), [run_folder("empty")])
+    assert empty == [str(tmp_path / "out" / "report.md")]
+    assert "curves.png" not in pathlib.Path(empty[0]).read_text()
 
 
-def test_without_scores_there_are_no_curves(run_folder, tmp_path):
-    written = write_report(str(tmp_path / "out"), [run_folder("run")])
-    assert written == [str(tmp_path / "out" / "report.md")]
-    assert "curves.png" not in pathlib.Path(written[0]).read_text()
-
-
-def test_mistakes_are_said(run_folder, tmp_path):
+def test_user_errors(run_folder, tmp_path):
     out = str(tmp_path / "out")
     with pytest.raises(UserError, match="one run or more; received none"):
         write_report(out, [])
@@ -318,7 +298,7 @@ def test_mistakes_are_said(run_folder, tmp_path):
         write_report(str(file), [run_folder("run")])
 
 
-def test_a_report_needs_neither_tensorflow_nor_a_display():
+def test_a_report_imports_neither_tensorflow_nor_a_display():
     code = "import sys, attngan_tf.evaluation.report; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""Curves of scores, by what the figure holds and by the PNG."""
+"""Curves of scores: what the figure contains, and the PNG."""
 
 import itertools
 
@@ -28,65 +28,57 @@ def two_runs(run_folder):
     return read_runs(folders)
 
 
-def drawn_lines(axes):
-    return [line.get_xydata().tolist() for line in axes.lines]
-
-
-def test_a_panel_a_score_and_a_line_a_run(two_runs):
+def test_each_score_has_a_panel_and_each_run_a_line_with_a_band(two_runs):
     figure = curves(two_runs)
     precision, frechet = figure.axes
     assert precision.get_ylabel() == "R-precision (%)"
     assert frechet.get_ylabel() == "Frechet distance (FID)"
+    plotted = [
+        [line.get_xydata().tolist() for line in axes.lines]
+        for axes in (precision, frechet)
+    ]
     first, second = [[0, 1], [10, 3]], [[5, 2], [10, 40]]
-    assert drawn_lines(precision) == [first, second]
-    assert drawn_lines(frechet) == [[[0, 90], [10, 80]]]
+    assert plotted == [[first, second], [[[0, 90], [10, 80]]]]
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["lambda 0.1", "lambda 10"]
-
-
-def test_the_band_is_a_std_to_either_side(two_runs):
-    with_std, without = curves(two_runs).axes[0].collections
+    with_std, without = precision.collections
     (path,) = with_std.get_paths()
     corners = {tuple(corner) for corner in path.vertices.tolist()}
     assert corners == {(0, 0.5), (0, 1.5), (10, 2), (10, 4)}
     assert without.get_paths() == []
 
 
-def test_a_run_looks_alike_in_all_panels_and_unlike_others_in_grey(run_folder):
-    names = [f"run{i}" for i in range(28)]
+def test_runs_differ_in_greyscale_and_look_alike_in_all_panels(run_folder):
     scores = {"r_precision": 1.0, "frechet": 2.0}
     lines = [line(1, **scores), line(2, **scores)]
-    runs = read_runs([run_folder(name, lines) for name in names])
-    first, second = curves(runs).axes
-    styles = [(x.get_linestyle(), x.get_marker()) for x in first.lines]
-    assert len(set(styles)) == 28
-    again = [(x.get_linestyle(), x.get_marker()) for x in second.lines]
-    assert again == styles
-    colours = [[x.get_color() for x in axes.lines] for axes in (first, second)]
-    assert colours[0] == colours[1]
+    runs = read_runs([run_folder(f"run{i}", lines) for i in range(28)])
+    first, second = (
+        [(x.get_linestyle(), x.get_marker(), x.get_color()) for x in axes.lines]
+        for axes in curves(runs).axes
+    )
+    assert first == second
+    assert len({style[:2] for style in first}) == 28
 
 
 @pytest.mark.parametrize(
-    ("epochs", "label", "places"),
+    ("epochs", "label", "x"),
     [
         ([0.5, 1.0], "epoch", [[0.5, 1.0]]),
         ([0.5, None], "step of the GAN", [[100, 200]]),
     ],
 )
-def test_epochs_are_used_where_every_point_has_one(
-    run_folder, epochs, label, places
-):
+def test_epochs_are_used_if_every_point_has_one(run_folder, epochs, label, x):
     lines = [
-        line(step, inception_score=2.0, **({} if x is None else {"epoch": x}))
-        for step, x in zip((100, 200), epochs, strict=True)
+        line(step, inception_score=2.0, **({} if e is None else {"epoch": e}))
+        for step, e in zip((100, 200), epochs, strict=True)
     ]
     (axes,) = curves(read_runs([run_folder("run", lines)])).axes
     assert axes.get_xlabel() == label
-    assert [x.get_xdata().tolist() for x in axes.lines] == places
+    assert [x.get_xdata().tolist() for x in axes.lines] == x
 
 
-def test_runs_without_a_score_are_not_drawn(run_folder, tmp_path):
+def test_runs_without_scores_are_not_plotted(run_folder, tmp_path):
     losses = [line(1, **{"generator/total": 3.0})]
     runs = read_runs([run_folder("early", losses)])
     path = tmp_path / "scores.png"
@@ -99,7 +91,7 @@ def test_runs_without_a_score_are_not_drawn(run_folder, tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 9])
-def test_nothing_is_cut_off_or_covered(run_folder, count):
+def test_nothing_is_cut_off_or_overlaps(run_folder, count):
     lines = [
         line(k, r_precision=k / 1e4, frechet=1e5, inception_score=4.0)
         for k in (0, 100_000, 200_000)
@@ -117,14 +109,13 @@ def test_nothing_is_cut_off_or_covered(run_folder, count):
     for box in boxes:
         assert page.x0 <= box.x0 < box.x1 <= page.x1
         assert page.y0 <= box.y0 < box.y1 <= page.y1
-    for box, other in itertools.combinations(boxes, 2):
-        assert not box.overlaps(other)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     for axes in figure.axes:
         # A long legend makes the figure higher, not the panels smaller.
         assert axes.bbox.height > 2.5 * figure.dpi
 
 
-def test_the_png_shows_any_name(run_folder, tmp_path):
+def test_the_png_supports_any_run_name(run_folder, tmp_path):
     lines = [line(1, frechet=2.0), line(2, frechet=float("nan"))]
     folders = [run_folder(name, lines) for name in ("_low", "$x_{$", "a|b")]
     path = tmp_path / "scores.png"
@@ -136,13 +127,13 @@ def test_the_png_shows_any_name(run_folder, tmp_path):
 
 
 @pytest.mark.parametrize("last", [0.16, 3.0, 14.0, 2_000_000.0])
-def test_ticks_are_the_numbers_where_they_stand(run_folder, last):
+def test_tick_labels_are_the_numbers_at_their_positions(run_folder, last):
     lines = [line(1, epoch=0.0, frechet=9.0), line(2, epoch=last, frechet=8.0)]
     figure = curves(read_runs([run_folder("run", lines)]))
     figure.draw_without_rendering()
     axis = figure.axes[0].xaxis
     texts = [label.get_text() for label in axis.get_ticklabels()]
     plain = str.maketrans("\N{MINUS SIGN}", "-", ",")
-    told = [float(text.translate(plain)) for text in texts]
-    assert told == pytest.approx(axis.get_ticklocs().tolist())
+    numbers = [float(text.translate(plain)) for text in texts]
+    assert numbers == pytest.approx(axis.get_ticklocs().tolist())
     assert len(set(texts)) == len(texts) > 2

@@ -1,7 +1,7 @@
 """Feature extractors: networks whose features metrics compare."""
 
 import hashlib
-import os
+import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -20,7 +20,7 @@ Network = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
 class FeatureExtractor:
     """A network that extracts features of images.
 
-    It is tried on two images of noise when it is made.
+    The constructor tests it with two images of noise.
 
     Args:
       name: of the network, for error messages.
@@ -31,7 +31,7 @@ class FeatureExtractor:
       provenance: what else identifies it, as JSON values; None: its name.
 
     Raises:
-      UserError: the network does not run, or returns something else.
+      UserError: the network fails, or returns something else.
     """
 
     def __init__(
@@ -50,18 +50,20 @@ class FeatureExtractor:
         found = self._trial()
         for key, value in found.items():
             _check_output(name, key, value)
-        self.pooled_size = _width(found, "pooled")  # C, or None without
-        self.classes = _width(found, "probabilities")  # K, or None without
+        self.outputs = tuple(found)
+        widths = {key: value.shape[1] for key, value in found.items()}
+        self.pooled_size = widths.get("pooled")  # C; None without
+        self.classes = widths.get("probabilities")  # K; None without
 
     def _trial(self) -> dict[str, np.ndarray]:
         shape = [2, self.size, self.size, 3]
         noise = tf.random.stateless_uniform(shape, [0, 0], -1.0, 1.0)
         try:
             found = self.features(noise)
-        except Exception as error:  # a foreign graph can raise nearly anything
+        except Exception as error:  # a user's graph can raise anything
             raise UserError(
                 f"{self.name} must take any number of float32 images, "
-                f"[B, {self.size}, {self.size}, 3]; on two of them it fails: "
+                f"[B, {self.size}, {self.size}, 3]; with two of them it fails: "
                 f"{one_line(error)}"
             ) from error
         return {key: value.numpy() for key, value in found.items()}
@@ -71,8 +73,8 @@ class FeatureExtractor:
         """Features of images; traced once for all sizes.
 
         Args:
-          images: float32 [B, H, W, 3] in [-1, 1], not rounded here: published
-            scores are of images that were stored as uint8.
+          images: float32 [B, H, W, 3] in [-1, 1]. They are not rounded here;
+            published scores are of images that were stored as uint8.
 
         Returns:
           A dict of float32: pooled [B, C] unless `pooled_size` is None, and
@@ -86,26 +88,23 @@ class FeatureExtractor:
         }
 
 
-def _width(found: Mapping[str, np.ndarray], key: str) -> int | None:
-    return found[key].shape[1] if key in found else None
-
-
 def _check_output(name: str, key: str, value: np.ndarray) -> None:
-    if value.ndim != 2 or len(value) != 2 or not np.isfinite(value).all():
-        kind = "finite" if np.isfinite(value).all() else "not finite"
+    finite = np.isfinite(value).all()
+    if value.ndim != 2 or len(value) != 2 or not finite:
         raise UserError(
-            f"{name} must give {key} as finite numbers [B, C]; of two images "
-            f"it gives {list(value.shape)}, {kind}"
+            f"{name} must return {key} as finite numbers [B, C]; for two "
+            f"images it returns {list(value.shape)}, "
+            f"{'finite' if finite else 'not finite'}"
         )
     if key == "probabilities":
         sums = value.sum(axis=1)
         worst = sums[np.abs(sums - 1.0).argmax()]
         if value.min() < 0 or abs(worst - 1.0) > SUM_TOLERANCE:
             raise UserError(
-                f"{name} must give probabilities of classes, which are 0 or "
-                f"more and sum to 1; those of an image sum to {worst:.4g}, "
-                f"the least is {value.min():.4g}; if they are logits, end the "
-                "network with a softmax"
+                f"{name} must return class probabilities, which are 0 or more "
+                f"and sum to 1; those of an image sum to {worst:.4g}, the "
+                f"smallest is {value.min():.4g}; if they are logits, add a "
+                "softmax to the network"
             )
 
 
@@ -118,37 +117,26 @@ def resized(images: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def digest(path: str) -> str:
-    """The SHA-256 of a file's content, or of a folder's, in hex.
+    """The SHA-256 of the content of a file or folder, in hex.
 
-    A folder's is that of the names of all files in it, sorted, each with the
-    SHA-256 of its content. It does not depend on where the folder lies.
+    That of a folder is the digest of the sorted names of all files in it, each
+    with the SHA-256 of its content. It does not depend on the folder's path.
 
     Raises:
       OSError: there is no such path, or it cannot be read.
     """
-    if not os.path.isdir(path):
-        return _file_digest(path).hex()
-    found = {}
-    for folder, _, files in os.walk(path):
-        for file in files:
-            full = os.path.join(folder, file)
-            name = os.path.relpath(full, path).replace(os.sep, "/")
-            found[name] = _file_digest(full)
-    total = hashlib.sha256()
-    for name in sorted(found):
-        total.update(name.encode() + b"\0" + found[name])
+    root, total = pathlib.Path(path), hashlib.sha256()
+    if not root.is_dir():
+        return hashlib.sha256(root.read_bytes()).hexdigest()
+    files = [file for file in root.rglob("*") if file.is_file()]
+    names = {file.relative_to(root).as_posix(): file for file in files}
+    for name in sorted(names):
+        content = hashlib.sha256(names[name].read_bytes()).digest()
+        total.update(name.encode() + b"\0" + content)
     return total.hexdigest()
 
 
-def _file_digest(path: str) -> bytes:
-    total = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            total.update(block)
-    return total.digest()
-
-
 def one_line(error: Exception) -> str:
-    """An error's text on one line, its start if it is long."""
+    """An error's text on one line; only its start if it is long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "..."

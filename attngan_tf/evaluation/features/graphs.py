@@ -1,4 +1,4 @@
-"""Backends of TensorFlow: SavedModels and frozen graphs of TensorFlow 1."""
+"""Extractors of TensorFlow: SavedModels, and frozen graphs of TensorFlow 1."""
 
 import os
 from collections.abc import Callable
@@ -20,20 +20,20 @@ SIGNATURE = "serving_default"
 
 
 def saved_model(path: str) -> FeatureExtractor:
-    """A SavedModel whose signature serving_default looks at pictures.
+    """A SavedModel whose signature serving_default extracts features.
 
-    One input float32 [B, size, size, 3] in [-1, 1] (299 where the size is left
-    open); outputs pooled [B, C], probabilities [B, K], or both.
+    One input float32 [B, size, size, 3] in [-1, 1] (299 if the size is not
+    fixed); outputs pooled [B, C], probabilities [B, K], or both.
 
     Raises:
       UserError: the folder is not such a model.
     """
     try:
         model = tf.saved_model.load(path)
-    except Exception as error:  # a broken file can raise nearly anything
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(
-            f"a backend must be a whole SavedModel; {path} could not be "
-            f"loaded: {one_line(error)}"
+            f"a feature extractor must be a complete SavedModel; {path} could "
+            f"not be loaded: {one_line(error)}"
         ) from error
     if SIGNATURE not in model.signatures:
         raise UserError(
@@ -41,18 +41,18 @@ def saved_model(path: str) -> FeatureExtractor:
             f"{', '.join(model.signatures) or 'none'}"
         )
     signature = model.signatures[SIGNATURE]
-    argument, size = _picture_input(signature, path)
+    argument, size = _image_input(signature, path)
     names = sorted(signature.structured_outputs)
     if not set(names) & set(OUTPUTS):
         raise UserError(
-            f"{SIGNATURE} must give pooled, probabilities or both; that of "
-            f"{path} gives {', '.join(names)}; export it with these names"
+            f"{SIGNATURE} must return pooled, probabilities or both; that of "
+            f"{path} returns {', '.join(names)}; export it with these names"
         )
 
     def network(images):
-        # Of the model: a signature alone does not keep its variables alive.
-        look = model.signatures[SIGNATURE]
-        return look(**{argument: resized(images, size)})
+        # A signature alone does not keep the model's variables alive.
+        extract = model.signatures[SIGNATURE]
+        return extract(**{argument: resized(images, size)})
 
     folder = os.path.basename(os.path.abspath(path))
     return FeatureExtractor(
@@ -63,8 +63,8 @@ def saved_model(path: str) -> FeatureExtractor:
     )
 
 
-def _picture_input(signature, path: str) -> tuple[str, int]:
-    """The name of the input, and the side of its pictures."""
+def _image_input(signature, path: str) -> tuple[str, int]:
+    """The name of the input, and the side of its images."""
     _, inputs = signature.structured_input_signature
     for name, spec in inputs.items():
         shape = spec.shape
@@ -74,7 +74,7 @@ def _picture_input(signature, path: str) -> tuple[str, int]:
                 return name, H or SIZE
     found = [f"{k}: {x.dtype.name} {x.shape}" for k, x in inputs.items()]
     raise UserError(
-        f"{SIGNATURE} must have one input of square pictures, float32 [None, "
+        f"{SIGNATURE} must have one input of square images, float32 [None, "
         f"size, size, 3]; that of {path} has {'; '.join(found) or 'none'}"
     )
 
@@ -83,34 +83,39 @@ def frozen_graph(path: str) -> FeatureExtractor:
     """A frozen graph of TensorFlow 1 with the names of Inception of 2015.
 
     Published Inception scores and FIDs are those of
-    classify_image_graph_def.pb (inception-2015-12-05.tgz). As the programs
-    behind them use it:
+    classify_image_graph_def.pb (inception-2015-12-05.tgz), used as follows:
 
-    - It begins with a JPEG's decoding, for one picture. They feed pictures in
-      [0, 255], of any number and size, into ExpandDims:0 behind it. The graph
-      resizes them itself to 299 x 299 (TensorFlow 1's bilinear: no half-pixel
+    - The graph begins with decoding a JPEG file, for one image. Images in
+      [0, 255], of any number and size, are fed into ExpandDims:0 after it. The
+      graph resizes them to 299 x 299 (TensorFlow 1's bilinear: no half-pixel
       centres, no antialiasing), subtracts 128 and divides by 128.
-    - pool_3:0, [B, 1, 1, 2048], is the last average pool. What follows has
-      the batch of 1 in its constants, so it is left out.
-    - The probabilities are softmax(pool_3 W), [B, 1008], W the second input of
-      softmax/logits/MatMul: without the bias, which the graph adds. 1,000 of
-      the 1,008 classes are ImageNet's.
+    - pool_3:0, [B, 1, 1, 2048], is the last average pool. What follows has a
+      batch size of 1 in its constants and is not used.
+    - The probabilities are softmax(pool_3 W), [B, 1008], where W is the second
+      input of softmax/logits/MatMul: without the bias, which the graph adds.
+      1,000 of the 1,008 classes are ImageNet's.
 
-    Copies of it that begin behind that (inceptionv1_for_inception_score.pb of
-    TF-GAN) take resized pictures x as (x - 128) / 128 at Mul:0, and name the
-    unbiased logits logits:0.
+    Copies of it that begin after the resizing
+    (inceptionv1_for_inception_score.pb of TF-GAN) take resized images x as
+    (x - 128) / 128 at Mul:0, and name the unbiased logits logits:0.
 
     Raises:
       UserError: the file is not such a graph.
     """
     graph = _read(path)
     nodes = {node.name: node for node in graph.node}
-    size, feeds = _size(nodes), _feeds(nodes, path)
-    function = _function(graph, feeds, _wanted(nodes, path), path)
+    feed = _first_name(nodes, path, "ExpandDims", "Mul")
+    _first_name(nodes, path, "pool_3")
+    logits = _first_name(nodes, path, "softmax/logits/MatMul", "logits")
+    size = SIZE
+    if "ResizeBilinear/size" in nodes:
+        value = nodes["ResizeBilinear/size"].attr["value"].tensor
+        size = int(tf.make_ndarray(value)[0])
+    function = _function(graph, feed, logits, path)
 
     def network(images):
         pixels = (images + 1.0) * 127.5
-        if feeds == "Mul:0":
+        if feed == "Mul":
             pixels = tf.compat.v1.image.resize_bilinear(pixels, [size, size])
             pixels = (pixels - 128.0) / 128.0
         pooled, probabilities = function(pixels)
@@ -129,22 +134,22 @@ def _read(path: str) -> tf.compat.v1.GraphDef:
     try:
         with open(path, "rb") as file:
             graph.ParseFromString(file.read())
-    except Exception as error:  # protobuf's DecodeError is no public class
+    except Exception as error:  # protobuf's DecodeError is not public
         raise UserError(
             f"a .pb file must be a frozen graph (GraphDef); {path} is none: "
-            f"{one_line(error)}; a SavedModel is named by its folder"
+            f"{one_line(error)}; for a SavedModel, give its folder"
         ) from None
     for node in list(graph.node):
         if node.op == "BatchNormWithGlobalNormalization":
-            _renew_batch_norm(graph, node)
+            _update_batch_norm(graph, node)
     return graph
 
 
-def _renew_batch_norm(graph: tf.compat.v1.GraphDef, node) -> None:
-    """Makes a batch norm of 2015 one of today, the same function.
+def _update_batch_norm(graph: tf.compat.v1.GraphDef, node) -> None:
+    """Replaces a batch normalization of 2015 by the equal one of today.
 
-    TensorFlow 2 imports the old operation from an old graph, but has no
-    function run it: "removed in version 9" of graphs.
+    TensorFlow 2 imports the old operation from an old graph, but does not run
+    it in functions: "removed in version 9" of graphs.
     """
     x, mean, variance, beta, gamma = node.input
     if not node.attr["scale_after_normalization"].b:
@@ -163,63 +168,40 @@ def _renew_batch_norm(graph: tf.compat.v1.GraphDef, node) -> None:
     node.attr["is_training"].b = False
 
 
-def _size(nodes: dict) -> int:
-    """The side that the graph's own resizing makes."""
-    if "ResizeBilinear/size" not in nodes:
-        return SIZE
-    value = nodes["ResizeBilinear/size"].attr["value"].tensor
-    return int(tf.make_ndarray(value)[0])
-
-
-def _feeds(nodes: dict, path: str) -> str:
-    for name in ("ExpandDims", "Mul"):
+def _first_name(nodes: dict, path: str, *names: str) -> str:
+    """The first of the names that the graph has; raises UserError if none."""
+    for name in names:
         if name in nodes:
-            return f"{name}:0"
-    raise _unknown(nodes, path, "ExpandDims or Mul")
-
-
-def _wanted(nodes: dict, path: str) -> list[str]:
-    """What of the graph gives pooled features and logits."""
-    if "pool_3" not in nodes:
-        raise _unknown(nodes, path, "pool_3")
-    if "softmax/logits/MatMul" in nodes:
-        return ["pool_3:0", "softmax/logits/MatMul"]
-    if "logits" in nodes:
-        return ["pool_3:0", "logits:0"]
-    raise _unknown(nodes, path, "softmax/logits/MatMul or logits")
-
-
-def _unknown(nodes: dict, path: str, missing: str) -> UserError:
-    names = list(nodes)
-    return UserError(
+            return name
+    all_names = ", ".join(list(nodes)[:8]) or "none"
+    raise UserError(
         "a frozen graph must have the names of Inception of 2015; "
-        f"{path} has no node {missing}; its {len(names)} nodes begin with "
-        f"{', '.join(names[:4]) or 'none'} and end with "
-        f"{', '.join(names[-4:]) or 'none'}"
+        f"{path} has no node {' or '.join(names)}; the first of its "
+        f"{len(nodes)} nodes: {all_names}"
     )
 
 
 def _function(
-    graph: tf.compat.v1.GraphDef, feeds: str, wanted: list[str], path: str
+    graph: tf.compat.v1.GraphDef, feed: str, logits: str, path: str
 ) -> Callable:
-    """What is fed -> pooled [B, C], probabilities [B, K]."""
+    """A function: what is fed -> pooled [B, C], probabilities [B, K]."""
 
     def build(fed):
         pooled, last = tf.graph_util.import_graph_def(
-            graph, {feeds: fed}, wanted, name="frozen"
+            graph, {f"{feed}:0": fed}, ["pool_3:0", logits], name="frozen"
         )
         pooled = tf.reshape(pooled, [-1, pooled.shape[-1]])
-        if isinstance(last, tf.Operation):
-            last = tf.matmul(pooled, last.inputs[1])
-        return pooled, tf.nn.softmax(last)
+        if logits == "logits":
+            return pooled, tf.nn.softmax(last.outputs[0])
+        return pooled, tf.nn.softmax(tf.matmul(pooled, last.inputs[1]))
 
     try:
         whole = tf.compat.v1.wrap_function(build, [IMAGES])
-    except Exception as error:  # a foreign graph can raise nearly anything
+    except Exception as error:  # a user's graph can raise anything
         raise UserError(
             f"a frozen graph must be one that TensorFlow reads; {path} is "
             f"none: {one_line(error)}"
         ) from error
-    # Shapes of what nobody needs are checked as well, and that allows a batch
-    # of 1 only.
+    # Without pruning, the shapes of unused nodes, with a batch size of 1, are
+    # checked as well.
     return whole.prune(whole.inputs, whole.outputs)

@@ -1,4 +1,4 @@
-"""Backends of Keras: Inception-v3 by name, and models in a file."""
+"""Extractors of Keras: Inception-v3 by name, and models in files."""
 
 import os
 
@@ -15,7 +15,7 @@ from attngan_tf.evaluation.features.extractor import (
 )
 from attngan_tf.models.inception import without_batch_norm
 
-# The file with top that keras.applications loads, and where it keeps it.
+# The file with the top layer, as keras.applications downloads it.
 IMAGENET = {
     "fname": "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
     "origin": "https://storage.googleapis.com/tensorflow/keras-applications/"
@@ -29,13 +29,14 @@ _POOLED_SIZE = 2048  # of Inception-v3
 def inception_v3(weights: str) -> FeatureExtractor:
     """Inception-v3 of keras.applications at 299 x 299.
 
-    It is not the network of published Inception scores and FIDs, which is the
-    graph of 2015 (`frozen_graph`): its figures compare with one another only.
+    Published Inception scores and FIDs use another network, the graph of 2015
+    (`frozen_graph`), and are not comparable with scores by this one.
 
     Args:
       weights: "imagenet", downloaded by Keras, or a Keras weights file of
-        that network. With top, of any number of classes, the backend gives
-        probabilities; without, pooled features [B, 2048] alone.
+        that network. With the top layer, of any number of classes, the
+        extractor returns probabilities; without, pooled features [B, 2048]
+        only.
 
     Raises:
       UserError: the weights cannot be downloaded or loaded.
@@ -46,10 +47,10 @@ def inception_v3(weights: str) -> FeatureExtractor:
             "weights of inception_v3 must be imagenet or the path of a file; "
             f"found no file at {weights!r}"
         )
-    trunk, top = _load_inception(path)
+    backbone, top = _load_inception(path)
 
     def network(images):
-        pooled = trunk(resized(images, SIZE), training=False)
+        pooled = backbone(resized(images, SIZE), training=False)
         if top is None:
             return {"pooled": pooled}
         return {"pooled": pooled, "probabilities": top(pooled)}
@@ -68,23 +69,23 @@ def _downloaded() -> str:
     except Exception as error:  # Keras raises Exception itself
         raise UserError(
             "the ImageNet weights of inception_v3 could not be downloaded: "
-            f"{one_line(error)}; download {IMAGENET['origin']} on a machine "
-            "that can, and name that file as the weights"
+            f"{one_line(error)}; download {IMAGENET['origin']} on another "
+            "machine, and give that file as the weights"
         ) from None
 
 
 def _load_inception(path: str) -> tuple[keras.Model, keras.Layer | None]:
-    """Pictures -> pooled features, and the layer of classes if there is one."""
+    """Images -> pooled features, and the layer of classes if there is one."""
     try:
         classes = _classes(path)
         network = keras.applications.InceptionV3(
             include_top=classes is not None,
             weights=path,
             input_shape=(SIZE, SIZE, 3),
-            pooling="avg",  # used without top; with it, they are averaged, too
+            pooling="avg",  # without top; with it, Keras averages as well
             **({} if classes is None else {"classes": classes}),
         )
-    except Exception as error:  # a broken file can raise nearly anything
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(
             "weights of inception_v3 must be a Keras weights file of that "
             f"network; {path} could not be loaded: {one_line(error)}"
@@ -96,30 +97,30 @@ def _load_inception(path: str) -> tuple[keras.Model, keras.Layer | None]:
 
 
 def _classes(path: str) -> int | None:
-    """How many classes a weights file has; None for a file without top.
+    """The number of classes of a weights file; None without top layer.
 
-    The kernel of the classes is the only matrix: all others are of
-    convolutions, and the rest are vectors.
+    The kernel of the classes is its only matrix: all other weights are
+    kernels of convolutions or vectors.
     """
     widths = []
 
-    def look(_, item):
+    def visit(_, item):
         if isinstance(item, h5py.Dataset) and len(item.shape) == 2:
             widths.append(item.shape)
 
     with h5py.File(path) as file:
-        file.visititems(look)
+        file.visititems(visit)
     return next((K for C, K in widths if C == _POOLED_SIZE), None)
 
 
 def keras_model(path: str) -> FeatureExtractor:
     """A classifier in a .keras or .h5 file.
 
-    Its one input takes pictures in [-1, 1], [B, size, size, 3] (299 where the
-    model leaves the size open), so what its training did beyond that belongs
-    into its first layers; its one output is probabilities. Pooled features
-    are what goes into the Dense layer that gives the classes; other models
-    have none. Code in the file (Lambda layers) is refused.
+    Its only input takes images in [-1, 1], [B, size, size, 3] (299 if the
+    size is not fixed); any other preprocessing must be in its first layers.
+    Its only output is probabilities. Pooled features are the input of the
+    Dense layer that computes the classes; models without one have none. Code
+    in the file (Lambda layers) is not loaded.
 
     Raises:
       UserError: the file is not such a model.
@@ -127,11 +128,11 @@ def keras_model(path: str) -> FeatureExtractor:
     kind = f"Keras model {os.path.basename(path)}"
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a broken file can raise nearly anything
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(
-            f"a backend must be a whole Keras model; {path} could not be "
-            f"loaded: {one_line(error)}; weights alone can be those of "
-            "inception_v3 only"
+            f"a feature extractor must be a complete Keras model; {path} could "
+            f"not be loaded: {one_line(error)}; only inception_v3 takes "
+            "weights alone"
         ) from error
     size = _input_size(model, path)
     outputs = {"probabilities": model.outputs[0]}
@@ -157,15 +158,16 @@ def _input_size(model: keras.Model, path: str) -> int:
         if H == W and channels == 3:
             return H or SIZE
     raise UserError(
-        "a backend must have one input of square pictures, [B, size, size, 3], "
-        f"and one output; {path} has inputs {inputs} and outputs {outputs}"
+        "a feature extractor must have one input of square images, [B, size, "
+        f"size, 3], and one output; {path} has inputs {inputs} and outputs "
+        f"{outputs}"
     )
 
 
 def _pooled(model: keras.Model):
-    """The input of the Dense layer that gives the classes, [B, C], or None."""
+    """The input of the Dense layer of the classes, [B, C], or None."""
     dense = [x for x in model.layers if isinstance(x, keras.layers.Dense)]
-    # Squeeze-and-excitation is made of Dense layers, too, of other sizes.
+    # Squeeze-and-excitation has Dense layers as well, of other sizes.
     if not dense or dense[-1].units != model.outputs[0].shape[-1]:
         return None
     features = dense[-1].input

@@ -1,4 +1,4 @@
-"""Backends by name or path."""
+"""Opens feature extractors by name or path."""
 
 import os
 
@@ -20,29 +20,29 @@ KINDS = (
 def open_extractor(
     name_or_path: str, weights: str = "imagenet"
 ) -> FeatureExtractor:
-    """The feature extractor that a user names.
+    """Opens the feature extractor that a user chooses.
 
-    A SavedModel and a frozen graph are programs: open those you trust.
+    A SavedModel and a frozen graph are programs: open only trusted ones.
 
     Args:
       name_or_path: inception_v3, or the path of a Keras model, of a
         SavedModel's folder or of a frozen graph.
-      weights: of inception_v3: "imagenet" or a path; others bring theirs.
+      weights: of inception_v3: "imagenet" or a path.
 
     Raises:
-      UserError: there is no such network, or it does not give what scores
-        need.
+      UserError: there is no such network, or it cannot extract features.
     """
     if name_or_path == INCEPTION:
         return inception_v3(weights)
     if weights != "imagenet":
         raise UserError(
-            f"weights are for the backend {INCEPTION}; received "
-            f"{weights!r} beside {name_or_path!r}, which has its own"
+            f"weights apply to {INCEPTION} only; received {weights!r} for "
+            f"{name_or_path!r}, which has its own"
         )
     if not os.path.exists(name_or_path):
         raise UserError(
-            f"a backend must be {KINDS}; found nothing at {name_or_path!r}"
+            f"a feature extractor must be {KINDS}; found nothing at "
+            f"{name_or_path!r}"
         )
     if os.path.isfile(os.path.join(name_or_path, "saved_model.pb")):
         return saved_model(name_or_path)
@@ -51,4 +51,7 @@ def open_extractor(
         return keras_model(name_or_path)
     if os.path.isfile(name_or_path) and ending == ".pb":
         return frozen_graph(name_or_path)
-    raise UserError(f"a backend must be {KINDS}; {name_or_path!r} is none")
+    raise UserError(
+        f"a feature extractor must be {KINDS}; {name_or_path!r} is none of "
+        "these"
+    )

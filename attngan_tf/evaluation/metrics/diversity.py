@@ -1,4 +1,4 @@
-"""Do pictures differ from each other? A collapsed generator's do not."""
+"""Do images differ from each other? Those of a collapsed generator do not."""
 
 from typing import NamedTuple
 
@@ -10,35 +10,27 @@ from attngan_tf.runs.scores import Row, Value
 IMAGES_COMPARED = 100  # images of different captions that are compared
 SAMPLES = 16  # images of one caption that are compared
 
-ROWS = 512  # pictures on either side of a block of pairs
-COLUMNS = 4096  # values of each picture at a time: 17 MB of float64 a side
+ROWS = 512  # images on either side of a block of pairs
+COLUMNS = 4096  # values of each image at a time: 17 MB of float64 a side
 
 
 class PairwiseDistance(NamedTuple):
-    """Distances between pictures: 0 equal, 1 black against white."""
+    """Distances between images: 0 if equal, 1 between black and white."""
 
     mean: float  # over all pairs
-    smallest: float  # exactly 0 when, and only when, two pictures are equal
-    n: int  # pictures
+    smallest: float  # exactly 0 if and only if two images are equal
+    n: int  # images
 
 
 def pairwise_distance(images: np.ndarray) -> PairwiseDistance:
-    """Root-mean-square difference of pixels, over all pairs of pictures.
+    """Root-mean-square difference of pixels, over all pairs of images.
 
-    Time grows with N^2: 1,000 pictures of 256 x 256 take seconds, 30,000 an
+    Time grows with N^2: 1,000 images of 256 x 256 take seconds, 30,000 an
     hour.
 
     Args:
       images: uint8 [N, H, W, 3], N of 2 or more.
-
-    Raises:
-      ValueError: other than uint8 pictures, or fewer than two.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) < 2:
-        raise ValueError(
-            "images must be uint8 [N, H, W, 3] with N of 2 or more. "
-            f"Received: {images.dtype} {images.shape}"
-        )
     pixels = images.reshape(len(images), -1)  # [N, P]
     N, P = pixels.shape
     total, smallest = 0.0, np.inf
@@ -49,7 +41,7 @@ def pairwise_distance(images: np.ndarray) -> PairwiseDistance:
             )
             if other == start:
                 squares = squares[np.triu_indices(len(squares), k=1)]
-            if squares.size:  # a last block of one picture has no pair
+            if squares.size:  # a last block of one image has no pair
                 total += np.sqrt(squares).sum()
                 smallest = min(smallest, squares.min())
     unit = 255 * np.sqrt(P)
@@ -62,8 +54,8 @@ def pairwise_distance(images: np.ndarray) -> PairwiseDistance:
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Sums of squared differences [n, m] of bytes a [n, P] and b [m, P].
 
-    Exact: bytes in float64 give whole numbers, below 2^53 for any picture of
-    under 10^11 values; equal pictures therefore give 0 itself.
+    They are exact: bytes in float64 give whole numbers, below 2^53 for any
+    image with fewer than 10^11 values. Equal images therefore give 0 exactly.
     """
     squares = np.zeros((len(a), len(b)))
     for start in range(0, a.shape[1], COLUMNS):
@@ -76,9 +68,10 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 class DiversityMetric(Metric):
-    """Pixel distances of images; beside each, that of different real images.
+    """Pixel distances of generated images; beside them, those of real images.
 
-    Of one caption: SAMPLES images of each of a few captions.
+    The distances of one caption are those of SAMPLES images of each of a few
+    captions.
     """
 
     needs = frozenset({IMAGES})
@@ -104,18 +97,21 @@ class DiversityMetric(Metric):
         n = sum(distance.n for distance in same)
         smallest = min(distance.smallest for distance in same)
         different = pairwise_distance(np.concatenate(self._images))
-        name, real_mean, real_smallest = "diversity_one_caption", None, None
+        real_mean = real_smallest = None
         if self.evaluator.real_scores:
             real = pairwise_distance(
                 to_bytes(self.evaluator.real_images(IMAGES_COMPARED))
             )
             real_mean = Value(real.mean, real.n)
             real_smallest = Value(real.smallest, real.n)
+        name, label = "diversity_one_caption", "pixel distance"
+        one_caption = Value(float(np.mean(means)), n, std)
+        captions = Value(different.mean, different.n)
         return [
             Row(
                 name,
-                f"pixel distance, {SAMPLES} of one caption",
-                Value(float(np.mean(means)), n, std),
+                f"{label}, {SAMPLES} of one caption",
+                one_caption,
                 real_mean,
             ),
             Row(
@@ -126,13 +122,13 @@ class DiversityMetric(Metric):
             ),
             Row(
                 "diversity_captions",
-                "pixel distance, different captions",
-                Value(different.mean, different.n),
+                f"{label}, different captions",
+                captions,
                 real_mean,
             ),
         ]
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
-    """float32 [..., 3] in [-1, 1], rounded to 8 bits before -> uint8."""
+    """Images in [-1, 1] that were rounded to 8 bits, as uint8."""
     return np.rint((images + 1.0) * 127.5).astype(np.uint8)

@@ -1,15 +1,15 @@
-"""The Frechet distance between two sets of features (FID when Inception's)."""
+"""The Frechet inception distance (FID, Heusel et al. 2017)."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from attngan_tf.evaluation.metrics.metric import POOLED, Metric
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric, finite
 from attngan_tf.runs.scores import Row, Value
 
 ROWS = 1024  # features added at once: 17 MB of float64 at D = 2048
-PUBLISHED_N = 30_000  # pictures behind a published distance
-ENOUGH = 10  # pictures for each dimension; see `small_sample_warning`
+PUBLISHED_N = 30_000  # images behind a published FID
+ENOUGH = 10  # images for each dimension; see `small_sample_warning`
 
 
 class Statistics(NamedTuple):
@@ -21,12 +21,12 @@ class Statistics(NamedTuple):
 
 
 class RunningMoments:
-    """Mean and covariance of features that come a few at a time, in float64.
+    """Mean and covariance of features that are added in batches, in float64.
 
-    Sums of squares about the mean so far are kept, and moved when the mean
-    moves (Chan, Golub and LeVeque 1979): spreads that are small beside the
-    mean survive, which E[x^2] - E[x]^2 would lose. In which parts features
-    come changes rounding only.
+    It accumulates sums of squares about the current mean, and updates them
+    when the mean changes (Chan, Golub and LeVeque 1979). E[x^2] - E[x]^2 would
+    lose spreads that are small compared to the mean. The size of the batches
+    changes rounding only.
 
     Args:
       D: size of a feature. Memory is about 3 D^2 numbers, 117 MB at D = 2048.
@@ -36,34 +36,29 @@ class RunningMoments:
         self.mean = np.zeros(D)
         self.scatter = np.zeros((D, D))  # sum of (x - mean)(x - mean)^T
         self.added = 0  # features in mean and scatter
-        # Small batches wait: each addition passes over D^2 numbers.
+        # Small batches are collected: each addition costs D^2 operations.
         self.waiting = np.empty((ROWS, D))
         self.number_waiting = 0
 
     @property
     def n(self) -> int:
-        """Features so far."""
+        """The number of features so far."""
         return self.added + self.number_waiting
 
     def update(self, features: np.ndarray) -> None:
-        """Adds features [n, D]; n may be 0.
+        """Adds features [n, D].
 
         Raises:
           ValueError: another shape, or a feature is not finite.
         """
-        features = np.asarray(features)
-        D = len(self.mean)
-        if features.ndim != 2 or features.shape[1] != D:
+        features = finite(features)
+        if features.shape[1:] != self.mean.shape:
             raise ValueError(
-                f"features must be [n, D] with D = {D}. "
+                f"features must be [n, D] with D = {len(self.mean)}. "
                 f"Received: {features.shape}"
             )
         while len(features):
             rows = features[: ROWS - self.number_waiting]
-            if not np.isfinite(rows).all():
-                raise ValueError(
-                    "features must be finite. Received: NaN or infinity"
-                )
             end = self.number_waiting + len(rows)
             self.waiting[self.number_waiting : end] = rows
             self.number_waiting = end
@@ -98,18 +93,8 @@ class RunningMoments:
 
 
 def statistics(features: np.ndarray) -> Statistics:
-    """Fits a Gaussian to features [N, D], in float64.
-
-    Raises:
-      ValueError: not [N, D] with N of 2 or more, or a feature is not finite.
-    """
-    features = np.asarray(features)
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(
-            "features must be [N, D] with N of 2 or more. "
-            f"Received: {features.shape}"
-        )
-    moments = RunningMoments(features.shape[1])
+    """Fits a Gaussian to features [N, D]; raises as `RunningMoments` does."""
+    moments = RunningMoments(features.shape[-1])
     moments.update(features)
     return moments.statistics()
 
@@ -117,67 +102,56 @@ def statistics(features: np.ndarray) -> Statistics:
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """||mean_a - mean_b||^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
-    With C_a = A A^T and C_b = B B^T, the last trace is the sum of the singular
-    values of A^T B. That needs no square root of a matrix that is not
-    symmetric, and is exact for covariances of less than full rank (N < D),
-    where other programs add a small multiple of the identity.
+    With C_a = A A^T and C_b = B B^T, the trace of the root is the sum of the
+    singular values of A^T B. This avoids the square root of a matrix that is
+    not symmetric, and is exact for covariances without full rank (N < D), to
+    which other programs add a small multiple of the identity.
 
-    The figure depends on N (it falls as N grows), and on the features.
-
-    Raises:
-      ValueError: the two have features of different sizes.
+    The distance depends on the features, and falls as N grows.
     """
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(
-            "both statistics must have the same D. "
-            f"Received: {a.mean.shape} and {b.mean.shape}"
-        )
     product = _factor(a.covariance).T @ _factor(b.covariance)
     overlap = np.linalg.svd(product, compute_uv=False).sum()
     shift = np.sum((a.mean - b.mean) ** 2)
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
-    return max(float(shift + spread), 0.0)  # rounding can leave -1e-12
-
-
-def small_sample_warning(N: int, D: int) -> str | None:
-    """One line where a Frechet distance says more of N than of the pictures.
-
-    Features of one Gaussian, N of them against many, lie apart by D / 4N of
-    their variance (the trace of their covariance). From 10 D on that is below
-    2.5 %; published figures have N of 15 D: 30,000 for Inception's 2,048.
-
-    Args:
-      N: pictures of the smaller set.
-      D: size of a feature.
-
-    Returns:
-      None where N is 10 D or more.
-    """
-    if N >= ENOUGH * D:
-        return None
-    if N <= D:
-        much = ": N of D or fewer leave their covariance without full rank"
-    else:
-        much = f" by some {25 * D / N:.0f} % of their variance (D / 4N)"
-    return (
-        f"Frechet distance of N {N:,} pictures with D {D:,} features is biased "
-        f"upwards{much}; compare it with figures of the same N only, and "
-        f"draw {PUBLISHED_N:,} pictures to stand beside published ones"
-    )
+    return max(float(shift + spread), 0.0)  # rounding may leave -1e-12
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
     """A [D, rank] with A A^T = covariance."""
     values, vectors = np.linalg.eigh(covariance)
-    # numpy.linalg.matrix_rank's rule. Zeros come out as rounding of size
-    # 1e-16, whose square roots, 1e-8 each, would add up.
+    # numpy.linalg.matrix_rank's rule. Eigenvalues of 0 are computed as 1e-16,
+    # and the sum of their square roots, 1e-8 each, would be visible.
     rounding = values.max() * len(values) * np.finfo(np.float64).eps
-    kept = values > rounding
-    return vectors[:, kept] * np.sqrt(values[kept])
+    positive = values > rounding
+    return vectors[:, positive] * np.sqrt(values[positive])
+
+
+def small_sample_warning(N: int, D: int) -> str | None:
+    """A warning that an FID is biased by its small N; None if it is not.
+
+    The FID between N features and many of the same Gaussian is D / 4N of their
+    variance (the trace of their covariance). From N = 10 D on, that is below
+    2.5 %. Published FIDs have N of 15 D: 30,000 for Inception's 2,048.
+
+    Args:
+      N: images of the smaller set.
+      D: size of a feature.
+    """
+    if N >= ENOUGH * D:
+        return None
+    if N <= D:
+        bias = ": with N of D or fewer, the covariance lacks full rank"
+    else:
+        bias = f" by about {25 * D / N:.0f} % of their variance (D / 4N)"
+    return (
+        f"the Frechet distance (FID) of N {N:,} images with D {D:,} features "
+        f"is biased upwards{bias}; compare it with values of the same N only, "
+        f"and generate {PUBLISHED_N:,} images to compare with published ones"
+    )
 
 
 class FidMetric(Metric):
-    """The Frechet distance; beside it, that of the other split's images."""
+    """The FID; beside it, that of the other split's real images."""
 
     needs = frozenset({POOLED})
 

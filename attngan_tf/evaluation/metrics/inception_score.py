@@ -1,4 +1,4 @@
-"""The Inception score (Salimans et al. 2016), as published figures take it."""
+"""The Inception score (Salimans et al. 2016), computed as published ones."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ import numpy as np
 from attngan_tf.evaluation.metrics.metric import PROBABILITIES, Metric
 from attngan_tf.runs.scores import Row, Value
 
-ROWS = 1024  # probabilities taken to float64 at once: 8 MB at 1,000 classes
-# Of a row's sum, by which the row is divided: float32 leaves 1e-6, bfloat16 up
-# to 2^-9 of it.
+ROWS = 1024  # probabilities converted to float64 at once: 8 MB at K = 1000
+# By which a row's sum may differ from 1: rounding gives 1e-6 in float32, and
+# up to 2^-9 in bfloat16.
 SUM_TOLERANCE = 0.01
 
 
 class InceptionScore(NamedTuple):
-    """1 (all pictures alike) to the number of classes."""
+    """From 1 (all images are alike) to the number of classes."""
 
     mean: float  # over the splits
     std: float  # of the splits' scores, divided by their number
@@ -22,83 +22,74 @@ class InceptionScore(NamedTuple):
 
 
 class RunningInceptionScore:
-    """exp of the mean KL(p(y|x) || p(y)), of pictures a few at a time.
+    """exp of the mean KL(p(y|x) || p(y)), of images added in batches.
 
-    The N pictures are cut in their order, as in the published code: split k
-    holds rows k N // splits to (k + 1) N // splits. Of a split only sums are
-    kept, in float64: those of p and of p log p give its score, since the mean
-    KL is the mean of sum p log p less sum q log q of the mean q.
+    The N images are split in their order, as in the published code: split k
+    has rows k N // splits to (k + 1) N // splits. Only sums of each split are
+    stored, in float64: those of p and of p log p give its score, since the
+    mean KL is the mean of sum p log p minus sum q log q of the mean q.
 
     Args:
-      N: pictures there will be. The score grows with N / splits.
-      K: classes.
-      splits: parts that are scored apart; 10 in publications.
+      N: the number of images. The score grows with N / splits.
+      K: the number of classes.
+      splits: parts that are scored separately; 10 in publications.
 
     Raises:
-      ValueError: fewer pictures than splits.
+      ValueError: fewer images than splits.
     """
 
     def __init__(self, N: int, K: int, splits: int = 10):
         if not 1 <= splits <= N:
             raise ValueError(f"splits must be 1 to N = {N}. Received: {splits}")
         self.edges = np.arange(splits + 1) * N // splits
-        self.counts = np.zeros(splits, np.int64)
+        self.n = 0
         self.probabilities = np.zeros((splits, K))  # sums of p
         self.negentropies = np.zeros(splits)  # sums of sum p log p
 
-    def update(self, first: int, probabilities: np.ndarray) -> None:
-        """Adds p(y|x) of the pictures first, first + 1, ... of the N.
-
-        Args:
-          first: place of the first row among all N.
-          probabilities: [n, K]; n may be 0.
+    def update(self, probabilities: np.ndarray) -> None:
+        """Adds p(y|x) of the next images, [n, K].
 
         Raises:
-          ValueError: another shape, places beyond N, or rows that are no
-            probabilities: below 0, with a sum that is not 1, or NaN.
+          ValueError: another shape, more than N in total, or rows that are not
+            probabilities: negative, with a sum that is not 1, or NaN.
         """
         probabilities = np.asarray(probabilities)
         K, N = self.probabilities.shape[1], self.edges[-1]
-        if probabilities.ndim != 2 or probabilities.shape[1] != K:
+        if probabilities.shape[1:] != (K,) or self.n + len(probabilities) > N:
             raise ValueError(
-                f"probabilities must be [n, K] with K = {K}. "
-                f"Received: {probabilities.shape}"
+                f"probabilities must be [n, K] with K = {K}, N = {N} in total. "
+                f"Received: {probabilities.shape} after {self.n}"
             )
-        if not 0 <= first <= N - len(probabilities):
-            raise ValueError(
-                f"rows must lie between 0 and N = {N}. Received: "
-                f"{first} to {first + len(probabilities)}"
-            )
-        for split, end in enumerate(np.maximum(self.edges[1:] - first, 0)):
-            start = max(self.edges[split] - first, 0)
+        for split, end in enumerate(np.maximum(self.edges[1:] - self.n, 0)):
+            start = max(self.edges[split] - self.n, 0)
             self._add(split, probabilities[start:end])
+        self.n += len(probabilities)
 
     def _add(self, split: int, probabilities: np.ndarray) -> None:
         for start in range(0, len(probabilities), ROWS):
-            p = _whole(probabilities[start : start + ROWS].astype(np.float64))
+            rows = probabilities[start : start + ROWS].astype(np.float64)
+            p = _normalized(rows)
             self.probabilities[split] += p.sum(axis=0)
             self.negentropies[split] += _negentropy(p)
-            self.counts[split] += len(p)
 
     def score(self) -> InceptionScore:
         """The score of all N.
 
         Raises:
-          ValueError: a row is missing, or was added twice.
+          ValueError: some are missing.
         """
         N = int(self.edges[-1])
-        wrong = self.counts - np.diff(self.edges)
-        if wrong.any():
-            split = int(np.flatnonzero(wrong)[0])
+        if self.n != N:
             raise ValueError(
-                f"all N = {N} rows must be added once. Received: "
-                f"{self.counts[split]} for {self.edges[split]} to "
-                f"{self.edges[split + 1]}"
+                f"there must be N = {N} rows in total. Received: {self.n}"
             )
         scores = [
             np.exp(negentropy / n - _negentropy(total / n))
             for n, total, negentropy in zip(
-                self.counts, self.probabilities, self.negentropies, strict=True
+                np.diff(self.edges),
+                self.probabilities,
+                self.negentropies,
+                strict=True,
             )
         ]
         return InceptionScore(float(np.mean(scores)), float(np.std(scores)), N)
@@ -109,8 +100,8 @@ def _negentropy(p: np.ndarray) -> float:
     return float(np.sum(p * np.log(np.where(p > 0, p, 1))))
 
 
-def _whole(p: np.ndarray) -> np.ndarray:
-    """Rows divided by their sums; ValueError if they are no probabilities."""
+def _normalized(p: np.ndarray) -> np.ndarray:
+    """Rows divided by their sums; ValueError if they are not probabilities."""
     rule = f"rows must be probabilities: 0 or more, of sum 1 +- {SUM_TOLERANCE}"
     if not p.min() >= 0:  # NaN as well
         raise ValueError(f"{rule}. Received: {p.min()}")
@@ -129,7 +120,6 @@ class InceptionScoreMetric(Metric):
     def __init__(self, evaluator):
         super().__init__(evaluator)
         self._score = self._running(self.count)
-        self._first = 0
 
     @classmethod
     def missing(cls, config, extractor):
@@ -137,8 +127,9 @@ class InceptionScoreMetric(Metric):
             return ""
         name = extractor.name if extractor else "the run's own image encoder"
         return (
-            f"needs a backend that gives probabilities of classes; {name} "
-            "gives none; name one by --backend, such as inception_v3"
+            "needs a feature extractor that returns class probabilities; "
+            f"{name} returns none; choose one by --backend, such as "
+            "inception_v3"
         )
 
     def _running(self, N: int) -> RunningInceptionScore:
@@ -147,13 +138,12 @@ class InceptionScoreMetric(Metric):
         return RunningInceptionScore(N, classes, splits)
 
     def update(self, batch):
-        self._score.update(self._first, batch[PROBABILITIES])
-        self._first += len(batch[PROBABILITIES])
+        self._score.update(batch[PROBABILITIES])
 
     def rows(self):
         probabilities = self.evaluator.real[PROBABILITIES]
         real = self._running(len(probabilities))
-        real.update(0, probabilities)
+        real.update(probabilities)
         scores = self._score.score(), real.score()
         label = f"Inception score, {self.evaluator.splits} splits"
         values = [Value(x.mean, x.n, x.std) for x in scores]

@@ -1,4 +1,4 @@
-"""What a metric is: the features it needs, and how it is measured."""
+"""What a metric is: the features it needs, and how it is computed."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -17,14 +17,14 @@ PART_COLOURS = "part_colours"  # int32 [b, P], of the part classifier
 
 
 class Metric:
-    """A metric of generated images, measured while they are generated.
+    """A metric of generated images, accumulated while they are generated.
 
-    A subclass says in `needs` which features it reads, accumulates them in
+    A subclass names the features it reads in `needs`, accumulates them in
     `update`, and returns its scores from `rows`. It is registered by a line in
     `registry.METRICS`.
 
     Args:
-      evaluator: the `Evaluator`, which gives the number of images, their
+      evaluator: the `Evaluator`, which provides the number of images, their
         captions, and the features of real images.
     """
 
@@ -36,7 +36,7 @@ class Metric:
 
     @classmethod
     def images_needed(cls, num_images: int) -> int:
-        """Of so many generated images, the number that the metric reads."""
+        """The number of generated images, of `num_images`, that it reads."""
         return num_images if cls.needs else 0
 
     @classmethod
@@ -51,8 +51,8 @@ class Metric:
         pooled = extractor is None or extractor.pooled_size is not None
         if POOLED in cls.needs and not pooled:
             return (
-                "needs a backend that gives pooled features; "
-                f"{extractor.name} gives none; name another --backend"
+                "needs a feature extractor that returns pooled features; "
+                f"{extractor.name} returns none; choose another by --backend"
             )
         return ""
 
@@ -60,9 +60,17 @@ class Metric:
         """Adds the next of the first `count` generated images.
 
         Args:
-          batch: what `needs` names, each [b, ...].
+          batch: the features in `needs`, each [b, ...].
         """
 
     def rows(self) -> list[Row]:
         """The scores of all images, beside those of real images."""
         raise NotImplementedError
+
+
+def finite(features: np.ndarray) -> np.ndarray:
+    """The features as an array; raises ValueError for NaN or infinity."""
+    features = np.asarray(features)
+    if not np.isfinite(features).all():
+        raise ValueError("features must be finite. Received: NaN or infinity")
+    return features

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attngan_tf.evaluation.metrics.metric import POOLED, Metric
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric, finite
 from attngan_tf.runs.scores import Row, Value
 
 NEIGHBOURS = 3  # k; Kynkaanniemi et al. 2019, arXiv:1904.06991
@@ -35,30 +35,18 @@ def precision_recall(
       neighbours: k.
 
     Raises:
-      ValueError: other shapes, k or fewer features, or one is not finite.
+      ValueError: k or fewer features, or one is not finite.
     """
-    generated, real = (_features(x, neighbours) for x in (generated, real))
-    if generated.shape[1] != real.shape[1]:
+    if min(len(generated), len(real)) <= neighbours:
         raise ValueError(
-            "both sets must have features of one size. "
-            f"Received: {generated.shape} and {real.shape}"
+            f"both sets must have more than {neighbours} features. "
+            f"Received: {len(generated)} and {len(real)}"
         )
+    generated, real = (finite(x).astype(np.float64) for x in (generated, real))
     return PrecisionRecall(
         _covered(generated, real, _radii(real, neighbours)),
         _covered(real, generated, _radii(generated, neighbours)),
     )
-
-
-def _features(features: np.ndarray, neighbours: int) -> np.ndarray:
-    features = np.asarray(features, np.float64)
-    if features.ndim != 2 or len(features) <= neighbours:
-        raise ValueError(
-            f"features must be [N, D] with N above {neighbours}. "
-            f"Received: {features.shape}"
-        )
-    if not np.isfinite(features).all():
-        raise ValueError("features must be finite. Received: NaN or infinity")
-    return features
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def choose_metrics(
     """The metrics to compute: those named, or all that apply.
 
     Args:
-      names: given by a user; None: all that apply.
+      names: chosen by a user; None: all that apply.
       config: the model's.
       extractor: see `Evaluator`.
 
@@ -51,8 +51,8 @@ def choose_metrics(
     for name in names or [""]:
         if name not in METRICS:
             raise UserError(
-                f"--metrics must be some of {', '.join(METRICS)}, with commas "
-                f"between them; received {name!r}"
+                f"--metrics must be some of {', '.join(METRICS)}, separated by "
+                f"commas; received {name!r}"
             )
         if missing[name]:
             raise UserError(f"--metrics={name} {missing[name]}")

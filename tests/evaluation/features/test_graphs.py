@@ -21,8 +21,8 @@ def numbers(*shape, seed=0) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
 
 
 class Colours(tf.Module):
@@ -33,43 +33,44 @@ class Colours(tf.Module):
         self.outputs = outputs
         self.kernel = tf.Variable(numbers(3, K, seed=1))
 
-    def look(self, pictures):
-        pooled = tf.reduce_mean(tf.cast(pictures, tf.float32), [1, 2])[:, :3]
-        shares = tf.nn.softmax(tf.matmul(pooled, self.kernel))
-        both = {"pooled": pooled, "probabilities": shares}
+    def extract(self, images):
+        pooled = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2])[:, :3]
+        probabilities = tf.nn.softmax(tf.matmul(pooled, self.kernel))
+        both = {"pooled": pooled, "probabilities": probabilities}
         return {name: both.get(name, pooled) for name in self.outputs}
 
     def save(self, path, shape=(None, 16, 16, 3), dtype=tf.float32):
-        spec = tf.TensorSpec(shape, dtype, name="pictures")
-        function = tf.function(self.look, input_signature=[spec])
+        spec = tf.TensorSpec(shape, dtype, name="images")
+        function = tf.function(self.extract, input_signature=[spec])
         tf.saved_model.save(self, path, {"serving_default": function})
 
 
-@pytest.mark.parametrize("scope", [tf.init_scope, STRATEGY.scope])
-@pytest.mark.parametrize("side", [16, None])
-def test_a_saved_model_gives_both(side, scope, tmp_path):
+@pytest.mark.parametrize(
+    ("scope", "side"), [(tf.init_scope, 16), (STRATEGY.scope, None)]
+)
+def test_a_saved_model_returns_both(side, scope, tmp_path):
     path = str(tmp_path / "birds")
     model = Colours()
     model.save(path, (None, side, side, 3))
     with scope():  # outside of it, the network is traced again
         found = saved_model(path)
-    gc.collect()  # takes variables that nobody holds
+    gc.collect()  # deletes variables without references
     assert found.name == "SavedModel birds"
-    assert found.sha256 == digest(path)
+    assert found.provenance["sha256"] == digest(path)
     assert found.size == (side or 299)
     assert (found.pooled_size, found.classes) == (3, K)
     images = numbers(5, 8, 8, 3)
-    seen = resized(images, found.size).numpy().mean(axis=(1, 2))
+    means = resized(images, found.size).numpy().mean(axis=(1, 2))
     features = found.features(images)
-    np.testing.assert_allclose(features["pooled"], seen, atol=1e-5)
+    np.testing.assert_allclose(features["pooled"], means, atol=1e-5)
     np.testing.assert_allclose(
         features["probabilities"],
-        softmax(seen @ model.kernel.numpy()),
+        softmax(means @ model.kernel.numpy()),
         atol=1e-5,
     )
 
 
-def test_a_saved_model_may_give_one_and_others(tmp_path):
+def test_a_saved_model_may_return_one_and_others(tmp_path):
     Colours(["probabilities", "logits"]).save(str(tmp_path))
     found = saved_model(str(tmp_path))
     assert (found.pooled_size, found.classes) == (None, K)
@@ -81,21 +82,21 @@ def test_a_saved_model_may_give_one_and_others(tmp_path):
 @pytest.mark.parametrize(
     ("outputs", "signature", "text"),
     [
-        (["logits", "mixed"], {}, "that of .* gives logits, mixed;"),
-        (["pooled"], {"dtype": tf.uint8}, r"pictures: uint8 \(None, 16"),
+        (["logits", "mixed"], {}, "that of .* returns logits, mixed;"),
+        (["pooled"], {"dtype": tf.uint8}, r"images: uint8 \(None, 16"),
         (["pooled"], {"shape": [1, 16, 16, 3]}, r"float32 \(1, 16, 16, 3\)"),
         (["pooled"], {"shape": [None, 3, 16, 16]}, r"\(None, 3, 16, 16\)"),
         (["pooled"], {"shape": [None, 16, 8, 3]}, r"\(None, 16, 8, 3\)"),
     ],
 )
-def test_another_signature_is_told(outputs, signature, text, tmp_path):
+def test_other_signatures_are_rejected(outputs, signature, text, tmp_path):
     Colours(outputs).save(str(tmp_path), **signature)
     with pytest.raises(UserError, match=text) as error:
         saved_model(str(tmp_path))
     assert "\n" not in str(error.value)
 
 
-def test_what_is_no_saved_model_is_told(tmp_path):
+def test_incomplete_saved_models_are_rejected(tmp_path):
     path = str(tmp_path / "bare")
     tf.saved_model.save(Colours(), path)
     with pytest.raises(UserError, match=r"signature serving_default; .* none"):
@@ -110,7 +111,7 @@ def constant(name, value, dtype=tf.float32):
 
 
 def weights() -> dict[str, np.ndarray]:
-    """Of a convolution 1x1 with BN, and of the classes."""
+    """Weights of a 1x1 convolution with BN, and of the classes."""
     return {
         "kernel": numbers(1, 1, 3, C, seed=1),
         "mean": numbers(C, seed=2) / 4,
@@ -123,7 +124,7 @@ def weights() -> dict[str, np.ndarray]:
 
 
 def layers(x, size: int) -> None:
-    """Adds what comes behind Mul to the graph, the batch of 1 in it."""
+    """Adds the nodes after Mul to the graph, with a batch size of 1."""
     w = weights()
     raw = tf.raw_ops
     kernel = constant("conv/conv2d_params", w["kernel"])
@@ -152,7 +153,7 @@ def layers(x, size: int) -> None:
 
 
 def graph_of_2015(size: int) -> tf.Graph:
-    """From a JPEG file to classes, in the names of the published graph."""
+    """From a JPEG file to classes, with the names of the published graph."""
     raw = tf.raw_ops
     with tf.Graph().as_default() as graph:
         x = constant("DecodeJpeg/contents", b"", tf.string)
@@ -169,12 +170,12 @@ def graph_of_2015(size: int) -> tf.Graph:
 
 
 def freeze(graph: tf.Graph, path, scaled: bool = True) -> str:
-    """Writes the graph as a program of 2015 did, with its batch norm.
+    """Writes the graph as in 2015, with the batch normalization of then.
 
-    That operation is gone from newer graphs (version 9), so that it can only
-    be put in by hand; here, in the place of an Identity.
+    TensorFlow no longer creates that operation (since version 9 of graphs), so
+    it replaces an Identity.
     """
-    frozen = graph.as_graph_def(add_shapes=True)  # those of one picture
+    frozen = graph.as_graph_def(add_shapes=True)  # shapes of one image
     frozen.versions.producer = 8
     for node in frozen.node:
         if node.name == "conv/batchnorm":
@@ -187,18 +188,18 @@ def freeze(graph: tf.Graph, path, scaled: bool = True) -> str:
     return str(path)
 
 
-def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+def resized_2015(images: np.ndarray, size: int) -> np.ndarray:
     """TensorFlow 1's bilinear resize, by its definition: pixel i is at i."""
     for axis in (1, 2):
         n = images.shape[axis]
-        places = np.arange(size) * n / size
-        low = places.astype(int)
+        positions = np.arange(size) * n / size
+        low = positions.astype(int)
         high = np.minimum(low + 1, n - 1)
         shape = [1] * 4
         shape[axis] = size
-        share = (places - low).reshape(shape)
-        images = (1 - share) * images.take(low, axis) + (
-            share * images.take(high, axis)
+        alpha = (positions - low).reshape(shape)
+        images = (1 - alpha) * images.take(low, axis) + (
+            alpha * images.take(high, axis)
         )
     return images
 
@@ -207,7 +208,7 @@ def by_hand(
     images: np.ndarray, size: int, scaled: bool = True
 ) -> dict[str, np.ndarray]:
     w = {name: value.astype(np.float64) for name, value in weights().items()}
-    x = shrunk((images.astype(np.float64) + 1) * 127.5, size)
+    x = resized_2015((images.astype(np.float64) + 1) * 127.5, size)
     x = (x - 128) / 128 @ w["kernel"][0, 0]
     x = (x - w["mean"]) / np.sqrt(w["variance"] + 0.001)
     gamma = w["gamma"] if scaled else 1.0
@@ -227,30 +228,18 @@ def compare(found, images: np.ndarray, scaled: bool = True) -> None:
 
 
 @pytest.mark.parametrize("scaled", [True, False])
-def test_the_graph_of_2015_gives_what_numpy_gives(scaled, tmp_path):
+def test_the_graph_of_2015_equals_numpy(scaled, tmp_path):
     path = tmp_path / "classify_image_graph_def.pb"
     path = freeze(graph_of_2015(8), path, scaled)
     found = frozen_graph(path)
     assert found.name == "frozen graph classify_image_graph_def.pb"
-    assert found.sha256 == digest(path)
+    assert found.provenance["sha256"] == digest(path)
     assert (found.size, found.pooled_size, found.classes) == (8, C, K)
     for shape in [(1, 8, 8, 3), (3, 20, 13, 3), (2, 5, 5, 3)]:
         compare(found, numbers(*shape, seed=8), scaled)
 
 
-def test_the_graph_of_2015_can_be_part_of_another(tmp_path):
-    found = frozen_graph(freeze(graph_of_2015(8), tmp_path / "x.pb"))
-    images = numbers(3, 20, 13, 3)
-
-    @tf.function
-    def halved(images):
-        return found.features(0.5 * images)["pooled"]
-
-    expected = by_hand(0.5 * images, 8)["pooled"]
-    np.testing.assert_allclose(halved(images), expected, atol=2e-5)
-
-
-def test_a_graph_that_begins_behind_the_resizing(tmp_path):
+def test_a_graph_that_begins_after_the_resizing(tmp_path):
     with tf.Graph().as_default() as graph:
         shape = [None, 299, 299, 3]
         x = tf.compat.v1.placeholder(tf.float32, shape, "Mul")
@@ -275,32 +264,37 @@ def test_a_graph_that_names_its_logits(tmp_path):
     np.testing.assert_allclose(features["probabilities"], expected, atol=1e-5)
 
 
-def test_other_graphs_are_told(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["x"], "no node ExpandDims or Mul; the first of its 1 nodes: x"),
+        (["Mul"], "no node pool_3"),
+        (["Mul", "pool_3"], "no node softmax/logits/MatMul or logits"),
+    ],
+)
+def test_other_graphs_are_rejected(names, text, tmp_path):
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.placeholder(tf.float32, [None], "x")
-        tf.constant(1.0, name="y")
+        for name in names:
+            tf.constant(1.0, name=name)
     path = freeze(graph, tmp_path / "x.pb")
-    with pytest.raises(UserError, match="ExpandDims or Mul; its 2 nodes"):
-        frozen_graph(path)
-    with graph.as_default():
-        tf.constant(1.0, name="Mul")
-    path = freeze(graph, tmp_path / "x.pb")
-    with pytest.raises(UserError, match="has no node pool_3; its 3 nodes"):
-        frozen_graph(path)
-    with graph.as_default():
-        tf.constant(1.0, name="pool_3")
-    path = freeze(graph, tmp_path / "x.pb")
-    with pytest.raises(UserError, match="no node softmax/logits/MatMul or"):
-        frozen_graph(path)
-    (tmp_path / "x.pb").write_text("no graph")
-    with pytest.raises(UserError, match=r"x.pb is none: .* by its folder"):
-        frozen_graph(path)
-    (tmp_path / "x.pb").write_bytes(b"")
-    with pytest.raises(UserError, match="its 0 nodes begin with none"):
+    with pytest.raises(UserError, match=text):
         frozen_graph(path)
 
 
-def test_a_graph_that_cannot_run_is_told_on_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"no graph", r"x.pb is none: .* give its folder"),
+        (b"", "the first of its 0 nodes: none"),
+    ],
+)
+def test_files_without_a_graph_are_rejected(content, text, tmp_path):
+    (tmp_path / "x.pb").write_bytes(content)
+    with pytest.raises(UserError, match=text):
+        frozen_graph(str(tmp_path / "x.pb"))
+
+
+def test_a_graph_that_cannot_run_is_rejected_on_one_line(tmp_path):
     path = tmp_path / "x.pb"
     freeze(graph_of_2015(8), path)
     frozen = tf.compat.v1.GraphDef.FromString(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Distances between pictures against loops and hand-worked cases."""
+"""Distances between images, against loops and known cases."""
 
 import itertools
 
@@ -14,8 +14,8 @@ def random_images(N, H=5, W=7):
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(512, 4096), (3, 10), (1, 1)])
-def test_loop_over_pairs(monkeypatch, rows, columns):
-    # Blocks of 3 pictures and 10 values leave remainders of 10 and of 105.
+def test_equals_a_loop_over_pairs(monkeypatch, rows, columns):
+    # Blocks of 3 images and 10 values leave remainders of 10 and of 105.
     monkeypatch.setattr(diversity, "ROWS", rows)
     monkeypatch.setattr(diversity, "COLUMNS", columns)
     images = random_images(10)
@@ -32,35 +32,17 @@ def test_loop_over_pairs(monkeypatch, rows, columns):
 def test_black_grey_and_white():
     images = np.zeros([3, 4, 4, 3], np.uint8)
     images[1], images[2] = 51, 255  # 0.2 and 1: distances 0.2, 0.8 and 1
-    result = pairwise_distance(images)
-    assert result == pytest.approx((2 / 3, 0.2, 3))
+    assert pairwise_distance(images) == pytest.approx((2 / 3, 0.2, 3))
 
 
-def test_two_equal_pictures_give_exactly_zero():
+def test_only_equal_images_have_distance_0():
     images = random_images(8, 64, 64)
-    assert pairwise_distance(images).smallest > 0.3
     images[6] = images[1]
     result = pairwise_distance(images)
     assert result.smallest == 0
     assert result.mean > 0.3
-
-
-def test_one_value_of_one_pixel_tells_pictures_apart():
     images = np.full([2, 256, 256, 3], 255, np.uint8)
     images[1, 200, 3, 2] = 254
     # float32 sums of 196,608 squares of 255 would lose this 1.
     expected = 1 / 255 / np.sqrt(256 * 256 * 3)
     assert pairwise_distance(images).smallest == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    "images",
-    [
-        np.zeros([1, 4, 4, 3], np.uint8),
-        np.zeros([2, 4, 4, 3], np.float32),
-        np.zeros([4, 4, 3], np.uint8),
-    ],
-)
-def test_rejects(images):
-    with pytest.raises(ValueError, match=r"uint8 .* Received: "):
-        pairwise_distance(images)

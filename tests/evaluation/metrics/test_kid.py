@@ -1,4 +1,4 @@
-"""The kernel inception distance against sums over pairs in a loop."""
+"""The kernel inception distance, against sums over pairs in a loop."""
 
 import itertools
 
@@ -34,48 +34,29 @@ def running(generated, real, block, batch=7):
     return distance.score()
 
 
-def test_one_block_is_the_estimate_of_all_pairs():
-    generated, real = features(20, shift=0.3), features(20, seed=1)
-    score = running(generated, real, block=20)
+@pytest.mark.parametrize(("N", "M", "block"), [(20, 20, 20), (9, 14, 1000)])
+def test_one_block_is_the_estimate_of_all_pairs(N, M, block):
+    generated, real = features(N, shift=0.3), features(M, seed=1)
+    score = running(generated, real, block)
     expected = squared_mmd(generated, real)
     assert score.mean == pytest.approx(expected, rel=1e-12)
-    assert score[1:] == (None, 20)
-
-
-def test_fewer_rows_than_a_block():
-    generated, real = features(9, shift=0.3), features(14, seed=1)
-    score = running(generated, real, block=1000)
-    expected = squared_mmd(generated, real)
-    assert score.mean == pytest.approx(expected, rel=1e-12)
-
-
-def test_blocks_are_cut_evenly_and_take_real_blocks_in_turn():
-    # 23 in parts of 8 at most: 7, 8, 8. Real ones: 3 each, in some order.
-    generated, real = features(23, shift=0.5), features(6, seed=1)
-    distance = RunningKernelDistance(real, 23, 8)
-    parts = np.split(generated, [7, 15])
-    one_real_part = [squared_mmd(part, real) for part in parts]
-    distance.update(generated)
-    score = distance.score()
-    assert score.mean == pytest.approx(np.mean(one_real_part), rel=1e-12)
-    assert score.std == pytest.approx(np.std(one_real_part), rel=1e-12)
-    # Two real parts: the first with the first and third, the second between.
-    real = features(16, seed=1)
-    score = running(generated, real, block=8)
-    halves = RunningKernelDistance(real, 23, 8).real_parts
-    assert sorted(np.concatenate(halves)) == list(range(16))
-    assert [len(half) for half in halves] == [8, 8]
-    in_turn = [
-        squared_mmd(part, real[halves[k % 2]]) for k, part in enumerate(parts)
-    ]
-    assert score.mean == pytest.approx(np.mean(in_turn), rel=1e-12)
-    assert score.std == pytest.approx(np.std(in_turn), rel=1e-12)
+    assert score[1:] == (None, N)
 
 
 @pytest.mark.parametrize("batch", [1, 8, 100])
-def test_how_rows_arrive_is_of_no_account(batch):
-    generated, real = features(50, shift=0.5), features(30, seed=1)
-    assert running(generated, real, 16, batch) == running(generated, real, 16)
+def test_blocks_have_similar_sizes_and_take_real_blocks_in_turn(batch):
+    # 23 in blocks of at most 8: 7, 8, 8. Real ones: 8 and 8, shuffled.
+    generated, real = features(23, shift=0.5), features(16, seed=1)
+    score = running(generated, real, 8, batch)
+    halves = RunningKernelDistance(real, 23, 8).real_blocks
+    assert sorted(np.concatenate(halves)) == list(range(16))
+    assert [len(half) for half in halves] == [8, 8]
+    in_turn = [
+        squared_mmd(block, real[halves[k % 2]])
+        for k, block in enumerate(np.split(generated, [7, 15]))
+    ]
+    assert score.mean == pytest.approx(np.mean(in_turn), rel=1e-12)
+    assert score.std == pytest.approx(np.std(in_turn), rel=1e-12)
 
 
 def test_equal_distributions_are_0_on_average():
@@ -86,12 +67,11 @@ def test_equal_distributions_are_0_on_average():
     ]
     error = np.std(scores) / np.sqrt(40)
     assert abs(np.mean(scores)) < 3 * error < 0.1
-    assert min(scores) < 0  # not cut off: that would bias it
+    assert min(scores) < 0  # negative values are not cut off
 
 
-def test_real_rows_may_be_sorted():
-    # Two classes, one after the other: a real part of one class alone would
-    # be far from any mixture of both.
+def test_real_rows_may_be_sorted_by_class():
+    # A real block of one class would be far from any mixture of both.
     def mixture(seed):
         rows = features(100, seed=seed)
         rows[:50] += 2
@@ -108,41 +88,30 @@ def test_real_rows_may_be_sorted():
     assert running(generated, real, 50).mean == pytest.approx(whole, abs=1)
 
 
-def test_real_rows_may_lie_in_a_file(tmp_path):
-    real = features(40, seed=1).astype(np.float32)
-    np.save(tmp_path / "real.npy", real)
-    mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
-    generated = features(40, shift=0.3).astype(np.float32)
-    assert running(generated, mapped, 20) == running(generated, real, 20)
-
-
-def test_float32_rows_are_summed_in_float64():
-    # Equal to 1e-4 or so: little is left of kernels of about 1,000.
+def test_float32_rows_of_a_file_are_summed_in_float64(tmp_path):
+    # Equal to about 1e-4: little remains of kernels of about 1,000.
     real = (10 + 1e-2 * features(30, seed=1)).astype(np.float32)
     generated = (10 + 1e-2 * features(30)).astype(np.float32)
+    np.save(tmp_path / "real.npy", real)
+    mapped = np.load(tmp_path / "real.npy", mmap_mode="r")
     expected = squared_mmd(generated.astype(float), real.astype(float))
-    score = running(generated, real, 30).mean
+    score = running(generated, mapped, 30).mean
     assert score == pytest.approx(expected, rel=1e-6)
 
 
-def test_errors_say_the_rule_and_what_was_received():
+def test_invalid_features_are_rejected():
     distance = RunningKernelDistance(features(20), 10)
-    with pytest.raises(ValueError, match=r"D = 5. Received: \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"D = 5, .* Received: \(3, 4\)"):
         distance.update(np.zeros([3, 4]))
-    with pytest.raises(ValueError, match=r"N = 10 features in all. .*: 11"):
+    with pytest.raises(ValueError, match=r"N = 10 in total. .*\(11, 5\)"):
         distance.update(features(11))
     with pytest.raises(ValueError, match="finite"):
         distance.update(np.full([1, 5], np.nan))
-    with pytest.raises(ValueError, match=r"N = 10 features in all. .*: 0"):
+    with pytest.raises(ValueError, match=r"N = 10 features in total. .*: 0"):
         distance.score()
-    with pytest.raises(ValueError, match=r"M of 2 or more. .*\(1, 5\)"):
-        RunningKernelDistance(features(1), 10)
-    for N, block in ((1, 10), (10, 2)):
-        with pytest.raises(ValueError, match=f"Received: {N} and {block}"):
-            RunningKernelDistance(features(20), N, block)
-
-
-def test_real_rows_must_be_finite():
+    for M, N, block in ((1, 10, 10), (20, 1, 10), (20, 10, 2)):
+        with pytest.raises(ValueError, match=f"{N}, {M} and {block}"):
+            RunningKernelDistance(features(M), N, block)
     real = features(20)
     real[3, 2] = np.inf
     with pytest.raises(ValueError, match="finite"):

@@ -13,8 +13,8 @@ def test_metrics_that_apply(tiny_config):
     named += ["retrieval", "diversity"]
     folder = tiny_config()
     assert choose_metrics(None, folder, None) == named
-    drawn = tiny_config(dataset="demo")
-    assert choose_metrics(None, drawn, None) == [*named, "colour", "parts"]
+    demo = tiny_config(dataset="demo")
+    assert choose_metrics(None, demo, None) == [*named, "colour", "parts"]
     tiny = tiny_config(dataset="demo", num_stages=1)
     assert choose_metrics(None, tiny, None) == named
     twice = ["r_precision", "fid", "r_precision"]
@@ -39,15 +39,15 @@ def only(name):
     )
 
 
-def test_metrics_that_a_backend_lacks(tiny_config):
+def test_metrics_that_an_extractor_does_not_support(tiny_config):
     config = tiny_config()
     classes, features = only("probabilities"), only("pooled")
     assert choose_metrics(None, config, classes)[:2] == ["is", "r_precision"]
     assert choose_metrics(None, config, features)[:2] == ["fid", "kid"]
-    for name, backend, rule in (
-        ("kid", classes, "pooled features; only probabilities gives none"),
-        ("is", features, "of classes; only pooled gives none"),
-        ("is", None, "own image encoder gives none; name one by --backend"),
+    for name, extractor, rule in (
+        ("kid", classes, "pooled features; only probabilities returns none"),
+        ("is", features, "probabilities; only pooled returns none"),
+        ("is", None, "own image encoder returns none; choose one by --backend"),
     ):
         with pytest.raises(UserError, match=rule):
-            choose_metrics([name], config, backend)
+            choose_metrics([name], config, extractor)
