@@ -244,8 +244,8 @@ def test_a_step_that_is_not_there(parsed):
         ("--data_dir=/nowhere", "--data_dir .* nothing at '/nowhere'"),
         ("--splits=101 --num_images=100", "received 101 and 100"),
         ("--backend_weights=x.h5", "received 'x.h5' and no --backend"),
-        ("--follow --step=2", "--follow must stand without --checkpoint"),
-        ("--report=x", "--report must stand without --workdir"),
+        ("--follow --step=2", "--follow must be used without --checkpoint"),
+        ("--report=x", "--report must be used without --workdir"),
     ],
 )
 def test_mistakes_end_in_one_line(parsed, argument, rule):
