@@ -105,9 +105,8 @@ def test_a_worker_that_waits_for_others_can_be_interrupted(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "during", ["score", pytest.param("best", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("during", ["score", "best"])
 def test_an_interrupted_evaluation_is_repeated(
     tiny_config, tiny_workdir, tmp_path, monkeypatch, during
 ):

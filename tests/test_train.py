@@ -120,6 +120,7 @@ def test_encoder_training_resumes_bit_for_bit(
     assert rows(copied, "damsm", "total") == {4: expected[4]}
 
 
+@pytest.mark.slow
 def test_gan_training_resumes_bit_for_bit(tiny_config, tiny_workdir, copied):
     forget(copied, "gan", 2)
     train(tiny_config(workdir=str(copied)))

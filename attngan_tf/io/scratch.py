@@ -117,6 +117,7 @@ def _is_there(file: IO) -> bool:
 
 
 def _found(base: str, patterns: tuple[str, ...]) -> Iterator[str]:
+    """Paths of unfinished files; `base` may have special characters."""
     for pattern in patterns:
         yield from glob.iglob(os.path.join(glob.escape(base), pattern))
 

@@ -58,6 +58,7 @@ def written(folder: str) -> list[int]:
 
 
 def _numbers(paths: Iterable[str]) -> list[int]:
+    """The steps in paths; names of a damaged list have none."""
     numbers = (path.rsplit("-", 1)[-1] for path in paths)
     return sorted(int(number) for number in numbers if number.isdigit())
 
@@ -121,6 +122,7 @@ def newest(folder: str) -> str | None:
 
 
 def _newest_first(folder: str) -> list[str]:
+    """The paths to try, so that a damaged one is replaced by the next."""
     return [path_of(folder, step) for step in reversed(folder_steps(folder))]
 
 
@@ -162,6 +164,7 @@ def _first(candidates: Sequence[str], function: Callable[[str], T]) -> T:
 
 
 def _warn(damaged: Iterable[str], instead: str) -> None:
+    """Prints each warning once, however often a checkpoint is looked for."""
     for text in damaged:
         line = f"warning: {text}; {instead}"
         if line not in _warned:

@@ -133,7 +133,6 @@ def test_a_signal_during_imports_prints_one_line(command, number, trains):
         (["-um", "attngan_tf.train"], "attngan_tf.train"),
         (["-mattngan_tf.train"], "attngan_tf.train"),
         (["-m", "a.b", "--workdir=attngan_tf.train"], "a.b"),
-        (["-c", "pass", "-m", "a.b"], ""),
     ],
 )
 def test_the_module_of_a_command(monkeypatch, arguments, module):
