@@ -1,8 +1,7 @@
-"""One device and two replicas in one process: losses of both, as JSON.
+"""Encoder steps of one device and of two replicas in one process, as JSON.
 
-Each stage's step is trained for two steps on a CPU that is split into two
-devices. A process of its own is needed, since TensorFlow splits the CPU only
-before its first operation.
+A process of its own is needed, since TensorFlow splits the CPU into two devices
+only before its first operation.
 """
 
 import json
@@ -14,37 +13,23 @@ import tensorflow as tf
 from attngan_tf.benchmarking import programs
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
-from attngan_tf.training import (
-    damsm_trainer,
-    distribution,
-    gan_trainer,
-    loop,
-)
+from attngan_tf.training import damsm_trainer, distribution, loop
 
 STEPS = 2
 
 
-def losses(stage: str, config: Config, data, strategy) -> list[dict]:
-    """The terms of a stage's first steps."""
+def losses(config: Config, data, strategy) -> list[dict]:
+    """The terms of the first steps."""
     keras.utils.set_random_seed(0)
-    if stage == "damsm":
-        batches = damsm_trainer.training_data(config, data)
-        with strategy.scope():
-            step = programs.fresh_damsm_step(
-                config, len(data.vocabulary), batches
-            )
-        compiled = loop.compile_step(strategy, step)
-    else:
-        batches = gan_trainer.training_data(config, data)
-        with strategy.scope():
-            step = programs.fresh_gan_step(config, len(data.vocabulary))
-        compiled = loop.compile_step(strategy, step, step.update_average)
+    batches = damsm_trainer.training_data(config, data)
+    with strategy.scope():
+        step = programs.fresh_damsm_step(config, len(data.vocabulary), batches)
+    compiled = loop.compile_step(strategy, step)
     rows = iter(loop.distributed_batches(strategy, batches, 0))
-    found = []
-    for _ in range(STEPS):
-        terms = compiled(next(rows))
-        found.append({name: float(value) for name, value in terms.items()})
-    return found
+    return [
+        {name: float(value) for name, value in compiled(next(rows)).items()}
+        for _ in range(STEPS)
+    ]
 
 
 def one_update(strategy) -> list[float]:
@@ -67,7 +52,7 @@ def one_update(strategy) -> list[float]:
 
 
 def main(fields: dict) -> dict:
-    """The losses by number of replicas, and `one_update`."""
+    """The losses of one device and of two, and `one_update`."""
     config = Config(**fields, distribution="mirrored", virtual_devices=2)
     two = distribution.make_strategy(config)
     one = tf.distribute.OneDeviceStrategy("CPU:0")
@@ -76,10 +61,7 @@ def main(fields: dict) -> dict:
     data = prepared_data.read_data(builder)
     return {
         "update": one_update(two),
-        **{
-            stage: [losses(stage, config, data, x) for x in (one, two)]
-            for stage in ("damsm", "gan")
-        },
+        "losses": [losses(config, data, strategy) for strategy in (one, two)],
     }
 
 
