@@ -1,8 +1,8 @@
-"""python -m attngan_tf.benchmark: how fast this machine trains and draws.
+"""python -m attngan_tf.benchmark: the speed of training and generation.
 
-The last numbers of the line say what share of the machine's arithmetic that
-is: operations of the networks (`flops`) by those of the fastest product of
-matrices in the same run (`machine`).
+`share_of_peak` in the printed line is the fraction of the machine's arithmetic
+that is used: the networks' operations per second (`flops`) divided by those of
+the fastest matrix product in the same run (`machine`).
 """
 
 import json
@@ -31,13 +31,13 @@ MODES = {
     "damsm": programs.train_damsm,
     "input": programs.make_batches,
 }
-WARM_UP = 5  # calls before those that count: they empty what is prefetched
+WARM_UP = 5  # calls before the timed ones; they use up prefetched batches
 PROFILED = 3  # calls in a profile
-DIGITS = 4  # of the numbers that are printed
+DIGITS = 4  # significant digits of the printed numbers
 
 
 def time_calls(call: Callable[[], object], count: int) -> list[float]:
-    """Seconds that each of `count` calls takes, after a few not counted."""
+    """Seconds that each of `count` calls takes, after the warm-up."""
     for _ in range(WARM_UP):
         call()
     seconds = []
@@ -49,7 +49,7 @@ def time_calls(call: Callable[[], object], count: int) -> list[float]:
 
 
 def speed(seconds: list[float], batch_size: int) -> dict[str, float]:
-    """Pictures a second over all calls, and the median call."""
+    """Images per second over all calls, and the median time of a call."""
     return {
         "images_per_second": batch_size * len(seconds) / sum(seconds),
         "step_ms": 1000 * statistics.median(seconds),
@@ -57,10 +57,10 @@ def speed(seconds: list[float], batch_size: int) -> dict[str, float]:
 
 
 def speeds(program: Program, steps: int) -> dict[str, float]:
-    """Those of a program and, where there is one, of its pipeline.
+    """The speed of a program and, if it has one, of its input pipeline.
 
-    The pipeline's pictures a second over the steps' is `input_over_train`:
-    the steps wait for the pipeline where it is below 1.
+    `input_over_train` is the pipeline's images per second divided by those of
+    the steps, which wait for the pipeline if it is below 1.
     """
     batch_size = program.batch_size
     if program.pipeline is not None:
@@ -82,22 +82,21 @@ def speeds(program: Program, steps: int) -> dict[str, float]:
 def arithmetic(
     program: Program, images_per_second: float, precision: str
 ) -> dict:
-    """How much the networks compute, and its share of what could be.
+    """The networks' operations, and their fraction of the machine's peak.
 
     Args:
-      program: what runs.
+      program: the program that was timed.
       images_per_second: its speed.
-      precision: a Keras policy; the matrices of the peak have its compute
-        type.
+      precision: a Keras policy; the peak is measured in its compute type.
 
     Returns:
-      parameters (of fixed networks and of BN, too), flops_per_image,
-      flops_left_out (see `flops.Count`), peak_tflops (of all devices), and
-      share_of_peak.
+      parameters (including fixed networks and BN statistics),
+      flops_per_image, flops_left_out (see `flops.Count`), peak_tflops (of all
+      devices), and share_of_peak.
     """
     counted = flops.count(program.graph())
     strategy = program.strategy
-    # A worker's graph holds its own replicas only.
+    # The graph of a worker has the operations of its own replicas only.
     workers = strategy.num_replicas_in_sync // len(
         strategy.extended.worker_devices
     )
@@ -117,7 +116,7 @@ def arithmetic(
 
 
 def write_profile(call: Callable[[], object], folder: str) -> None:
-    """Writes a few calls for TensorBoard's profiler."""
+    """Writes a TensorBoard profile of a few calls."""
     with tf.profiler.experimental.Profile(folder):
         for number in range(PROFILED):
             with tf.profiler.experimental.Trace("call", step_num=number, _r=1):
@@ -127,18 +126,18 @@ def write_profile(call: Callable[[], object], folder: str) -> None:
 def benchmark(
     config: Config, mode: str, steps: int, profile: str | None = None
 ) -> dict:
-    """Measures; writes nothing but a profile, and prepared data if needed.
+    """Measures; writes only a profile, and prepared data if necessary.
 
     Args:
-      config: sizes, data and devices; its workdir is not touched.
-      mode: what to measure, of MODES.
-      steps: calls that count.
+      config: sizes, data and devices; its workdir is not written to.
+      mode: what to measure, a key of MODES.
+      steps: number of timed calls.
       profile: folder for a TensorBoard profile of a few more calls.
 
     Returns:
       images_per_second, step_ms (median), compile_s (the first call, with its
-      tracing), peak_rss_mb, and what they were measured at; then, where
-      networks run, what `arithmetic` gives.
+      tracing), peak_rss_mb, and the settings of the measurement; then, if
+      networks run, the results of `arithmetic`.
     """
     strategy = distribution.make_strategy(config)
     builder = catalog.open_configured(config)
@@ -165,39 +164,38 @@ def benchmark(
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Defines the command's flags: those of training, and its own."""
+    """Defines the flags of training, and the command's own."""
     command.define_config_flags(values)
     flags.DEFINE_enum(
         "mode",
         "train",
         list(MODES),
-        "what to measure: the GAN's training steps, and the pipeline beside "
-        "them (train); pictures for captions, drawn as an exported model does "
+        "what to measure: training steps of the GAN, and its input pipeline "
+        "(train); the generation of images as in an exported model "
         "(generate); training steps of the encoders from --damsm_batch_size "
-        "pictures, through the whole image encoder even where "
-        "--damsm_cached_views keeps its features (damsm); or the GAN's input "
-        "pipeline alone (input)",
+        "images, with the whole image encoder even if --damsm_cached_views "
+        "caches its features (damsm); or only the GAN's input pipeline (input)",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "steps",
         20,
-        "batches or steps to measure",
+        "number of batches or steps to measure",
         lower_bound=1,
         flag_values=values,
     )
     flags.DEFINE_string(
         "profile",
         None,
-        "folder for a TensorBoard profile of a few steps more; looking at it "
-        "takes `pip install tensorboard-plugin-profile`, in an environment of "
-        "its own",
+        "folder for a TensorBoard profile of a few more steps; to view it, "
+        "`pip install tensorboard-plugin-profile` in an environment of its "
+        "own",
         flag_values=values,
     )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     if arguments:
         raise command.flags_only("benchmark", arguments)
     config = command.config_from_flags(values)
@@ -209,7 +207,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
                 pass
         except OSError as error:
             raise UserError(
-                "--profile must be a folder that can be written; received "
+                "--profile must be a writable folder; received "
                 f"{values.profile}: {error.strerror}"
             ) from None
     with changes_as_user_errors():

@@ -8,7 +8,7 @@ from attngan_tf.errors import UserError
 from attngan_tf.io.files import replacing
 from attngan_tf.options import check_option, option
 
-# What may judge images: a name of --discriminator, and the class in models/.
+# The classes of the names of --discriminator.
 DISCRIMINATORS = {
     "paper": "attngan_tf.models.discriminator:Discriminator",
     "projected": (
@@ -24,22 +24,22 @@ class Config:
     """The settings of a run; the defaults are the paper's for CUB.
 
     Raises:
-      UserError: a value breaks its field's rule, or two fields do not fit.
+      UserError: a value breaks the rule of its field, or two fields conflict.
     """
 
-    # Where things lie, and what this run does.
+    # Folders, data, and what this run does.
     workdir: str = option(
         "runs/attngan",
-        "folder for checkpoints, logs and pictures",
+        "folder for checkpoints, logs and images",
         may_change=True,
     )
     dataset: str = option(
         "cub",
-        "which data set to train on",
+        "data set to train on",
         choices=("demo", "folder", "cub", "coco"),
     )
     data_dir: str = option(
-        "", "folder of the raw data (demo needs none)", may_change=True
+        "", "folder of the raw data (not used by demo)", may_change=True
     )
     prepared_dir: str = option(
         "",
@@ -49,159 +49,162 @@ class Config:
     )
     memory_mb: int = option(
         1000,
-        "keep scaled training pictures in memory if they take about so many "
-        "MB at most; else they are decoded at every step",
-        least=0,
+        "maximum size in MB of the scaled training images that are cached in "
+        "memory; larger data sets are decoded at every step",
+        minimum=0,
         may_change=True,
     )
     captions_per_image: int = option(
         0,
-        "captions every picture must have; 0: as many as the data set says "
-        "(10 in CUB, 5 in COCO, at least one elsewhere)",
-        least=0,
+        "number of captions every image must have; 0: that of the data set "
+        "(10 in CUB, 5 in COCO, at least one in others)",
+        minimum=0,
     )
     stage: str = option(
         "all",
-        "what to train: the encoders (damsm), the GAN on trained encoders "
+        "what to train: the encoders (damsm), the GAN with trained encoders "
         "(gan), or one after the other (all)",
         choices=("all", "damsm", "gan"),
         may_change=True,
     )
     encoders: str = option(
         "",
-        "workdir whose trained encoders to use, so that the GAN alone is "
-        "trained; empty: train them here",
+        "workdir with trained encoders to use, so that only the GAN is "
+        "trained; empty: train the encoders in this run",
     )
     seed: int = option(
-        0, "seed of every random draw of the run", least=0, most=2**31 - 1
+        0, "seed of all random numbers of the run", minimum=0, maximum=2**31 - 1
     )
 
-    # How long to train. Steps win over epochs when they are set.
+    # How long to train. Steps, if set, take precedence over epochs.
     damsm_epochs: int = option(
-        200, "epochs of encoder training", least=0, may_change=True
+        200, "epochs of encoder training", minimum=0, may_change=True
     )
     damsm_steps: int | None = option(
-        None, "steps of encoder training", least=0, may_change=True
+        None,
+        "steps of encoder training; overrides --damsm_epochs",
+        minimum=0,
+        may_change=True,
     )
     gan_epochs: int = option(
-        600, "epochs of GAN training", least=0, may_change=True
+        600, "epochs of GAN training", minimum=0, may_change=True
     )
     gan_steps: int | None = option(
-        None, "steps of GAN training", least=0, may_change=True
+        None,
+        "steps of GAN training; overrides --gan_epochs",
+        minimum=0,
+        may_change=True,
     )
 
-    # Pictures and captions.
+    # Images and captions.
     base_size: int = option(
-        64, "side of the first stage's picture, in pixels", least=8
+        64, "side of the first stage's images, in pixels", minimum=8
     )
     num_stages: int = option(
         3,
-        "number of stages; each doubles the side of the picture",
-        least=1,
-        most=4,
+        "number of stages; each doubles the side of the images",
+        minimum=1,
+        maximum=4,
     )
     words_num: int = option(
-        18, "words of a caption used in training (T)", least=1
+        18, "maximum number of words of a caption in training (T)", minimum=1
     )
     words_num_test: int = option(
-        25, "words of a caption used after training", least=1
+        25, "maximum number of words of a caption after training", minimum=1
     )
 
     # Sizes of the networks.
     feature_size: int = option(
-        256, "size of word and region features (D)", least=2
+        256, "size of word and region features (D)", minimum=2
     )
-    embedding_size: int = option(300, "size of a word embedding", least=1)
-    gf: int = option(32, "channels of the generator's maps (GF)", least=1)
+    embedding_size: int = option(300, "size of a word embedding", minimum=1)
+    gf: int = option(32, "channels of the generator's maps (GF)", minimum=1)
     df: int = option(
-        64, "channels of the discriminators' first maps (DF)", least=1
+        64, "channels of the discriminators' first maps (DF)", minimum=1
     )
-    z_size: int = option(100, "size of the noise vector (Z)", least=1)
+    z_size: int = option(100, "size of the noise vector (Z)", minimum=1)
     condition_size: int = option(
-        100, "size of the conditioning vector", least=1
+        100, "size of the conditioning vector", minimum=1
     )
     residual_blocks: int = option(
-        2, "residual blocks in each stage after the first", least=0
+        2, "residual blocks in each stage after the first", minimum=0
     )
     generator: str = option(
         "attngan",
-        "which generator: the paper's, or AttnDCGAN of the released code",
+        "generator: the paper's, or AttnDCGAN of the released code",
         choices=("attngan", "attndcgan"),
     )
     attention: str = option(
         "words",
-        "what the later stages attend to; none makes it StackGAN-v2's "
-        "generator",
+        "what the later stages attend to; none gives StackGAN-v2's generator",
         choices=("words", "none"),
     )
 
     # Image encoder.
     image_encoder: str = option(
         "inception_v3",
-        "network of the image encoder: inception_v3 is fixed and made for "
+        "network of the image encoder: inception_v3 is fixed and suited to "
         "photographs; small_cnn is trained with the text encoder",
         choices=("inception_v3", "small_cnn"),
     )
     inception_weights: str = option(
         "imagenet",
-        "weights of Inception-v3: imagenet (downloaded), none, or the path "
-        "of a Keras weights file without top",
+        "weights of Inception-v3: imagenet (downloaded), none (random), or the "
+        "path of a Keras weights file without top",
         may_change=True,
     )
     image_region_layer: str = option(
         "mixed6",
-        "layer of Inception-v3 that gives the regions; the paper's 'mixed "
-        "6e' is mixed7",
+        "layer of Inception-v3 whose output are the regions; the paper's "
+        "'mixed 6e' is mixed7",
         choices=("mixed6", "mixed7"),
     )
     inception_padding: str = option(
         "keras",
-        "what Inception-v3's average pools do at the border: leave the "
-        "padding out as Keras does, or count it as torchvision does (released "
-        "code)",
+        "whether Inception-v3's average pooling excludes the padding (keras), "
+        "or includes it as torchvision does (torch, released code)",
         choices=("keras", "torch"),
     )
     image_encoder_resize: str = option(
         "half_pixel",
-        "how pictures are resized for the image encoder: with the corner "
-        "pixels' areas or their centres aligned (released code)",
+        "how images are resized for the image encoder: with the corners of "
+        "the corner pixels aligned, or with their centres (released code)",
         choices=("half_pixel", "aligned_corners"),
     )
     image_encoder_size: int = option(
-        299, "side of the picture the image encoder sees, in pixels", least=16
+        299, "side of the image encoder's input, in pixels", minimum=16
     )
     damsm_cached_views: int = option(
         0,
-        "views of each training picture (crops and flips) whose Inception "
-        "features are kept on disk for encoder training; 0: features are "
-        "computed at every step from fresh views",
-        least=0,
-        most=64,
+        "number of views (crops and flips) of each training image whose "
+        "Inception features are cached on disk for encoder training; 0: "
+        "features of new views are computed at every step",
+        minimum=0,
+        maximum=64,
     )
 
     # DAMSM: Eq. 7-14.
     text_training: str = option(
         "damsm",
-        "what the encoders are trained by: the DAMSM loss (Eq. 14), or the "
-        "joint embedding of Reed et al. 2016 (Table 2: no DAMSM)",
+        "loss of the encoders: the DAMSM loss (Eq. 14), or the joint "
+        "embedding of Reed et al. 2016 (Table 2: no DAMSM)",
         choices=("damsm", "joint_embedding"),
     )
     damsm_batch_size: int = option(
-        50, "pairs in a batch of encoder training (M)", least=2
+        50, "pairs in a batch of encoder training (M)", minimum=2
     )
     damsm_gamma1: float = option(
-        5.0, "sharpness of a word's attention over regions (Eq. 9)", least=0
+        5.0, "sharpness of a word's attention over regions (Eq. 9)", minimum=0
     )
     damsm_gamma2: float = option(
-        5.0, "weight of the best matching words (Eq. 10)", least=1e-6
+        5.0, "weight of the best matching words (Eq. 10)", minimum=1e-6
     )
     damsm_gamma3: float = option(
-        10.0, "sharpness of the match over the batch (Eq. 11)", least=0
+        10.0, "sharpness of the match over the batch (Eq. 11)", minimum=0
     )
     damsm_same_class_mask: bool = option(
         False,
-        "leave pairs of one class out of each other's mismatches (released "
-        "code)",
+        "do not count pairs of the same class as mismatched (released code)",
     )
     word_score: str = option(
         "paper",
@@ -209,58 +212,60 @@ class Config:
         choices=("paper", "released"),
     )
     damsm_learning_rate: float = option(
-        2e-3, "Adam's step for the encoders, at the start", least=0
+        2e-3, "initial learning rate of the encoders", minimum=0
     )
     damsm_learning_rate_decay: float = option(
         0.98,
-        "factor on the encoders' learning rate after each epoch, down to a "
+        "factor of the encoders' learning rate after each epoch, down to a "
         "tenth",
-        least=0.1,
-        most=1.0,
+        minimum=0.1,
+        maximum=1.0,
     )
     damsm_dropout: float = option(
-        0.5, "share of each word embedding dropped", least=0, most=0.95
+        0.5, "dropout rate of the word embeddings", minimum=0, maximum=0.95
     )
     text_encoder_clip: float = option(
-        0.25, "greatest norm of the text encoder's gradient", least=1e-6
+        0.25, "maximum norm of the text encoder's gradient", minimum=1e-6
     )
 
     # GAN: Eq. 3-5.
     discriminator: str = option(
         "paper",
-        "what judges images: the paper's discriminators, or, for the last "
-        "stage, one on fixed maps of the image encoder (Sauer et al., "
-        "Projected GANs, 2021), which needs far fewer steps",
+        "discriminators: the paper's, or, for the last stage, one that reads "
+        "feature maps of the fixed image encoder (Sauer et al., Projected "
+        "GANs, 2021), which needs far fewer steps",
         choices=tuple(DISCRIMINATORS),
     )
     discriminator_stages: str = option(
         "all",
-        "which stages' images are judged, each by a discriminator of its own: "
-        "all, or the last; the other stages then make no image",
+        "stages that have a discriminator: all, or the last; the other stages "
+        "then generate no image",
         choices=("all", "last"),
     )
     batch_size: int = option(
-        20, "pictures in a batch of GAN training, over all replicas", least=1
+        20, "images in a batch of GAN training, over all replicas", minimum=1
     )
     damsm_lambda: float = option(
-        5.0, "weight of the DAMSM loss in the generator's (Eq. 3)", least=0
+        5.0,
+        "weight of the DAMSM loss in the generator's loss (Eq. 3)",
+        minimum=0,
     )
     damsm_ramp_steps: int = option(
         0,
         "steps over which the weight of the DAMSM loss rises linearly from 0 "
-        "to --damsm_lambda; 0: it is the same from the start (paper)",
-        least=0,
+        "to --damsm_lambda; 0: it is constant (paper)",
+        minimum=0,
     )
     damsm_stages: str = option(
         "last",
-        "which stages' pictures the generator's DAMSM loss is of: the last "
-        "one, or all, summed",
+        "stages whose images the generator's DAMSM loss is computed of: the "
+        "last, or all, summed",
         choices=("last", "all"),
     )
     finetune_damsm: bool = option(
         False,
-        "train the encoders on with the GAN, on the real pictures of its "
-        "batches, at a tenth of --damsm_learning_rate",
+        "continue training the encoders with the GAN, on the real images of "
+        "its batches, at a tenth of --damsm_learning_rate",
     )
     gan_loss_scale: str = option(
         "paper",
@@ -269,92 +274,96 @@ class Config:
     )
     gan_mismatched_pairs: bool = option(
         False,
-        "show discriminators real pictures with another's caption, too "
-        "(released code)",
+        "train discriminators with pairs of a real image and the caption of "
+        "another, too (released code)",
     )
     gan_learning_rate: float = option(
-        2e-4, "Adam's step for the generator", least=0
+        2e-4, "learning rate of the generator", minimum=0
     )
     discriminator_learning_rate: float = option(
-        2e-4, "Adam's step for the discriminators", least=0
+        2e-4, "learning rate of the discriminators", minimum=0
     )
     discriminator_augmentation: bool = option(
         False,
-        "shift and cut the discriminators' pictures, real and generated alike "
-        "(DiffAugment): for small data sets",
+        "translate and cut the discriminators' images, real and generated "
+        "(DiffAugment); for small data sets",
     )
     ema_decay: float = option(
         0.999,
-        "decay of the generator's moving average",
-        least=0,
-        most=0.999999,
+        "decay of the moving average of the generator's weights",
+        minimum=0,
+        maximum=0.999999,
     )
     ema_warmup: bool = option(
-        False, "let the moving average forget faster in the first steps"
+        False, "use a smaller decay of the moving average in the first steps"
     )
     condition_noise: bool = option(
         True,
-        "draw the conditioning noise eps in sampling, too (released code); "
-        "otherwise the mean is used",
+        "sample the conditioning noise eps after training, too (released "
+        "code); otherwise use the mean",
     )
 
-    # How to compute.
+    # Precision and devices.
     precision: str = option(
         "float32",
         "number format of the networks",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
-    jit_compile: bool = option(False, "compile the training steps by XLA")
+    jit_compile: bool = option(False, "compile the training steps with XLA")
     distribution: str = option(
         "auto",
-        "devices to train on: auto takes every GPU, or the CPU; multi_worker "
-        "joins the hosts that TF_CONFIG names, over the network",
+        "devices to train on: auto uses all GPUs, or the CPU; multi_worker "
+        "connects the hosts of TF_CONFIG over the network",
         choices=("auto", "one_device", "mirrored", "multi_worker"),
         may_change=True,
     )
     virtual_devices: int = option(
         0,
-        "split the CPU into so many devices, to try several replicas",
-        least=0,
-        most=64,
+        "number of virtual devices that the CPU is split into, to try several "
+        "replicas; 0: do not split it",
+        minimum=0,
+        maximum=64,
         may_change=True,
     )
 
     intra_op_threads: int = option(
         0,
-        "threads that share one operation; 0: TensorFlow's choice, one for "
-        "each core; small networks train faster with 1",
-        least=0,
+        "threads of one operation; 0: TensorFlow's default, one per core; "
+        "small networks train faster with 1",
+        minimum=0,
         may_change=True,
     )
 
-    # What to write, and when.
+    # Reports and checkpoints.
     log_interval: int = option(
-        50, "steps between two reports", least=1, may_change=True
+        50, "steps between two reports of losses", minimum=1, may_change=True
     )
     sample_interval: int = option(
-        500, "steps between two sample grids", least=1, may_change=True
+        500, "steps between two sample grids", minimum=1, may_change=True
     )
     checkpoint_interval: int = option(
         500,
         "steps between two checkpoints of the GAN",
-        least=1,
+        minimum=1,
         may_change=True,
     )
     evaluation_interval: int = option(
         1000,
-        "steps of the GAN between two scorings of generated pictures",
-        least=1,
+        "steps of the GAN between two evaluations of generated images",
+        minimum=1,
         may_change=True,
     )
     evaluation_images: int = option(
         1000,
-        "pictures of the test split that scorings during training use",
-        least=100,
+        "images of the test split that evaluations during training use",
+        minimum=100,
         may_change=True,
     )
     keep_checkpoints: int = option(
-        3, "last checkpoints to keep", least=1, may_change=True
+        3,
+        "number of the last checkpoints that are retained",
+        minimum=1,
+        may_change=True,
     )
 
     def __post_init__(self):
@@ -364,11 +373,11 @@ class Config:
 
     @property
     def image_sizes(self) -> tuple[int, ...]:
-        """Sides of the pictures, one a stage, in pixels."""
+        """Side of each stage's images, in pixels."""
         return tuple(self.base_size * 2**i for i in range(self.num_stages))
 
     def save(self, workdir: str, versions: dict[str, str]) -> None:
-        """Writes config.json: every field, and the versions in use."""
+        """Writes config.json: every field, and the versions of packages."""
         fields = {**dataclasses.asdict(self), "versions": versions}
         path = os.path.join(workdir, CONFIG_FILE)
         with replacing(path) as file:
@@ -376,10 +385,10 @@ class Config:
 
     @classmethod
     def load(cls, workdir: str) -> "Config":
-        """The configuration that a workdir was made with.
+        """The configuration of a workdir.
 
         Raises:
-          UserError: there is no config.json, or it is not one of ours.
+          UserError: there is no config.json, or it is not valid.
         """
         path = os.path.join(workdir, CONFIG_FILE)
         try:
@@ -387,17 +396,17 @@ class Config:
                 fields = json.load(file)
         except FileNotFoundError:
             raise UserError(
-                f"a workdir holds a {CONFIG_FILE}; found none in {workdir!r}; "
-                "name the --workdir of a training run"
+                f"a workdir holds a {CONFIG_FILE}; found none in "
+                f"{workdir!r}; use the --workdir of a training run"
             ) from None
         except OSError as error:
-            raise UserError(f"{path} must be a file to read; {error}") from None
+            raise UserError(f"{path} must be readable; {error}") from None
         except ValueError as error:
             raise UserError(f"{path} is not valid JSON: {error}") from None
         if not isinstance(fields, dict):
             raise UserError(
                 f"{path} must hold the fields of a configuration; received "
-                f"{fields!r}; name the --workdir of a training run"
+                f"{fields!r}; use the --workdir of a training run"
             )
         fields.pop("versions", None)
         known = {field.name for field in dataclasses.fields(cls)}
@@ -409,7 +418,7 @@ class Config:
         return dataclasses.replace(cls(**fields), workdir=workdir)
 
     def differences(self, other: "Config") -> list[str]:
-        """Lines `name: ours, other's` of fields that must not change."""
+        """Lines "name: other's there, ours here" for conflicting fields."""
         return [
             f"{field.name}: {getattr(other, field.name)!r} there, "
             f"{getattr(self, field.name)!r} here"
@@ -423,8 +432,9 @@ def _check_combinations(config: Config) -> None:
     quarter = config.base_size // 4
     if config.base_size % 4 or quarter & (quarter - 1):
         raise UserError(
-            "--base_size must be 4 times a power of two (the first map is 4 "
-            f"x 4 and doubles); received {config.base_size}; 64 is the paper's"
+            "--base_size must be 4 times a power of two (the first feature map "
+            f"is 4 x 4 and doubles); received {config.base_size}; the paper "
+            "uses 64"
         )
     if config.batch_size < 2:
         raise UserError(
@@ -440,13 +450,13 @@ def _check_combinations(config: Config) -> None:
     if config.text_training == "joint_embedding" and config.damsm_lambda:
         raise UserError(
             "--damsm_lambda must be 0 with --text_training=joint_embedding, "
-            "whose encoders know no DAMSM loss; received "
+            "whose encoders are not trained for the DAMSM loss; received "
             f"{config.damsm_lambda}; add --damsm_lambda=0"
         )
     if config.discriminator_stages == "last" and config.damsm_stages == "all":
         raise UserError(
             "--damsm_stages must be last with --discriminator_stages=last, "
-            "where only the last stage makes an image; received 'all'"
+            "where only the last stage generates an image; received 'all'"
         )
     _check_image_encoder(config)
 
@@ -472,5 +482,5 @@ def _check_image_encoder(config: Config) -> None:
         raise UserError(
             "--finetune_damsm must be off with --discriminator=projected and "
             "--image_encoder=small_cnn: the discriminator reads that network's "
-            "maps, which must stay as they are; received --finetune_damsm"
+            "feature maps, which must stay fixed; received --finetune_damsm"
         )

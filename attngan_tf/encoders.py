@@ -19,7 +19,7 @@ SCORES = ("sentence_score", "word_score")
 
 
 def traced_once(*inputs: tf.TensorSpec):
-    """Makes a method one graph, which all callers share."""
+    """Decorates a method that is traced once, for all callers."""
     return tf.function(input_signature=inputs, autograph=False)
 
 

@@ -2,14 +2,14 @@
 
 
 class UserError(Exception):
-    """A mistake a user can mend; its text is the one line that is printed."""
+    """An error that a user can fix; its text is the line that is printed."""
 
 
 def printable(text: str) -> str:
-    """The text in one line; what cannot be printed is escaped as in Python.
+    """The text in one line, with unprintable characters escaped as in Python.
 
-    That is: line ends, the escape sequences of terminals, marks that turn the
-    direction of writing, and what cannot be UTF-8, as of old file names.
+    These are line ends, escape sequences of terminals, marks that change the
+    direction of writing, and bytes of file names that are not UTF-8.
     """
     return "".join(
         letter

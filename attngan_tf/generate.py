@@ -1,4 +1,4 @@
-"""python -m attngan_tf.generate: pictures for your own sentences."""
+"""python -m attngan_tf.generate: images for your own sentences."""
 
 import os
 
@@ -10,13 +10,13 @@ from attngan_tf.errors import UserError
 from attngan_tf.text_to_image import TextToImage, load
 from attngan_tf.visualization import image_files
 
-MOST_STEPS_BETWEEN = 30  # in one row
-# Flags, and those that mean nothing beside them.
+MAX_STEPS_BETWEEN = 30  # images in a row
+# Flags, and the flags that each of them excludes.
 ALONE = {
     "grid": ("interpolate", "captions_file", "best_of"),
     "interpolate": ("samples", "best_of", "attention"),
 }
-# Captions that ways of interpolation go between.
+# Number of captions for each kind of interpolation.
 ENDS = {"captions": 2, "noise": 1}
 
 
@@ -27,62 +27,62 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "captions_file", None, "text file with a caption a line", **common
     )
-    flags.DEFINE_string(
-        "output", "pictures", "folder the pictures are written to", **common
-    )
+    flags.DEFINE_string("output", "pictures", "folder for the images", **common)
     command.define_seed_flag(
-        values, None, "seed of the noise; without it, each caption's own"
+        values, None, "seed of the noise; default: a hash of the caption"
     )
     flags.DEFINE_integer(
-        "samples", 1, "pictures for each caption", lower_bound=1, **common
+        "samples", 1, "images for each caption", lower_bound=1, **common
     )
     flags.DEFINE_integer(
         "best_of",
         0,
-        "draw so many pictures for each caption, and keep the --samples that "
-        "fit it best by the DAMSM's sentence score",
+        "generate this many images for each caption, and write the --samples "
+        "images with the highest sentence score of the DAMSM",
         lower_bound=0,
         **common,
     )
     flags.DEFINE_bool(
         "attention",
         False,
-        "draw, too, which words each stage attended to (the paper's Fig. 4)",
+        "also write figures of the words that each stage attended to (the "
+        "paper's Fig. 4)",
         **common,
     )
     define_comparison_flags(values)
 
 
 def define_comparison_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of sheets that compare captions, or noises."""
+    """Defines the flags of sheets that compare captions or noises."""
     common = {"flag_values": values}
     flags.DEFINE_string(
         "grid",
         None,
-        'a sentence with choices, "a {red|blue} bird": draw every variant in '
-        "a row, each column from one noise (the paper's Fig. 5)",
+        'a sentence with choices, "a {red|blue} bird": each variant is a row, '
+        "and each column has the same noise (the paper's Fig. 5)",
         **common,
     )
     flags.DEFINE_enum(
         "interpolate",
         None,
         list(ENDS),
-        "draw a row of pictures: between two captions, with one noise; or, for "
-        "one caption, between the noises of --seed and the next seed",
+        "generate a row of images that interpolates between two captions with "
+        "the same noise, or between the noises of --seed and the next seed for "
+        "one caption",
         **common,
     )
     flags.DEFINE_integer(
         "steps_between",
         6,
-        "pictures of --interpolate between the two ends",
+        "number of images of --interpolate between the two ends",
         lower_bound=1,
-        upper_bound=MOST_STEPS_BETWEEN,
+        upper_bound=MAX_STEPS_BETWEEN,
         **common,
     )
 
 
 def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
-    """Raises UserError where flags, or flags and captions, do not agree."""
+    """Raises UserError if flags, or flags and captions, conflict."""
     command.check_workdir(values)
     if 0 < values.best_of < values.samples:
         raise UserError(
@@ -92,17 +92,17 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
     command.check_alone(values, ALONE)
     if values["steps_between"].present and values.interpolate is None:
         raise UserError(
-            "--steps_between must stand with --interpolate; received it alone"
+            "--steps_between must be used with --interpolate; received it alone"
         )
     if values.grid is not None and arguments:
         raise UserError(
             "--grid must be the only sentence; received also "
-            f"{clean(arguments[0])!r}; leave one out"
+            f"{clean(arguments[0])!r}; remove one"
         )
 
 
 def check_ends(interpolate: str, captions: list[str]) -> None:
-    """Raises UserError unless there are as many captions as ends need."""
+    """Raises UserError unless the number of captions fits the kind."""
     if len(captions) != ENDS[interpolate]:
         raise UserError(
             f"--interpolate={interpolate} needs {ENDS[interpolate]} captions"
@@ -117,12 +117,12 @@ def check_attention(model: TextToImage) -> None:
         raise UserError(
             "--attention needs a generator that attends to words; this one "
             f"was trained with --attention={config.attention} and "
-            f"--num_stages={config.num_stages}; leave the flag out"
+            f"--num_stages={config.num_stages}; remove the flag"
         )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     check_flags(values, arguments)
     if values.grid is not None:
         sentences = variants(clean(values.grid))
@@ -153,8 +153,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             )
     unknown = model.unknown_words(captions)
     if unknown:
-        print(f"words the model does not know: {', '.join(unknown)}")
-    print(f"{len(files)} files in {values.output}; all at once: {files[-1]}")
+        print(f"words that are not in the vocabulary: {', '.join(unknown)}")
+    print(f"{len(files)} files in {values.output}; overview: {files[-1]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A field of a configuration: default, rule and help; a mistake's text."""
+"""A field of a configuration: its default, rule and help, and its check."""
 
 import dataclasses
 import math
@@ -14,29 +14,29 @@ def option(
     help_text: str,
     *,
     choices: Sequence[str] = (),
-    least: float | None = None,
-    most: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     may_change: bool = False,
 ):
     """A field of `Config`: its default, help text and rule.
 
-    `may_change` marks a field that a run may go on with another value of:
-    where things lie, how long to train, what to report.
+    `may_change` marks a field whose value may change when a run is resumed:
+    folders, the length of the training, reports.
     """
-    rule = {"choices": choices, "least": least, "most": most}
+    rule = {"choices": choices, "minimum": minimum, "maximum": maximum}
     metadata = {"help": help_text, "may_change": may_change, **rule}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def plain_type(annotation) -> tuple[type, bool]:
-    """A field's type without `| None`, and whether None was allowed."""
+    """A field's type without `| None`, and whether None is allowed."""
     if isinstance(annotation, types.UnionType):
         return typing.get_args(annotation)[0], True
     return annotation, False
 
 
 def check_option(field: dataclasses.Field, value) -> None:
-    """Raises UserError where a value breaks its field's rule."""
+    """Raises UserError if a value breaks the rule of its field."""
     kind, optional = plain_type(field.type)
     if value is None and optional:
         return
@@ -56,12 +56,13 @@ def check_option(field: dataclasses.Field, value) -> None:
             f"--{field.name} must be one of {', '.join(rule['choices'])}; "
             f"received {value!r}"
         )
-    if rule["least"] is not None and not value >= rule["least"]:
+    if rule["minimum"] is not None and not value >= rule["minimum"]:
         raise UserError(
-            f"--{field.name} must be at least {rule['least']}; "
+            f"--{field.name} must be at least {rule['minimum']}; "
             f"received {value!r}"
         )
-    if rule["most"] is not None and not value <= rule["most"]:
+    if rule["maximum"] is not None and not value <= rule["maximum"]:
         raise UserError(
-            f"--{field.name} must be at most {rule['most']}; received {value!r}"
+            f"--{field.name} must be at most {rule['maximum']}; "
+            f"received {value!r}"
         )

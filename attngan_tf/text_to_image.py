@@ -1,4 +1,4 @@
-"""From captions and noise to images: the one path, and how to load it."""
+"""The path from captions and noise to images, and how to load it."""
 
 import dataclasses
 import functools
@@ -179,7 +179,7 @@ class TextToImage(CaptionEncoder):
           batch_size: number of images generated at a time.
 
         Raises:
-          UserError: captions are no list, or seeds are not as many.
+          UserError: captions is not a list, or the number of seeds differs.
         """
         if isinstance(captions, str):
             raise UserError(
@@ -189,8 +189,8 @@ class TextToImage(CaptionEncoder):
         captions = list(captions)
         if not captions or (seeds is not None and len(seeds) != len(captions)):
             raise UserError(
-                "there must be one or more captions, and as many seeds if any; "
-                f"received {len(captions)} captions and {seeds} as seeds"
+                "there must be one or more captions, and one seed for each if "
+                f"any; received {len(captions)} captions and {seeds} as seeds"
             )
         if seeds is None:
             seeds = self.caption_seeds(captions)
@@ -277,7 +277,7 @@ class TextToImage(CaptionEncoder):
           [B] (Eq. 10).
 
         Raises:
-          UserError: there are no captions, or images are not as many.
+          UserError: there are no captions, or the number of images differs.
         """
         captions = list(captions)
         if len(captions) != len(images) or not captions:

@@ -1,4 +1,4 @@
-"""python -m attngan_tf.train: from captioned pictures to a trained model."""
+"""python -m attngan_tf.train: from captioned images to a trained model."""
 
 import dataclasses
 import json
@@ -22,29 +22,29 @@ from attngan_tf.training.gan_trainer import GanTrainer
 
 
 def train(config: Config) -> None:
-    """Trains what `config.stage` says, from where the workdir stopped.
+    """Trains the stages of `config.stage`, resuming what the workdir has.
 
     Raises:
       UserError: the data, the workdir or the devices do not fit.
-      InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
+      InterruptedTraining: on Ctrl-C or SIGTERM, after the state is saved.
     """
     strategy = distribution.make_strategy(config)
     config = distribution.own_workdir(config, strategy)
     with (
-        # Only now: that of several workers takes SIGTERM for itself.
+        # After the strategy: that of several workers handles SIGTERM itself.
         Interruption() as interruption,
-        interruption.arriving(),
-        workdir.alone(config.workdir),
-        distribution.together(strategy),
+        interruption.errors_converted(),
+        workdir.locked(config.workdir),
+        distribution.lost_workers_reported(strategy),
         changes_as_user_errors(),
     ):
         workdir.check_owner(config)
-        _warn_of_slow_precision(config)
+        _warn_about_slow_precision(config)
         _train(config, strategy, interruption)
 
 
-def _warn_of_slow_precision(config: Config) -> None:
-    """Warns where TensorFlow must emulate bfloat16."""
+def _warn_about_slow_precision(config: Config) -> None:
+    """Warns if TensorFlow must emulate bfloat16."""
     low = config.precision == "mixed_bfloat16"
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if low and not has_gpu and machine.lacks_bfloat16():
@@ -70,7 +70,7 @@ def _train(
     workdir.claim_workdir(config)
     if config.stage != "gan" and not config.encoders:
         stage = DamsmTrainer(config, strategy, data, interruption)
-        _check_encoders_stay(stage, config)
+        _check_encoders_unchanged(stage, config)
         _run(stage, config)
     if config.stage != "damsm":
         _run(GanTrainer(config, strategy, data, interruption), config)
@@ -78,15 +78,15 @@ def _train(
             workdir.mark_done(config.workdir)
 
 
-def _check_encoders_stay(stage: DamsmTrainer, config: Config) -> None:
-    """Raises UserError where encoders of a begun GAN would be trained on."""
+def _check_encoders_unchanged(stage: DamsmTrainer, config: Config) -> None:
+    """Raises UserError if the encoders of a started GAN would be trained."""
     done = stage.checkpoints.last_step()
     if done < stage.total_steps and checkpoint.exists(config.workdir, "gan"):
         raise UserError(
-            f"the GAN of {config.workdir} was begun with encoders of step "
-            f"{done}, which stay as they are; received {stage.total_steps} "
-            "steps for them; train others in a new --workdir, or ask for as "
-            "many as before"
+            f"the GAN of {config.workdir} was started with encoders of step "
+            f"{done}, which must not change; received {stage.total_steps} "
+            "steps for them; train others in a new --workdir, or use as many "
+            "steps as before"
         )
 
 
@@ -94,7 +94,7 @@ def _run(stage: DamsmTrainer | GanTrainer, config: Config) -> None:
     fields = json.dumps(dataclasses.asdict(config), indent=2)
     stage.log.text("configuration", f"```\n{fields}\n```")
     stage.run()
-    # Networks of one stage are not kept while the next one trains.
+    # Frees the memory of this stage's networks before the next one trains.
     tf.keras.backend.clear_session()
 
 
@@ -102,11 +102,11 @@ def _next_commands(config: Config) -> str:
     workdir, python = shlex.quote(config.workdir), sys.executable
     if config.stage == "damsm":
         return (
-            f"\ntrained: the encoders of {workdir}. The same command with "
-            "--stage=all goes on with the GAN"
+            f"\ntrained: the encoders of {workdir}. Run the same command with "
+            "--stage=all to train the GAN"
         )
     return f"""
-trained: {workdir}. What to do next:
+trained: {workdir}. Next commands:
   {python} -m attngan_tf.generate --workdir={workdir} "a small red bird"
   {python} -m attngan_tf.evaluate --workdir={workdir}
   {python} -m export.saved_model --workdir={workdir} --export_dir=models/attngan
@@ -114,7 +114,7 @@ trained: {workdir}. What to do next:
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     if arguments:
         raise command.flags_only("train", arguments)
     config = command.config_from_flags(values)
@@ -127,4 +127,4 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    command.run(command.define_config_flags, main, goes_on=True)
+    command.run(command.define_config_flags, main, resumable=True)

@@ -10,13 +10,13 @@ import warnings
 
 import pytest
 
-import attngan_tf  # noqa: F401  first, as it sets what TensorFlow starts with
+import attngan_tf
 from tests import processes
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# What a shell runs in the background ignores Ctrl-C, and so would all that
-# the tests start and interrupt.
+# A process that a shell runs in the background ignores Ctrl-C, and so would the
+# processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -61,15 +61,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def _no_process_stays():
-    """What a test started ends with it."""
+def _no_process_remains():
+    """Ends the processes that a test has started."""
     yield
     processes.end_all()
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
-    """The folder of real pictures, captions and Inception weights."""
+    """The folder of real images, captions and Inception weights."""
     named = os.environ.get("ATTNGAN_SHARED")
     folder = pathlib.Path(named) if named else ROOT.parent / "shared"
     if not (folder / "data" / "cub227").is_dir():
@@ -82,7 +82,7 @@ def shared_data() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def birds_folder(tmp_path_factory) -> pathlib.Path:
-    """Drawn birds in the folder layout: 24 to train, 110 to test."""
+    """Images of the demo in the folder layout: 24 to train, 110 to test."""
     from attngan_tf.data.demo import builder
 
     folder = tmp_path_factory.mktemp("birds")
@@ -110,15 +110,15 @@ def tiny_config(birds_folder, tmp_path_factory):
     prepared = tmp_path_factory.mktemp("prepared")
 
     def make(**fields):
-        places = {"data_dir": str(birds_folder), "prepared_dir": str(prepared)}
-        return Config(**{**TINY, **places, **fields})
+        folders = {"data_dir": str(birds_folder), "prepared_dir": str(prepared)}
+        return Config(**{**TINY, **folders, **fields})
 
     return make
 
 
 @pytest.fixture(scope="session")
 def tiny_workdir(tiny_config, tmp_path_factory) -> pathlib.Path:
-    """The folder of a tiny run that is done; tests must not change it."""
+    """The folder of a completed tiny run; tests must not change it."""
     from attngan_tf.train import train
 
     folder = tmp_path_factory.mktemp("tiny")
@@ -126,11 +126,17 @@ def tiny_workdir(tiny_config, tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tiny_workdir):
+    """The model of the tiny run, loaded once; tests must not change it."""
+    return attngan_tf.load(str(tiny_workdir))
+
+
 @pytest.fixture
 def run_folder(tmp_path):
     """Makes the folder of a run: its configuration, and lines of reports.
 
-    A line is a dict, or a text for one that is broken.
+    A line is a dict, or a string for a broken line.
     """
     from attngan_tf.config import METRICS_FILE, Config
 
@@ -147,7 +153,7 @@ def run_folder(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Mounts a disk of so many kilobytes; skips where that is not permitted."""
+    """Mounts a disk of so many kilobytes; skips if that is not permitted."""
     mounted = []
 
     def make(kilobytes: int) -> pathlib.Path:
@@ -169,7 +175,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture
 def fill():
-    """Fills a disk; gives the file to remove to make room again."""
+    """Fills a disk; returns the file to remove to make room again."""
 
     def make(folder: pathlib.Path) -> pathlib.Path:
         rest = folder / "rest"

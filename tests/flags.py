@@ -4,7 +4,7 @@ from attngan_tf.config import Config
 
 
 def flags_of(config: Config) -> list[str]:
-    """Every field that has a value."""
+    """A flag for each field that has a value."""
     return [
         f"--{name}={value}"
         for name, value in vars(config).items()

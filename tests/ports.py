@@ -1,16 +1,16 @@
-"""Ports of this machine that nothing listens at."""
+"""Unused ports of this machine."""
 
 import contextlib
 import random
 import socket
 
-# Below those that Linux gives to connections, of which other tests have
-# thousands: a port of theirs could be taken before it is used.
+# Below the ports that Linux gives to connections, of which other tests have
+# thousands, and which could be taken before they are used.
 RANGE = range(15_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, in no order."""
+    """Ports that were free a moment ago, in random order."""
     found = []
     with contextlib.ExitStack() as stack:
         while len(found) < count:

@@ -1,4 +1,4 @@
-"""Processes that end with the test that started them, whatever it found."""
+"""Processes that end with the test that started them."""
 
 import subprocess
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def start(command: Sequence[str], **options) -> subprocess.Popen:
 
 
 def end_all() -> None:
-    """Kills those that run, stopped ones as well."""
+    """Kills those that still run, also stopped ones."""
     while _started:
         process = _started.pop()
         if process.poll() is None:

@@ -1,4 +1,4 @@
-"""Settings: what is accepted, what a mistake says, what is kept."""
+"""Settings: their rules, their errors, and config.json."""
 
 import dataclasses
 import json
@@ -15,12 +15,29 @@ from attngan_tf.errors import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FIELDS = [field.name for field in dataclasses.fields(Config)]
-# A command of this module's flags that starts without TensorFlow.
-COMMAND = """
+# Runs a command without TensorFlow for each of several lists of arguments, in a
+# fork of one process, and prints the exit codes.
+COMMANDS = """
+import json, os, sys
 from attngan_tf.cli import command
+
 def main(values, arguments):
+    if arguments:
+        raise command.flags_only("train", arguments)
     print(command.config_from_flags(values))
-command.run(command.define_config_flags, main)
+
+folder, lines = sys.argv[1], json.loads(sys.argv[2])
+codes = []
+for number, arguments in enumerate(lines):
+    child = os.fork()
+    if not child:
+        for descriptor, name in ((1, "out"), (2, "err")):
+            file = open(f"{folder}/{number}.{name}", "w")
+            os.dup2(file.fileno(), descriptor)
+        sys.argv = ["command", *arguments]
+        command.run(command.define_config_flags, main)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
 """
 
 
@@ -35,34 +52,25 @@ def demo(**fields) -> Config:
     return Config(**{"dataset": "demo"} | fields)
 
 
-# Fields, and what the one line must say: the flag, the rule, the value.
+# Fields, and parts of the error line: the flag, the rule, the value.
 WRONG = [
     ({"num_stages": 0}, "--num_stages", "at least 1", "received 0"),
     ({"num_stages": 5}, "--num_stages", "at most 4", "received 5"),
     ({"num_stages": "3"}, "--num_stages", "type int", "received '3'"),
-    ({"num_stages": 3.0}, "--num_stages", "type int", "received 3.0"),
     ({"num_stages": True}, "--num_stages", "type int", "received True"),
-    ({"num_stages": None}, "--num_stages", "type int", "received None"),
     ({"jit_compile": 1}, "--jit_compile", "type bool", "received 1"),
-    ({"workdir": 3}, "--workdir", "type str", "received 3"),
     ({"damsm_gamma1": "5"}, "--damsm_gamma1", "type float", "received '5'"),
     ({"damsm_gamma1": float("nan")}, "--damsm_gamma1", "received nan"),
-    ({"damsm_lambda": float("inf")}, "--damsm_lambda", "received inf"),
     ({"words_num": 0}, "--words_num", "at least 1", "received 0"),
     ({"base_size": 30}, "--base_size", "power of two", "received 30"),
-    ({"base_size": 24}, "--base_size", "power of two", "received 24"),
     ({"base_size": 4}, "--base_size", "at least 8", "received 4"),
     ({"feature_size": 7}, "--feature_size", "even", "received 7"),
-    ({"batch_size": 0}, "--batch_size", "at least 1", "received 0"),
     ({"batch_size": 1}, "--batch_size", "at least 2", "DAMSM", "received 1"),
-    ({"damsm_batch_size": 1}, "--damsm_batch_size", "at least 2"),
     (
         {"image_region_layer": "mixed9"},
         *("--image_region_layer", "mixed6, mixed7", "received 'mixed9'"),
     ),
     ({"dataset": "birds"}, "--dataset", "demo, folder, cub, coco", "'birds'"),
-    ({"precision": "float16"}, "--precision", "mixed_float16", "'float16'"),
-    ({"stage": "GAN"}, "--stage", "all, damsm, gan", "'GAN'"),
     ({"image_encoder_size": 74}, "--image_encoder_size", "at least 75"),
     (
         {"image_encoder": "small_cnn", "damsm_cached_views": 2},
@@ -72,9 +80,6 @@ WRONG = [
         {"text_training": "joint_embedding"},
         *("--damsm_lambda", "must be 0", "joint_embedding", "received 5.0"),
     ),
-    ({"text_training": "reed"}, "--text_training", "joint_embedding", "'reed'"),
-    ({"damsm_stages": "first"}, "--damsm_stages", "last, all", "'first'"),
-    ({"discriminator": "wgan"}, "--discriminator", "projected", "'wgan'"),
     (
         {"discriminator_stages": "last", "damsm_stages": "all"},
         *("--damsm_stages", "must be last", "received 'all'"),
@@ -89,14 +94,13 @@ WRONG = [
     ),
     ({"ema_decay": 1.0}, "--ema_decay", "at most 0.999999", "received 1.0"),
     ({"damsm_gamma2": 0.0}, "--damsm_gamma2", "at least", "received 0.0"),
-    ({"damsm_dropout": 1.0}, "--damsm_dropout", "at most", "received 1.0"),
     ({"damsm_steps": -1}, "--damsm_steps", "at least 0", "received -1"),
     ({"seed": 2**31}, "--seed", "at most 2147483647", "received 2147483648"),
 ]
 
 
 @pytest.mark.parametrize(("fields", "parts"), [(w[0], w[1:]) for w in WRONG])
-def test_a_wrong_value_is_told_in_one_line(fields, parts):
+def test_a_wrong_value_is_an_error_of_one_line(fields, parts):
     with pytest.raises(UserError) as error:
         demo(**fields)
     message = str(error.value)
@@ -120,7 +124,7 @@ def test_a_wrong_value_is_told_in_one_line(fields, parts):
         {"discriminator": "projected", "finetune_damsm": True},
     ],
 )
-def test_what_lies_just_inside_the_rules(fields):
+def test_values_at_the_limits_are_accepted(fields):
     found = dataclasses.asdict(demo(**fields))
     assert found == dataclasses.asdict(demo()) | fields
 
@@ -131,45 +135,22 @@ def test_sizes_double_from_stage_to_stage():
     assert demo(num_stages=1).image_sizes == (64,)
 
 
+PAPER = """
+--dataset=cub --damsm_epochs=200 --gan_epochs=600 --words_num=18 --gf=32 --df=64
+--words_num_test=25 --z_size=100 --condition_size=100 --feature_size=256
+--embedding_size=300 --residual_blocks=2 --batch_size=20 --damsm_batch_size=50
+--damsm_gamma1=5 --damsm_gamma2=5 --damsm_gamma3=10 --damsm_lambda=5
+--damsm_learning_rate=2e-3 --gan_learning_rate=2e-4 --text_encoder_clip=0.25
+--discriminator_learning_rate=2e-4 --image_encoder_size=299 --word_score=paper
+--image_region_layer=mixed6 --gan_loss_scale=paper --text_training=damsm
+--damsm_stages=last --nofinetune_damsm --discriminator=paper
+--discriminator_stages=all --damsm_ramp_steps=0 --nogan_mismatched_pairs
+--nodamsm_same_class_mask
+"""
+
+
 def test_the_defaults_are_the_papers_for_cub():
-    found = dataclasses.asdict(Config(data_dir="CUB"))
-    expected = {
-        "dataset": "cub",
-        "damsm_epochs": 200,
-        "gan_epochs": 600,
-        "words_num": 18,
-        "words_num_test": 25,
-        "gf": 32,
-        "df": 64,
-        "z_size": 100,
-        "condition_size": 100,
-        "feature_size": 256,
-        "embedding_size": 300,
-        "residual_blocks": 2,
-        "batch_size": 20,
-        "damsm_batch_size": 50,
-        "damsm_gamma1": 5.0,
-        "damsm_gamma2": 5.0,
-        "damsm_gamma3": 10.0,
-        "damsm_lambda": 5.0,
-        "damsm_learning_rate": 2e-3,
-        "gan_learning_rate": 2e-4,
-        "discriminator_learning_rate": 2e-4,
-        "text_encoder_clip": 0.25,
-        "image_encoder_size": 299,
-        "image_region_layer": "mixed6",
-        "word_score": "paper",
-        "gan_loss_scale": "paper",
-        "text_training": "damsm",
-        "damsm_stages": "last",
-        "finetune_damsm": False,
-        "discriminator": "paper",
-        "discriminator_stages": "all",
-        "damsm_ramp_steps": 0,
-        "gan_mismatched_pairs": False,
-        "damsm_same_class_mask": False,
-    }
-    assert {name: found[name] for name in expected} == expected
+    assert parse(*PAPER.split()) == Config()
 
 
 def test_every_field_is_a_flag_with_help_and_the_same_default():
@@ -183,30 +164,14 @@ def test_every_field_is_a_flag_with_help_and_the_same_default():
     assert parse("--dataset=demo") == demo()
 
 
-def test_flags_reach_fields_with_their_types():
-    found = parse(
-        *("--dataset=demo", "--gan_steps=7", "--damsm_lambda=2", "--gf=3"),
-        *("--nocondition_noise", "--ema_warmup", "--workdir=a b"),
-    )
-    assert found == demo(
-        gan_steps=7,
-        damsm_lambda=2.0,
-        gf=3,
-        condition_noise=False,
-        ema_warmup=True,
-        workdir="a b",
-    )
-    assert type(found.damsm_lambda) is float
-
-
-def test_later_flags_win_over_the_flagfiles(tmp_path):
+def test_later_flags_override_earlier_ones(tmp_path):
     file = tmp_path / "some.flags"
     file.write_text("# a comment\n--dataset=demo\n--gf=5\n--df=6\n")
     assert parse(f"--flagfile={file}", "--gf=7") == demo(gf=7, df=6)
     assert parse("--gf=7", f"--flagfile={file}") == demo(gf=5, df=6)
 
 
-def test_save_and_load_give_the_same(tmp_path):
+def test_a_saved_configuration_is_loaded(tmp_path):
     config = demo(gf=5, gan_steps=9, damsm_lambda=0.5, ema_warmup=True)
     config.save(str(tmp_path), {"keras": "3"})
     written = json.loads((tmp_path / "config.json").read_text())
@@ -229,7 +194,7 @@ def test_save_and_load_give_the_same(tmp_path):
         ('{"dataset": "demo", "gf": "many"}', "--gf"),
     ],
 )
-def test_what_load_says_of_other_files(tmp_path, content, part):
+def test_load_refuses_other_files(tmp_path, content, part):
     if content is not None:
         content = content if isinstance(content, bytes) else content.encode()
         (tmp_path / "config.json").write_bytes(content)
@@ -238,14 +203,7 @@ def test_what_load_says_of_other_files(tmp_path, content, part):
     assert "\n" not in str(error.value)
 
 
-def test_a_workdir_that_is_a_file_is_a_users_mistake(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("no folder")
-    with pytest.raises(UserError, match=r"config\.json"):
-        Config.load(str(file))
-
-
-def test_differences_list_only_what_must_not_change():
+def test_differences_list_fields_that_must_not_change():
     other = dict.fromkeys(
         [f.name for f in dataclasses.fields(Config) if f.metadata["may_change"]]
     )
@@ -262,92 +220,76 @@ def test_differences_list_only_what_must_not_change():
     assert demo().differences(demo()) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_fields_of_the_model_must_not_change():
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    for name in (
         *("dataset", "seed", "base_size", "num_stages", "words_num", "gf"),
         *("batch_size", "damsm_batch_size", "damsm_lambda", "precision"),
         *("word_score", "generator", "attention", "image_encoder", "ema_decay"),
         *("text_training", "damsm_stages", "finetune_damsm"),
-    ],
-)
-def test_what_makes_another_model_must_not_change(name):
-    fields = {field.name: field for field in dataclasses.fields(Config)}
-    assert not fields[name].metadata["may_change"]
+    ):
+        assert not fields[name].metadata["may_change"], name
 
 
-def run(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *command],
+ERRORS = [
+    (["--num_stages=0"], "--num_stages must be at least 1; received 0"),
+    (["--num_stagess=3"], "num_stagess"),
+    (["--gf=many"], "--gf must be a whole number; received 'many'"),
+    (["--gf=1.5"], "--gf must be a whole number; received '1.5'"),
+    (["--ema_decay=x: y"], "--ema_decay must be a number; received 'x: y'"),
+    (["--stage=GAN"], "<all|damsm|gan>"),
+    (["--ema_decay"], "ema_decay"),
+    (
+        ["--flagfile=/no/such.flags"],
+        "--flagfile must be a file that can be read; received "
+        "/no/such.flags: No such file or directory",
+    ),
+    (["--flagfile=/"], "received /: Is a directory"),
+    (["--nojit_compile=true"], "nojit_compile"),
+    ([f"--flagfile={sys.executable}"], "--flagfile"),
+    (["stray"], "train takes flags only; received stray"),
+]
+OTHERS = [["--gf=3"], ["--help"]]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of a command for ERRORS and OTHERS."""
+    folder = tmp_path_factory.mktemp("commands")
+    lines = [["--dataset=demo", *x] for x in [e[0] for e in ERRORS] + OTHERS]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, str(folder), json.dumps(lines)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
-        check=False,
+        check=True,
     )
+    texts = [
+        [(folder / f"{i}.{name}").read_text() for name in ("out", "err")]
+        for i in range(len(lines))
+    ]
+    return [
+        (code, *text)
+        for code, text in zip(json.loads(done.stdout), texts, strict=True)
+    ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        (["--num_stages=0"], "--num_stages must be at least 1; received 0"),
-        (["--num_stagess=3"], "num_stagess"),
-        (["--gf=many"], "--gf must be a whole number; received 'many'"),
-        (["--gf=1.5"], "--gf must be a whole number; received '1.5'"),
-        (["--ema_decay=x: y"], "--ema_decay must be a number; received 'x: y'"),
-        (["--stage=GAN"], "<all|damsm|gan>"),
-        (["--ema_decay"], "ema_decay"),
-        (
-            ["--flagfile=/no/such.flags"],
-            "--flagfile must be a file that can be read; received "
-            "/no/such.flags: No such file or directory",
-        ),
-        (["--flagfile=/"], "received /: Is a directory"),
-        (["--nojit_compile=true"], "nojit_compile"),
-        ([f"--flagfile={sys.executable}"], "--flagfile"),
-    ],
-)
-def test_a_command_ends_with_one_line_and_code_1(arguments, part):
-    done = run("-c", COMMAND, "--dataset=demo", *arguments)
-    assert done.returncode == 1, done.stderr
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    assert part in lines[0]
+def test_a_user_error_ends_a_command_with_one_line_and_code_1(ended):
+    for (_, part), (code, out, err) in zip(ERRORS, ended, strict=False):
+        assert code == 1, err
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert err.startswith("error: ")
+        assert part in err
 
 
-def test_a_command_that_succeeds_says_nothing_on_stderr():
-    done = run("-c", COMMAND, "--dataset=demo", "--gf=3")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    assert "gf=3" in done.stdout
+def test_a_command_that_succeeds_writes_nothing_to_stderr(ended):
+    code, out, err = ended[len(ERRORS)]
+    assert (code, err) == (0, "")
+    assert "gf=3" in out
 
 
-def test_help_lists_the_flags():
-    done = run("-c", COMMAND, "--help")
+def test_help_lists_the_flags(ended):
+    out = ended[-1][1]
     for name in ("--num_stages", "--[no]jit_compile", "--damsm_lambda"):
-        assert name in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        (["--dataset=demo", "--word_num=3"], "word_num"),
-        (["--dataset=demo", "stray"], "stray"),
-    ],
-)
-def test_training_ends_with_one_line_and_code_1(arguments, part):
-    done = run("-m", "attngan_tf.train", *arguments)
-    assert done.returncode == 1, done.stderr
-    ours = [x for x in done.stderr.splitlines() if not of_tensorflow(x)]
-    assert len(ours) == 1, done.stderr
-    assert ours[0].startswith("error: ")
-    assert part in ours[0]
-
-
-def of_tensorflow(line: str) -> bool:
-    """Whether a line is one of TensorFlow's own log (I0000 00:00:...)."""
-    return line.startswith(
-        ("WARNING: All log messages before absl", "I0000 ", "W0000 ", "E0000 ")
-    )
+        assert name in out

@@ -243,8 +243,8 @@ def test_a_missing_step_is_an_error(parsed):
         ("--data_dir=/nowhere", "--data_dir .* nothing at '/nowhere'"),
         ("--splits=101 --num_images=100", "received 101 and 100"),
         ("--backend_weights=x.h5", "received 'x.h5' and no --backend"),
-        ("--follow --step=2", "--follow must stand without --checkpoint"),
-        ("--report=x", "--report must stand without --workdir"),
+        ("--follow --step=2", "--follow must be used without --checkpoint"),
+        ("--report=x", "--report must be used without --workdir"),
     ],
 )
 def test_user_errors_have_one_line(parsed, argument, rule):

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM: training saves, ends well, and goes on."""
+"""Ctrl-C and SIGTERM: training saves, ends with code 0, and resumes."""
 
-import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +15,14 @@ import tensorflow as tf
 
 from attngan_tf.cli.interruption import InterruptedTraining
 from attngan_tf.cli.startup import NOTHING_LOST
-from attngan_tf.evaluation.held_out import GeneratedScores
+from attngan_tf.evaluation.evaluator import Evaluator
 from attngan_tf.runs import checkpoint
 from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.train import train
 from tests import processes
 from tests.flags import flags_of
-from tests.kills.runs import differences
 from tests.ports import free_ports
+from tests.tools.kills import differences
 
 
 def start(config, **environment) -> subprocess.Popen:
@@ -43,7 +43,7 @@ def wait_for(process, found) -> None:
 
 
 def end(process, number) -> str:
-    """Asks a process to end; what it says, if it ends in time and well."""
+    """Sends a signal; returns what is printed by a process that ends well."""
     began = time.monotonic()
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
@@ -55,18 +55,18 @@ def end(process, number) -> str:
 
 
 def assert_refused(config, owner) -> None:
-    """Who would train in the workdir of another is told whose it is."""
+    """A second training in a workdir reports which process uses it."""
     second = start(config)
     _, stderr = second.communicate(timeout=120)
     assert second.returncode == 1
     assert "Traceback" not in stderr
-    said = stderr.splitlines()[-1]
-    assert f"must be free; process {owner.pid} on host" in said
+    owned = f"must not be in use; process {owner.pid} on host"
+    assert owned in stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_steps_are_saved(tiny_config, tmp_path, number):
+def test_a_signal_saves_the_step(tiny_config, tmp_path, number):
     config = tiny_config(workdir=str(tmp_path), damsm_steps=100_000)
     process = start(config)
     metrics = tmp_path / "metrics.jsonl"
@@ -75,9 +75,9 @@ def test_steps_are_saved(tiny_config, tmp_path, number):
         lambda: metrics.exists() and metrics.read_text().count("\n") > 5,
     )
     assert_refused(config, process)
-    said = re.search(r"saved step (\d+) of 100000", end(process, number))
-    assert said
-    assert checkpoint.steps(str(tmp_path), "damsm")[-1] == int(said.group(1))
+    saved = re.search(r"saved step (\d+) of 100000", end(process, number))
+    assert saved
+    assert checkpoint.steps(str(tmp_path), "damsm")[-1] == int(saved.group(1))
 
 
 @pytest.mark.slow
@@ -86,54 +86,53 @@ def test_before_the_first_step_nothing_is_lost(tiny_config, tmp_path):
     process = start(config)
     lock = tmp_path / ".lock"
     wait_for(process, lambda: lock.exists() and lock.read_text())
-    said = end(process, signal.SIGTERM)
-    assert "run the same command" in said
+    assert "run the same command" in end(process, signal.SIGTERM)
     assert lock.read_text() == ""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_worker_that_waits_for_others_can_be_asked(
-    tiny_config, tmp_path, number
+def test_a_worker_that_waits_for_others_can_be_interrupted(
+    tiny_config, tmp_path
 ):
-    places = [f"localhost:{port}" for port in free_ports(2)]
-    cluster = {"cluster": {"worker": places}}
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    cluster = {"cluster": {"worker": addresses}}
     cluster["task"] = {"type": "worker", "index": 0}
     config = tiny_config(workdir=str(tmp_path), distribution="multi_worker")
     process = start(config, TF_CONFIG=json.dumps(cluster))
     line = process.stdout.readline()
-    assert line.startswith(f"waiting for workers: {places[1]} (")
-    assert end(process, number).splitlines()[-1] == NOTHING_LOST
+    assert line.startswith(f"waiting for workers: {addresses[1]} (")
+    assert end(process, signal.SIGINT).splitlines()[-1] == NOTHING_LOST
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("during", ["score", "best"])
-def test_scores_that_are_cut_off_are_made_up_for(
-    tiny_config, tmp_path, monkeypatch, during
+def test_an_interrupted_evaluation_is_repeated(
+    tiny_config, tiny_workdir, tmp_path, monkeypatch, during
 ):
-    """The end is that of a run which nobody interrupted, to the last bit.
+    """The run ends with the bits of one that was not interrupted.
 
     Whether the signal comes before the score is known, or while the best
     checkpoint is written.
     """
-    fields = {"damsm_steps": 2, "gan_steps": 4, "evaluation_interval": 3}
-    whole = tiny_config(workdir=str(tmp_path / "whole"), **fields)
-    halves = dataclasses.replace(whole, workdir=str(tmp_path / "halves"))
-    train(whole)
-    asked = []
+    workdir = tmp_path / "copy"
+    shutil.copytree(tiny_workdir, workdir)
+    shutil.rmtree(workdir / "gan")
+    config = tiny_config(workdir=str(workdir))
+    interrupted = []
 
     def interrupts(function):
-        def interrupted(self, *arguments):
-            if not asked:
-                asked.append(True)
+        def wrapped(self, *arguments):
+            if not interrupted:
+                interrupted.append(True)
                 os.kill(os.getpid(), signal.SIGTERM)
             return function(self, *arguments)
 
-        return interrupted
+        return wrapped
 
     if during == "score":
-        score = interrupts(GeneratedScores.__call__)
-        monkeypatch.setattr(GeneratedScores, "__call__", score)
+        score = interrupts(Evaluator.score)
+        monkeypatch.setattr(Evaluator, "score", score)
     else:
         write = Checkpoints._write
 
@@ -142,13 +141,13 @@ def test_scores_that_are_cut_off_are_made_up_for(
             (interrupts(write) if best else write)(self, manager, step)
 
         monkeypatch.setattr(Checkpoints, "_write", write_best)
-    with pytest.raises(InterruptedTraining, match="saved step 3 of 4"):
-        train(halves)
-    assert checkpoint.steps(halves.workdir, "gan")[-1] == 3
-    assert not checkpoint.exists(os.path.join(halves.workdir, "gan"), "best")
-    train(halves)
-    assert differences(tmp_path / "whole", tmp_path / "halves") == []
-    best = tf.train.latest_checkpoint(tmp_path / "halves" / "gan" / "best")
+    with pytest.raises(InterruptedTraining, match="saved step 4 of 4"):
+        train(config)
+    assert checkpoint.steps(str(workdir), "gan")[-1] == 4
+    assert not checkpoint.exists(str(workdir / "gan"), "best")
+    train(config)
+    assert differences(tiny_workdir, workdir) == []
+    best = tf.train.latest_checkpoint(workdir / "gan" / "best")
     weights = tf.train.load_checkpoint(best)
     assert np.isfinite(
         weights.get_tensor("best_score/.ATTRIBUTES/VARIABLE_VALUE")

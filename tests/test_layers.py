@@ -1,4 +1,4 @@
-"""The rooms of the code: which module may import which, by its source."""
+"""The levels of the code: which module may import which."""
 
 import ast
 import dataclasses
@@ -14,9 +14,9 @@ from attngan_tf.config import Config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# The rooms of attngan_tf, lowest first. A module imports from rooms below its
-# own, and from its own folder.
-ROOMS = [
+# The packages of attngan_tf, lowest first. A module imports from lower ones and
+# from its own.
+LEVELS = [
     "errors",
     "io",
     "options",
@@ -46,7 +46,7 @@ STANDARD_LIBRARY_ONLY = [
     for name in ("errors", "config", "options", "cli.*", "io.files")
 ]
 
-# What may use a library; everything else in the project may not.
+# Modules that may (True), or must not (False), use a library.
 LIBRARIES = [
     # Models and losses are written in keras.ops; keras.ops has no fused BN.
     ("tensorflow", ["attngan_tf.losses", "attngan_tf.models.*"], False),
@@ -60,14 +60,14 @@ LIBRARIES = [
         ["attngan_tf.evaluation.metrics.*", "attngan_tf.visualization.figures"],
         False,
     ),
-    # Reports are read-only on workdirs, and need no networks.
+    # Reports read workdirs, without networks.
     (
         "tensorflow",
         ["attngan_tf.runs.reports", "attngan_tf.evaluation.report"],
         False,
     ),
     ("matplotlib", ["attngan_tf.visualization.curves"], True),
-    # Its state is the process's.
+    # pyplot has global state.
     ("matplotlib.pyplot", ["attngan_tf.*"], False),
     (
         "tensorflow",
@@ -84,13 +84,13 @@ def fits(name: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def room(name: str) -> str:
+def level(name: str) -> str:
     """The part after the package: attngan_tf.data.cub -> data."""
     return name.split(".")[1]
 
 
 def project_sources() -> dict[str, str]:
-    """Modules by name; packages only say what they are."""
+    """Sources by the names of modules, without __init__.py."""
     found = {}
     for package in ("attngan_tf", "export"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -101,7 +101,7 @@ def project_sources() -> dict[str, str]:
 
 
 def imports(source: str) -> set[str]:
-    """Every name imported, also inside of functions: a.b and a.b.c."""
+    """Every imported name, also in functions: a.b and a.b.c."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -125,8 +125,8 @@ def layer_faults(sources: dict[str, str]) -> list[str]:
     for name, used in edges(sources).items():
         if name.startswith("export"):
             continue
-        if name not in COMMANDS and room(name) not in ROOMS:
-            faults.append(f"{name} has no room")
+        if name not in COMMANDS and level(name) not in LEVELS:
+            faults.append(f"{name} has no level")
             continue
         for other in sorted(used):
             if other.startswith("export"):
@@ -135,8 +135,8 @@ def layer_faults(sources: dict[str, str]) -> list[str]:
                 faults.append(f"{name} imports the command {other}")
             elif (
                 name not in COMMANDS
-                and room(other) != room(name)
-                and ROOMS.index(room(other)) > ROOMS.index(room(name))
+                and level(other) != level(name)
+                and LEVELS.index(level(other)) > LEVELS.index(level(name))
             ):
                 faults.append(f"{name} imports {other}, not from below")
     return faults
@@ -159,38 +159,36 @@ def library_faults(sources: dict[str, str]) -> list[str]:
     return faults
 
 
-def test_modules_import_from_below_only():
+def test_modules_import_from_lower_levels_only():
     assert layer_faults(project_sources()) == []
 
 
-def test_libraries_stay_where_they_belong():
+def test_libraries_are_used_by_their_modules_only():
     assert library_faults(project_sources()) == []
 
 
-def test_no_module_imports_itself_over_others():
+def test_there_are_no_import_cycles():
     graphlib.TopologicalSorter(edges(project_sources())).prepare()
 
 
-def test_every_module_is_imported_by_somebody_or_is_a_command():
+def test_every_module_is_imported_or_a_command():
     sources = project_sources()
     used = set().union(*edges(sources).values())
-    # attngan_tf/__init__.py gives `load` of model.
+    # attngan_tf/__init__.py imports these.
     used |= {"attngan_tf.text_to_image", "attngan_tf.cli.startup", *COMMANDS}
-    used |= {place.split(":")[0] for place in config.DISCRIMINATORS.values()}
+    used |= {path.split(":")[0] for path in config.DISCRIMINATORS.values()}
     unused = [x for x in sources if x not in used and "export" not in x]
     assert unused == []
 
 
-def test_the_client_of_a_server_needs_nothing_of_ours():
+def test_the_client_imports_no_module_of_the_project():
     client = ROOT / "export" / "client.py"
-    if not client.exists():
-        pytest.skip("export/client.py is not there yet")
     used = imports(client.read_text(encoding="utf-8"))
     assert not [x for x in used if x.split(".")[0] in ("attngan_tf", "export")]
 
 
-def test_the_package_itself_imports_only_how_tensorflow_starts():
-    """TensorFlow takes seconds: only who asks for `load` pays."""
+def test_the_package_imports_only_the_start_of_commands():
+    """Importing TensorFlow takes seconds, and only `load` needs it."""
     tree = ast.parse((ROOT / "attngan_tf" / "__init__.py").read_text())
     kinds = (ast.Import, ast.ImportFrom)
     (first,) = [node for node in tree.body if isinstance(node, kinds)]
@@ -206,10 +204,10 @@ def test_the_package_itself_imports_only_how_tensorflow_starts():
         ("training.gan_step", "from attngan_tf import train", "the command"),
         ("train", "from attngan_tf.generate import main", "the command"),
         ("losses", "def f():\n  from export import serve", "imports export"),
-        ("surprise", "", "no room"),
+        ("surprise", "", "no level"),
     ],
 )
-def test_a_wrong_import_is_found(module, source, fault):
+def test_a_wrong_import_is_detected(module, source, fault):
     others = ("training.gan_step", "models.build", "evaluation.report")
     others += ("train", "generate", "losses")
     sources = {f"attngan_tf.{name}": "" for name in others}
@@ -237,7 +235,7 @@ def test_a_wrong_import_is_found(module, source, fault):
         ("config", "import numpy", "numpy"),
     ],
 )
-def test_a_wrong_library_is_found(module, source, library):
+def test_a_wrong_library_is_detected(module, source, library):
     name = f"attngan_tf.{module}"
     assert library_faults({name: source}) == [f"{name} uses {library}"]
 
@@ -255,7 +253,7 @@ def config_attributes(source: str) -> set[str]:
     return found
 
 
-def test_every_field_of_the_configuration_is_read_by_somebody():
+def test_every_field_of_the_configuration_is_read():
     example = "config.a + self.config.b + tf.config.c + other.d"
     assert config_attributes(example) == {"a", "b"}
     sources = project_sources()

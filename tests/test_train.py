@@ -1,4 +1,4 @@
-"""Whole runs: what they leave, and how they go on."""
+"""Whole runs: the files they write, and how they are resumed."""
 
 import dataclasses
 import json
@@ -18,10 +18,10 @@ from attngan_tf.data import catalog, prepared_data
 from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.evaluator import Evaluator
-from attngan_tf.train import _warn_of_slow_precision, train
-from attngan_tf.training import distribution
+from attngan_tf.train import _warn_about_slow_precision, train
+from attngan_tf.training import assembly, distribution
 from attngan_tf.training.gan_trainer import GanTrainer
-from attngan_tf.training.loop import NonFiniteLossError
+from tests.tools.kills import differences
 
 
 def rows(workdir, stage: str, name: str) -> dict[int, float]:
@@ -35,14 +35,20 @@ def rows(workdir, stage: str, name: str) -> dict[int, float]:
     }
 
 
-def test_a_run_leaves_what_the_design_says(tiny_workdir):
+@pytest.fixture
+def copied(tiny_workdir, tmp_path) -> pathlib.Path:
+    """A copy of a tiny run that is done."""
+    shutil.copytree(tiny_workdir, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_run_writes_the_files_of_the_design(tiny_workdir):
     for name in ("config.json", "vocab.txt", "metrics.jsonl", "DONE"):
         assert (tiny_workdir / name).is_file()
     for stage in ("damsm", "gan"):
         folder = tiny_workdir / stage
         assert tf.train.latest_checkpoint(folder)
         assert tf.train.latest_checkpoint(folder / "best")
-        assert list((tiny_workdir / "tensorboard" / stage).iterdir())
         folder = tiny_workdir / "tensorboard" / stage
         assert any(
             event.graph_def
@@ -66,21 +72,15 @@ def test_every_term_is_reported(tiny_workdir):
             name = f"discriminator_{size}/{term}"
             assert sorted(rows(tiny_workdir, "gan", name)) == [1, 2, 3, 4]
     total = rows(tiny_workdir, "gan", "generator/total")
-    parts = [
-        rows(tiny_workdir, "gan", name)
-        for name in (
-            "generator/kl",
-            "generator_8/total",
-            "generator_16/total",
-            "damsm/total",
-        )
-    ]
+    names = ("generator/kl", "generator_8/total", "generator_16/total")
+    names += ("damsm/total",)
+    parts = [rows(tiny_workdir, "gan", name) for name in names]
     for step, value in total.items():
         kl, small, large, damsm = (part[step] for part in parts)
         assert value == pytest.approx(kl + small + large + 5.0 * damsm, 1e-5)
     assert rows(tiny_workdir, "damsm", "real_r_precision")
     assert rows(tiny_workdir, "gan", "r_precision")
-    # Batches of 4 of 24 pictures.
+    # Batches of 4 of 24 images.
     epochs = rows(tiny_workdir, "gan", "epoch")
     assert epochs == {4: pytest.approx(4 * 4 / 24)}
 
@@ -93,59 +93,78 @@ def test_every_term_is_reported(tiny_workdir):
         ("float32", True, False),
     ],
 )
-def test_a_slow_precision_is_warned_of(
+def test_a_slow_precision_causes_a_warning(
     monkeypatch, tiny_config, capsys, precision, lacks, warned
 ):
     monkeypatch.setattr(machine, "lacks_bfloat16", lambda: lacks)
-    _warn_of_slow_precision(tiny_config(precision=precision))
+    _warn_about_slow_precision(tiny_config(precision=precision))
     lines = capsys.readouterr().err.splitlines()
     assert [x.startswith("warning: ") for x in lines] == [True] * warned
 
 
-@pytest.mark.slow
-def test_two_halves_are_one_whole(tiny_config, tmp_path):
-    whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
-    fields = {"damsm_steps": 6, "gan_steps": 6, "ema_warmup": True}
-    fields |= {"discriminator_augmentation": True, "sample_interval": 100}
-    fields |= {"finetune_damsm": True}
-    train(tiny_config(workdir=whole, **fields))
-    train(
-        tiny_config(
-            workdir=halves, **fields | {"damsm_steps": 3} | {"stage": "damsm"}
-        )
-    )
-    train(tiny_config(workdir=halves, **fields | {"gan_steps": 3}))
-    train(tiny_config(workdir=halves, **fields))
-    for stage, term in (("damsm", "total"), ("gan", "generator/total")):
-        one, two = (rows(workdir, stage, term) for workdir in (whole, halves))
-        assert len(one) == 6
-        assert one == two  # bit for bit
+def forget(workdir: pathlib.Path, stage: str, step: int) -> None:
+    """Makes the checkpoint of `step` the last one of a stage."""
+    for path in (workdir / stage).glob("ckpt-4.*"):
+        path.unlink()
+    assert list((workdir / stage).glob(f"ckpt-{step}.index"))
+    (workdir / "metrics.jsonl").unlink()
+
+
+def test_encoder_training_resumes_bit_for_bit(
+    tiny_config, tiny_workdir, copied
+):
+    forget(copied, "damsm", 3)
+    shutil.rmtree(copied / "gan")
+    train(tiny_config(workdir=str(copied), stage="damsm"))
+    expected = rows(tiny_workdir, "damsm", "total")
+    assert rows(copied, "damsm", "total") == {4: expected[4]}
 
 
 @pytest.mark.slow
-def test_a_projected_discriminator_goes_on(tiny_config, tiny_workdir, tmp_path):
+def test_gan_training_resumes_bit_for_bit(tiny_config, tiny_workdir, copied):
+    forget(copied, "gan", 2)
+    train(tiny_config(workdir=str(copied)))
+    expected = rows(tiny_workdir, "gan", "generator/total")
+    found = rows(copied, "gan", "generator/total")
+    assert found == {step: expected[step] for step in (3, 4)}
+    assert differences(tiny_workdir, copied) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"discriminator": "projected", "damsm_ramp_steps": 3},
+        {"finetune_damsm": True, "ema_warmup": True}
+        | {"discriminator_augmentation": True},
+    ],
+    ids=["projected", "finetuned"],
+)
+def test_other_settings_resume_bit_for_bit(
+    tiny_config, tiny_workdir, tmp_path, fields
+):
     whole, halves = str(tmp_path / "whole"), str(tmp_path / "halves")
-    fields = {"discriminator": "projected", "damsm_ramp_steps": 3}
     fields |= {"encoders": str(tiny_workdir), "sample_interval": 100}
     train(tiny_config(workdir=whole, **fields))
     train(tiny_config(workdir=halves, **fields, gan_steps=2))
     train(tiny_config(workdir=halves, **fields))
     one, two = (rows(x, "gan", "generator/total") for x in (whole, halves))
     assert len(one) == 4
-    assert one == two  # bit for bit
+    assert one == two
+    assert not rows(whole, "damsm", "total")
 
 
 def test_another_configuration_is_refused(tiny_config, tiny_workdir):
     other = tiny_config(workdir=str(tiny_workdir), gf=8, damsm_lambda=1.0)
     with pytest.raises(UserError) as raised:
         train(other)
-    said = str(raised.value)
-    assert "gf: 4 there, 8 here" in said
-    assert "damsm_lambda: 5.0 there, 1.0 here" in said
-    assert "\n" not in said
+    message = str(raised.value)
+    assert "gf: 4 there, 8 here" in message
+    assert "damsm_lambda: 5.0 there, 1.0 here" in message
+    assert "\n" not in message
 
 
-def test_a_mistake_before_training_binds_the_folder_to_nothing(
+def test_a_user_error_before_training_leaves_the_folder_free(
     tiny_config, tmp_path
 ):
     with pytest.raises(UserError, match="--captions_per_image"):
@@ -153,31 +172,20 @@ def test_a_mistake_before_training_binds_the_folder_to_nothing(
     assert not (tmp_path / "config.json").exists()
 
 
-@pytest.mark.slow
-def test_encoders_of_another_run(tiny_config, tiny_workdir, tmp_path):
+def test_encoders_of_another_run_are_copied(
+    tiny_config, tiny_workdir, tmp_path
+):
     fields = {"workdir": str(tmp_path), "encoders": str(tiny_workdir)}
     with pytest.raises(UserError, match="--feature_size must be that of"):
         train(tiny_config(**fields, feature_size=8))
-    with pytest.raises(UserError, match="--text_training must be that of"):
-        train(
-            tiny_config(
-                **fields, text_training="joint_embedding", damsm_lambda=0.0
-            )
-        )
-    train(tiny_config(**fields, gan_steps=2))
-    paths = [
-        tf.train.latest_checkpoint(folder / "damsm" / "best")
-        for folder in (tiny_workdir, tmp_path)
-    ]
-    theirs, ours = map(tf.train.load_checkpoint, paths)
-    for name in theirs.get_variable_to_shape_map():
-        np.testing.assert_array_equal(
-            ours.get_tensor(name), theirs.get_tensor(name)
-        )
-    assert not rows(tmp_path, "damsm", "total")
-    assert len(rows(tmp_path, "gan", "generator/total")) == 2
-    with pytest.raises(UserError, match="encoders"):  # they would be replaced
-        train(tiny_config(workdir=str(tmp_path)))
+    assembly.adopt_encoders(tiny_config(**fields))
+    files = sorted(
+        path.name for path in (tmp_path / "damsm" / "best").iterdir()
+    )
+    assert files
+    for name in ["vocab.txt", *(f"damsm/best/{file}" for file in files)]:
+        expected = (tiny_workdir / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == expected
 
 
 def weights(*networks) -> list[np.ndarray]:
@@ -185,44 +193,32 @@ def weights(*networks) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-def test_tuned_encoders_are_those_of_the_gans_checkpoint(tiny_config, tmp_path):
-    fields = {"workdir": str(tmp_path), "finetune_damsm": True}
-    fields |= {"damsm_learning_rate": 0.02, "evaluation_interval": 2}
-    train(tiny_config(**fields, stage="damsm"))
-    data = prepared_data.read_data(
-        catalog.open_configured(tiny_config(**fields))
-    )
-    found = []
-    for steps in (2, 4):
-        config = tiny_config(**fields, gan_steps=steps)
-        strategy = distribution.make_strategy(config)
-        stage = GanTrainer(config, strategy, data, Interruption())
-        stage.run()
-        found.append(weights(stage.text_encoder, stage.image_encoder))
-    assert not any(map(np.array_equal, *found))
-    for step, expected in zip(("2", "4"), found, strict=True):
-        model = attngan_tf.load(str(tmp_path), step)
-        alone = load_encoders(str(tmp_path), which=step)
-        for text_encoder, image_encoder in (
-            (model.text_encoder, model.image_encoder),
-            (alone.caption_encoder.text_encoder, alone.image_encoder),
-        ):
-            ours = weights(text_encoder, image_encoder)
-            for a, b in zip(ours, expected, strict=True):
-                np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.slow
-def test_scores_are_by_the_encoders_as_they_are(tiny_config, tmp_path):
+def test_finetuned_encoders_belong_to_the_checkpoint_of_the_gan(
+    tiny_config, tiny_workdir, tmp_path
+):
+    """`load`, `load_encoders` and scores use those of the same step."""
     config = tiny_config(
         workdir=str(tmp_path),
+        encoders=str(tiny_workdir),
         finetune_damsm=True,
         damsm_learning_rate=0.02,
         evaluation_interval=2,
     )
-    train(config)
-    model = attngan_tf.load(str(tmp_path))
+    train(dataclasses.replace(config, gan_steps=2))
     data = prepared_data.read_data(catalog.open_configured(config))
+    strategy = distribution.make_strategy(config)
+    stage = GanTrainer(config, strategy, data, Interruption())
+    stage.run()
+    last = weights(stage.text_encoder, stage.image_encoder)
+    for step, same in (("2", False), ("4", True)):
+        model = attngan_tf.load(str(tmp_path), step)
+        alone = load_encoders(str(tmp_path), which=step)
+        ours = weights(model.text_encoder, model.image_encoder)
+        theirs = weights(
+            alone.caption_encoder.text_encoder, alone.image_encoder
+        )
+        assert all(map(np.array_equal, ours, theirs))
+        assert all(map(np.array_equal, ours, last)) == same
     (score,) = Evaluator(
         model=model,
         encoders=model.encoders,
@@ -237,22 +233,18 @@ def test_scores_are_by_the_encoders_as_they_are(tiny_config, tmp_path):
     assert reported[4] == pytest.approx(score.generated.mean, rel=1e-3)
 
 
-def test_encoders_of_a_begun_gan_are_not_trained_on(
-    tiny_config, tiny_workdir, tmp_path
-):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_workdir, copy)
+def test_encoders_of_a_started_gan_are_not_trained(tiny_config, copied):
     with pytest.raises(UserError, match="encoders of step 4") as raised:
-        train(tiny_config(workdir=str(copy), damsm_steps=8))
+        train(tiny_config(workdir=str(copied), damsm_steps=8))
     assert "received 8 steps" in str(raised.value)
-    assert not (copy / "DONE").exists()
+    assert not (copied / "DONE").exists()
 
 
 @pytest.mark.slow
-def test_inception_with_kept_features(tiny_config, tmp_path):
-    """What configs/cub_small.flags asks for, but for trained weights.
+def test_inception_with_cached_features(tiny_config, tmp_path):
+    """The settings of configs/cub_small.flags, but for trained weights.
 
-    In bfloat16 where the processor has it; elsewhere it takes ten minutes.
+    In bfloat16 if the processor has it; otherwise that takes ten minutes.
     """
     low = "float32" if machine.lacks_bfloat16() else "mixed_bfloat16"
     config = tiny_config(
@@ -265,9 +257,9 @@ def test_inception_with_kept_features(tiny_config, tmp_path):
     train(config)
     features = tmp_path / "damsm" / "features"
     regions = np.load(features / "regions.npy")
-    assert regions.shape == (48, 9, 768)  # two views of 24 pictures
+    assert regions.shape == (48, 9, 768)  # two views of 24 images
     assert regions.dtype == np.float16
-    # No two views are alike, and every one was written.
+    # All views differ, and each was written.
     assert len({view.tobytes() for view in regions}) == 48
     assert np.abs(regions).max(axis=(1, 2)).min() > 0
     assert len(rows(tmp_path, "gan", "damsm/total")) == 2
@@ -277,34 +269,17 @@ def test_inception_with_kept_features(tiny_config, tmp_path):
     sizes = [path.stat().st_size for path in (tmp_path / "gan").glob("ckpt-*")]
     assert sum(sizes) < 10e6
     before = (features / "pooled.npy").stat().st_mtime_ns
-    (features / "regions.npy").unlink()  # to make room: it is made again
+    (features / "regions.npy").unlink()  # it is computed again
     shutil.rmtree(tmp_path / "gan")
     train(dataclasses.replace(config, damsm_steps=5, stage="damsm"))
     assert (features / "pooled.npy").stat().st_mtime_ns > before
     np.testing.assert_array_equal(np.load(features / "regions.npy"), regions)
 
 
-def test_a_changed_vocabulary_is_refused(tiny_workdir, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_workdir, copy)
-    words = (copy / "vocab.txt").read_text().splitlines()
-    (copy / "vocab.txt").write_text("\n".join([*words, "extra"]) + "\n")
+def test_a_changed_vocabulary_is_refused(copied):
+    words = (copied / "vocab.txt").read_text().splitlines()
+    (copied / "vocab.txt").write_text("\n".join([*words, "extra"]) + "\n")
     with pytest.raises(UserError) as raised:
-        attngan_tf.load(str(copy))
+        attngan_tf.load(str(copied))
     assert f"{len(words) + 1} words" in str(raised.value)
     assert f"{len(words)} embeddings" in str(raised.value)
-
-
-def test_a_non_finite_loss_stops(tiny_config, tmp_path):
-    config = tiny_config(
-        workdir=str(tmp_path), damsm_steps=40, damsm_learning_rate=1e30
-    )
-    with pytest.raises(NonFiniteLossError, match=r"at step \d+"):
-        train(config)
-    path = tf.train.latest_checkpoint(tmp_path / "damsm")
-    if path is not None:  # what was saved before is good
-        reader = tf.train.load_checkpoint(path)
-        for name in reader.get_variable_to_shape_map():
-            value = reader.get_tensor(name)
-            if isinstance(value, np.ndarray) and value.dtype == np.float32:
-                assert np.isfinite(value).all() or "best_score" in name

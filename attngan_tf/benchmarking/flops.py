@@ -1,8 +1,8 @@
-"""Floating-point operations of a traced graph: those of its products.
+"""Floating-point operations of a traced graph's products.
 
-Counted are convolutions, their gradients, and products of matrices: nearly
-all the arithmetic of these networks. A multiply-add is two operations, also
-where a convolution meets its padding.
+Convolutions, their gradients and matrix products are counted, which are nearly
+all of the arithmetic of these networks. A multiply-add is two operations, also
+with a convolution's padding.
 """
 
 import math
@@ -17,11 +17,11 @@ LOOPS = ("While", "StatelessWhile")
 
 
 class Count(NamedTuple):
-    """What a graph computes at each call.
+    """The operations of each call of a graph.
 
     Attributes:
       flops: floating-point operations.
-      left_out: what they lack, in words, in alphabetical order.
+      left_out: descriptions of operations that are not counted, sorted.
     """
 
     flops: int
@@ -33,15 +33,15 @@ def count(
 ) -> Count:
     """Counts the operations of a concrete function's graph.
 
-    Like the runtime, it leaves out what neither an output nor a change of
-    state depends on: a tape also writes gradients that nobody asked for. Of
-    branches, the largest counts.
+    As the runtime does, it leaves out operations that no output and no change
+    of state depends on: a tape also adds gradients that nothing uses. The
+    largest of several branches is counted.
 
     Args:
-      graph: of a concrete function; shapes that depend on its inputs must be
-        known.
-      wanted: places of the outputs that are used; None: all.
-      times: how often it is called.
+      graph: graph of a concrete function; shapes that depend on its inputs
+        must be static.
+      wanted: indices of the outputs that are used; None: all.
+      times: how often the graph is called.
     """
     outputs = graph.outputs
     if wanted is not None:
@@ -57,7 +57,7 @@ def count(
 def _needed(
     tensors: Iterable[tf.Tensor], operations: Iterable[tf.Operation]
 ) -> dict[tf.Operation, set[int]]:
-    """All that some tensors and operations depend on, themselves included.
+    """All operations that tensors and operations depend on, and these.
 
     Returns:
       For each operation, which of its outputs are used.
@@ -93,7 +93,7 @@ def _count_operation(op: tf.Operation, used: set[int]) -> Count:
 
 
 def _graph(op: tf.Operation, name: str) -> tf.Graph:
-    """A function's graph; TensorFlow has no public way to it."""
+    """A function's graph, for which TensorFlow has no public method."""
     return op.graph._get_function(name).graph
 
 
@@ -120,56 +120,56 @@ def _count_loop(op: tf.Operation) -> Count:
 
 
 def _turns(loop: tf.Operation) -> int | None:
-    """How often a loop's body runs at most, if a counter tells.
+    """How often a loop's body runs at most; None if that is not known.
 
-    A counter starts at a known number, rises by 1, and the condition asks
-    whether it is less than another number.
+    It is known from a counter that starts at a known number, rises by 1, and is
+    compared with another known number by the condition.
     """
     condition, body = _called(loop, "cond"), _called(loop, "body")
-    places = {x.name: i for i, x in enumerate(condition.inputs)}
+    indices = {x.name: i for i, x in enumerate(condition.inputs)}
     limits = []
     for less in _comparisons(condition.outputs[0]):
         counter, limit = (_source(x) for x in less.inputs)
-        place, end = places.get(counter.name), places.get(limit.name)
-        if place is None or not _rises_by_one(body, place):
+        index, end = indices.get(counter.name), indices.get(limit.name)
+        if index is None or not _rises_by_one(body, index):
             continue
-        if end is not None and _stays(body, end):
+        if end is not None and _is_constant(body, end):
             limit = loop.inputs[end]
-        first, last = _number(loop.inputs[place]), _number(limit)
+        first, last = _number(loop.inputs[index]), _number(limit)
         if first is not None and last is not None:
             limits.append(max(0, last - first))
     return min(limits, default=None)
 
 
 def _comparisons(tensor: tf.Tensor) -> list[tf.Operation]:
-    """Those that must all hold."""
+    """The comparisons that must all be true."""
     op = tensor.op
     if op.type in ("Identity", "LogicalAnd"):
         return [less for x in op.inputs for less in _comparisons(x)]
     return [op] if op.type == "Less" else []
 
 
-def _rises_by_one(body: tf.Graph, place: int) -> bool:
-    op = _source(body.outputs[place]).op
+def _rises_by_one(body: tf.Graph, index: int) -> bool:
+    op = _source(body.outputs[index]).op
     if op.type not in ("Add", "AddV2"):
         return False
     before, step = (_source(x) for x in op.inputs)
-    return before.name == body.inputs[place].name and _number(step) == 1
+    return before.name == body.inputs[index].name and _number(step) == 1
 
 
-def _stays(body: tf.Graph, place: int) -> bool:
-    return _source(body.outputs[place]).name == body.inputs[place].name
+def _is_constant(body: tf.Graph, index: int) -> bool:
+    return _source(body.outputs[index]).name == body.inputs[index].name
 
 
 def _source(tensor: tf.Tensor) -> tf.Tensor:
-    """What is behind identities."""
+    """The tensor that identity operations pass on."""
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
     return tensor
 
 
 def _number(tensor: tf.Tensor) -> int | None:
-    """A scalar's value, if it is the same at every call."""
+    """A scalar's value; None unless it is the same at every call."""
     tensor = _source(tensor)
     if tensor.op.type in LOOPS and tensor.value_index == 0:
         return _turns(tensor.op)  # TensorFlow's own counter, from 0
@@ -178,7 +178,7 @@ def _number(tensor: tf.Tensor) -> int | None:
 
 
 def _size(*shapes: Iterable[int | None]) -> int | None:
-    """The product of all sides; None if one is not known."""
+    """The product of all sides; None if one is unknown."""
     sides = []
     for shape in shapes:
         if isinstance(shape, tf.TensorShape) and shape.rank is None:
@@ -188,7 +188,7 @@ def _size(*shapes: Iterable[int | None]) -> int | None:
 
 
 def _convolution(outputs: tf.Tensor, kernel: tf.Tensor) -> int | None:
-    """Each output takes a product with each weight of its channel."""
+    """Each output value is a sum of products with its channel's weights."""
     if kernel.shape.rank is None:
         return None
     return _size(outputs.shape, kernel.shape[:-1])
@@ -204,7 +204,7 @@ def _matrix_product(op: tf.Operation, transposed: str) -> int | None:
 
 
 def _einsum(op: tf.Operation) -> int | None:
-    """Each combination of the letters is a product of two operands."""
+    """Each combination of indices is one product of two operands."""
     if len(op.inputs) == 1:
         return 0
     equation = op.get_attr("equation").decode()
@@ -228,8 +228,8 @@ PRODUCTS = {
     "BatchMatMulV2": lambda op: _matrix_product(op, "adj_x"),
     "Einsum": _einsum,
 }
-# Have products, too, that are not counted: whatever begins so, gradients,
-# other versions and fused ones included.
+# Prefixes of operations whose products are not counted, with their gradients,
+# other versions and fused forms.
 UNKNOWN = (
     "BatchMatMul",
     "Conv2D",

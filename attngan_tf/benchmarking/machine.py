@@ -1,4 +1,4 @@
-"""What the machine gives: its devices and their arithmetic."""
+"""The machine: its devices and their peak of matrix products."""
 
 import contextlib
 import pathlib
@@ -9,15 +9,15 @@ import tensorflow as tf
 
 SIZES = (512, 1024, 2048, 4096, 8192)  # sides of the matrices
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
-LONG = 0.1  # seconds of a product: a larger one tells nothing new
-SECONDS = 0.5  # that each size is tried for
+LONG = 0.1  # seconds of a product after which no larger one is timed
+SECONDS = 0.5  # seconds for which each size is timed
 
 
 def matrix_product_peak(dtype: str) -> float:
-    """Operations a second of the fastest product of two square matrices.
+    """Operations per second of the fastest product of two square matrices.
 
     Args:
-      dtype: of the matrices, such as "bfloat16".
+      dtype: type of the matrices, such as "bfloat16".
     """
     rates = []
     for size in SIZES:
@@ -34,7 +34,7 @@ def fastest_product(size: int, dtype: str) -> float:
         tf.cast(tf.random.normal([size, size]), dtype) for _ in range(2)
     )
     seconds = []
-    # The first one, which makes what the others use, takes longer.
+    # The first product takes longer, since it allocates memory.
     while len(seconds) < 3 or sum(seconds) < SECONDS:
         start = time.perf_counter()
         float(tf.matmul(left, right)[0, 0])  # waits for it
@@ -43,7 +43,7 @@ def fastest_product(size: int, dtype: str) -> float:
 
 
 def devices(strategy: tf.distribute.Strategy) -> int:
-    """How many devices work: a CPU split into replicas is one."""
+    """The number of devices; a CPU that is split into replicas counts once."""
     here = len(strategy.extended.worker_devices)
     if tf.config.list_physical_devices("GPU"):
         return strategy.num_replicas_in_sync
@@ -51,9 +51,9 @@ def devices(strategy: tf.distribute.Strategy) -> int:
 
 
 def lacks_bfloat16() -> bool:
-    """Whether the processor says that it has no instructions for bfloat16.
+    """Whether the processor is known to lack instructions for bfloat16.
 
-    Only Linux lists them; elsewhere the answer is no.
+    Only Linux lists them; on other systems the result is False.
     """
     found = ""
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What this process takes of the machine."""
+"""The memory of this process."""
 
 import resource
 import sys
@@ -7,10 +7,10 @@ STATUS = "/proc/self/status"  # Linux
 
 
 def peak_rss() -> int:
-    """The most memory this process has had so far, in bytes.
+    """Peak memory of this process so far, in bytes.
 
-    getrusage's ru_maxrss starts at what the process that launched this one
-    had, as exec keeps it; VmHWM is of this program alone.
+    VmHWM is that of this program alone. getrusage's ru_maxrss includes the peak
+    of the process that started it, which exec passes on.
     """
     try:
         with open(STATUS, encoding="utf-8") as file:

@@ -1,6 +1,6 @@
-"""What the benchmark times: the project's programs, on fresh networks.
+"""The programs that the benchmark times, with untrained networks.
 
-Weights are as they are before training, which costs the same time.
+Trained weights take the same time.
 """
 
 import dataclasses
@@ -22,20 +22,20 @@ from attngan_tf.training.damsm_step import DamsmStep
 from attngan_tf.training.gan_step import GanStep
 from attngan_tf.training.loop import Step, compile_step, distributed_batches
 
-BATCHES = 4  # that training steps take turns with
+BATCHES = 4  # distinct batches of the training steps
 
 
 class Program(NamedTuple):
-    """What is timed, and what is known of it.
+    """A program to time.
 
     Attributes:
-      call: takes a step, or makes a batch, and waits for it.
-      batch_size: pictures of a call, over all replicas.
-      strategy: where it runs.
-      networks: those it runs, by name.
-      graph: gives the graph of a call on this worker's replicas; None where
-        there are no networks.
-      pipeline: makes a batch for a step; None: steps take none.
+      call: takes a step, or makes a batch, and waits for its end.
+      batch_size: number of images in a call, over all replicas.
+      strategy: the devices.
+      networks: the networks that run, by name.
+      graph: returns the graph of a call on this worker's replicas; None
+        without networks.
+      pipeline: makes a batch for a step; None if steps take none.
     """
 
     call: Callable[[], object]
@@ -49,7 +49,7 @@ class Program(NamedTuple):
 def make_batches(
     config: Config, strategy: tf.distribute.Strategy, data: Data
 ) -> Program:
-    """The pipeline of GAN training, with nothing else to do."""
+    """Batches of the input pipeline of GAN training, and nothing else."""
     batches = gan_trainer.training_data(config, data)
     iterator = iter(distributed_batches(strategy, batches, 0))
     return Program(lambda: next(iterator), config.batch_size, strategy, {})
@@ -77,9 +77,9 @@ def train(
 def train_damsm(
     config: Config, strategy: tf.distribute.Strategy, data: Data
 ) -> Program:
-    """Steps of encoder training from pictures; see `_steps`.
+    """Steps of encoder training from images; see `_steps`.
 
-    The trunk runs in every step, also where training has its features on disk
+    The backbone runs in every step, even if training caches its features
     (`damsm_cached_views`) and is faster.
     """
     config = dataclasses.replace(config, damsm_cached_views=0)
@@ -101,16 +101,16 @@ def _steps(
     data: TrainingData,
     networks: dict[str, Sequence[keras.Model]],
 ) -> Program:
-    """Training steps on batches that are in memory already.
+    """Training steps on batches that are in memory.
 
-    So their pictures a second do not depend on the pipeline's, and the ratio
-    of the two tells which waits for the other.
+    So their images per second do not depend on the pipeline, and the ratio of
+    both rates shows which waits for the other.
 
     Args:
       compiled: the step.
-      term: one of those it gives.
-      strategy: where it runs.
-      data: gives the batches.
+      term: name of one of its terms.
+      strategy: the devices.
+      data: makes the batches.
       networks: see `Program`.
     """
     iterator = iter(distributed_batches(strategy, data, 0))
@@ -129,9 +129,9 @@ def _steps(
 def generate(
     config: Config, strategy: tf.distribute.Strategy, data: Data
 ) -> Program:
-    """Captions to pixels, as an exported model draws them: with BN folded.
+    """Captions to pixels as in an exported model, with fused BN.
 
-    On the first device of the strategy's.
+    It runs on the first device of the strategy.
     """
     first = tf.distribute.OneDeviceStrategy(strategy.extended.worker_devices[0])
     with first.scope():
@@ -142,36 +142,37 @@ def generate(
     seeds = tf.range(B, dtype=tf.int64)
 
     @tf.function(autograph=False)
-    def draw(captions, seeds):
+    def images(captions, seeds):
         outputs = model.from_seeds(captions, seeds)
         return to_uint8(outputs[model.last_images])
 
     return Program(
-        call=lambda: draw(captions, seeds).numpy(),
+        call=lambda: images(captions, seeds).numpy(),
         batch_size=B,
         strategy=first,
         networks={
             "generator": [model.generator],
             "text_encoder": [model.text_encoder],
         },
-        graph=lambda: drawing_graph(model, B),
+        graph=lambda: generation_graph(model, B),
     )
 
 
-def drawing_graph(model: TextToImage, batch_size: int) -> tf.Graph:
-    """The networks that draw, for a known number of captions.
+def generation_graph(model: TextToImage, batch_size: int) -> tf.Graph:
+    """The graph of text encoder and generator for a known batch size.
 
-    The model's own graph has no batch size, so that nothing can be counted.
+    The model's own graph has no batch size, so its operations cannot be
+    counted.
     """
     B, T, generator = batch_size, model.words_num, model.generator
 
     @tf.function(autograph=False)
-    def draw(token_ids, lengths, z, eps):
+    def images(token_ids, lengths, z, eps):
         text = model.text_encoder(token_ids, lengths)
         inputs = {**text, "lengths": lengths, "z": z, "eps": eps}
         return generator(inputs)[model.last_images]
 
-    return draw.get_concrete_function(
+    return images.get_concrete_function(
         tf.TensorSpec([B, T], tf.int32),
         tf.TensorSpec([B], tf.int32),
         tf.TensorSpec([B, generator.z_size], tf.float32),
@@ -180,7 +181,7 @@ def drawing_graph(model: TextToImage, batch_size: int) -> tf.Graph:
 
 
 def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
-    """A step of GAN training; the encoders are fresh, too."""
+    """A step of GAN training, with new encoders."""
     text_encoder = build.text_encoder(config, vocabulary_size)
     image_encoder = build.image_encoder(config, None)
     return gan_trainer.gan_step(config, text_encoder, image_encoder)
@@ -189,7 +190,7 @@ def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
 def fresh_damsm_step(
     config: Config, vocabulary_size: int, data: TrainingData
 ) -> DamsmStep:
-    """A step of encoder training on such batches."""
+    """A step of encoder training on batches of such data."""
     return damsm_trainer.damsm_step(
         config,
         build.text_encoder(config, vocabulary_size),

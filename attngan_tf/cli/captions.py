@@ -1,4 +1,4 @@
-"""The captions to draw: of arguments, of a file, of a sentence with choices."""
+"""Captions from arguments, from a file, or from a sentence with choices."""
 
 import itertools
 import math
@@ -8,20 +8,20 @@ from typing import NamedTuple
 
 from attngan_tf.errors import UserError
 
-MOST_VARIANTS = 32  # rows of a sheet that can still be looked through
+MAX_VARIANTS = 32  # rows of a sheet
 CHOICES = re.compile(r"\{([^{}]*)\}")
 
 
 def clean(text: str) -> str:
-    """An argument as valid Unicode: a shell may give bytes that are not."""
+    """An argument as valid Unicode: a shell may pass other bytes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_captions(path: str | None, arguments: Sequence[str]) -> list[str]:
-    """The captions of a command's arguments and of a file.
+    """The captions in a command's arguments and in a file.
 
     Raises:
-      UserError: there are none, or the file cannot be read.
+      UserError: there are no captions, or the file cannot be read.
     """
     captions = [clean(text) for text in arguments]
     if path:
@@ -35,35 +35,35 @@ def read_captions(path: str | None, arguments: Sequence[str]) -> list[str]:
         if "\0" in text:
             raise UserError(
                 "--captions_file must be a text file with a caption a line; "
-                f"{path} is another kind of file"
+                f"received {path}, which is not a text file"
             )
         captions += [line.strip() for line in text.splitlines() if line.strip()]
     if not captions:
         raise UserError(
             "generate needs a caption; received none; write it in quotes "
-            "behind the flags, or name a --captions_file"
+            "after the flags, or use --captions_file"
         )
     return captions
 
 
 class Variant(NamedTuple):
-    """One sentence of several, and the places of its words that differ."""
+    """One of several sentences, and the indices of its words that differ."""
 
     caption: str
     changed: frozenset[int]
 
 
 def variants(template: str) -> list[Variant]:
-    """The sentences of one with choices: "a {red|blue} bird".
+    """All sentences of a template with choices: "a {red|blue} bird".
 
-    Every combination of the choices, the last choice changing fastest. A
-    choice may be of several words, of none, or part of a word. Places count
+    These are all combinations of the choices; the last choice changes fastest.
+    A choice may be several words, empty, or part of a word. Indices count the
     words, split at white space, from 0.
 
     Raises:
-      UserError: no choices, braces that do not pair, or too many sentences.
+      UserError: there are no choices, unpaired braces, or too many sentences.
     """
-    # Odd parts are what stood in braces.
+    # The odd parts were in braces.
     parts = CHOICES.split(template)
     choices = [part.split("|") for part in parts[1::2]]
     outside = "".join(parts[::2])
@@ -74,21 +74,21 @@ def variants(template: str) -> list[Variant]:
             '--grid="a {red|blue} bird"'
         )
     count = math.prod(map(len, choices))
-    if count > MOST_VARIANTS:
+    if count > MAX_VARIANTS:
         raise UserError(
-            f"--grid must describe at most {MOST_VARIANTS} sentences; received "
+            f"--grid must describe at most {MAX_VARIANTS} sentences; received "
             f"{template!r}, which describes {count}; offer fewer choices"
         )
     return [_variant(parts, chosen) for chosen in itertools.product(*choices)]
 
 
 def _variant(parts: Sequence[str], chosen: Sequence[str]) -> Variant:
-    """The sentence with these choices in the places of the odd parts."""
+    """The sentence with these choices instead of the odd parts."""
     texts = [*parts]
     texts[1::2] = chosen
     letters = [
-        (letter, place % 2 == 1)
-        for place, text in enumerate(texts)
+        (letter, index % 2 == 1)
+        for index, text in enumerate(texts)
         for letter in text
     ]
     words = [

@@ -1,4 +1,4 @@
-"""Commands: the flags made from `Config`, and how a command ends."""
+"""Commands: flags made from `Config`, and errors in one line."""
 
 import dataclasses
 import logging
@@ -17,7 +17,7 @@ from attngan_tf.config import Config
 from attngan_tf.errors import UserError, printable
 from attngan_tf.options import plain_type
 
-# What int() and float() say of other text, and the rule that it breaks.
+# Messages of int() and float() for other text, and the rule it breaks.
 NUMBERS = {
     "invalid literal for int()": "a whole number",
     "could not convert string to float": "a number",
@@ -55,7 +55,7 @@ def define_config_flags(values: flags.FlagValues) -> None:
 
 
 def define_model_flags(values: flags.FlagValues) -> None:
-    """Defines the flags that name a trained model."""
+    """Defines the flags that choose a trained model."""
     common = {"flag_values": values}
     flags.DEFINE_string("workdir", None, "folder of a training run", **common)
     flags.DEFINE_string(
@@ -70,7 +70,7 @@ def define_model_flags(values: flags.FlagValues) -> None:
 def define_seed_flag(
     values: flags.FlagValues, default: int | None, help_text: str
 ) -> None:
-    """Defines --seed, of noise: others are counted up from it."""
+    """Defines --seed, the seed of the first sample's noise."""
     flags.DEFINE_integer(
         "seed",
         default,
@@ -84,11 +84,11 @@ def define_seed_flag(
 def check_alone(
     values: flags.FlagValues, alone: Mapping[str, Sequence[str]]
 ) -> None:
-    """Raises UserError where flags stand together that must not.
+    """Raises UserError if flags are given together that exclude each other.
 
     Args:
-      values: parsed.
-      alone: flags, and those that mean nothing beside each.
+      values: the parsed flags.
+      alone: names of flags, and for each the flags that it excludes.
     """
     given = {
         name
@@ -99,26 +99,26 @@ def check_alone(
         for other in others:
             if {name, other} <= given:
                 raise UserError(
-                    f"--{name} must stand without --{other}; received both; "
-                    "leave one out"
+                    f"--{name} must be used without --{other}; received both; "
+                    "remove one"
                 )
 
 
 def check_workdir(values: flags.FlagValues) -> None:
-    """Raises UserError if no --workdir was named."""
+    """Raises UserError if no --workdir was given."""
     if not values.workdir:
         raise UserError(
-            "--workdir must name the folder of a training run; received none"
+            "--workdir must be the folder of a training run; received none"
         )
 
 
 def config_from_flags(values: flags.FlagValues) -> Config:
-    """The configuration that parsed flags describe; raises UserError."""
+    """The configuration of parsed flags; raises UserError."""
     fields = {
         field.name: values[field.name].value
         for field in dataclasses.fields(Config)
     }
-    for name in ("workdir", "encoders"):  # bash leaves the ~ of --flag=~/x
+    for name in ("workdir", "encoders"):  # bash does not expand --flag=~/x
         fields[name] = os.path.expanduser(fields[name])
     return Config(**fields)
 
@@ -127,68 +127,72 @@ def run(
     define: Callable[[flags.FlagValues], None],
     main: Callable[[flags.FlagValues, list[str]], None],
     *,
-    goes_on: bool = False,
+    resumable: bool = False,
 ) -> None:
-    """Runs a command: a user's mistake ends in one line and exit code 1.
+    """Runs a command: a user error ends it in one line with exit code 1.
 
-    Ctrl-C and SIGTERM raise KeyboardInterrupt, so that what is being written
-    is removed, and end it in one line with exit code 128 + their number.
+    Ctrl-C and SIGTERM raise KeyboardInterrupt, so that unfinished files are
+    removed, and end it in one line with exit code 128 + their number.
 
     Args:
       define: defines the command's flags on the given values.
       main: does the work; takes the parsed flags and the other arguments.
-      goes_on: whether a second run goes on where an interrupted one ended,
-        which then ends with exit code 0.
+      resumable: whether a second run resumes an interrupted one, which then
+        ends with exit code 0.
     """
     define(flags.FLAGS)
     # --help lists the flags of the command's own module only.
     for flag in flags.FLAGS.flags_by_module_dict().get(__name__, []):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
-    def parse(argv):
-        try:
-            return flags.FLAGS(argv)
-        except UnicodeDecodeError as error:
-            _fail(f"--flagfile must be a text file; {error}")
-        except flags.CantOpenFlagFileError as error:
-            reason = error.__context__  # the OSError
-            _fail(
-                "--flagfile must be a file that can be read; received "
-                f"{reason.filename}: {reason.strerror}"
-            )
-        # absl raises ValueError for --noname=value.
-        except (flags.Error, ValueError) as error:
-            _fail(_plain(str(error)))
+    app.run(lambda argv: _run_main(main, argv, resumable), flags_parser=_parse)
 
-    signals = []  # that came
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; an error ends the command."""
+    try:
+        return flags.FLAGS(argv)
+    except UnicodeDecodeError as error:
+        _fail(f"--flagfile must be a text file; {error}")
+    except flags.CantOpenFlagFileError as error:
+        reason = error.__context__  # the OSError
+        _fail(
+            "--flagfile must be a file that can be read; received "
+            f"{reason.filename}: {reason.strerror}"
+        )
+    # absl raises ValueError for --noname=value.
+    except (flags.Error, ValueError) as error:
+        _fail(_plain(str(error)))
+
+
+def _run_main(main: Callable, argv: Sequence[str], resumable: bool) -> None:
+    """Runs a command's main function; see `run`."""
+    signals = []  # that were received
 
     def interrupt(number, frame):
         del frame
         signals.append(number)
         raise KeyboardInterrupt
 
-    def body(argv):
-        try:
-            startup.started()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    signal.signal(number, interrupt)
-            _quiet()
-            main(flags.FLAGS, argv[1:])
-        except (Exception, KeyboardInterrupt) as error:
-            if signals:  # libraries may make an error of their own of it
-                said = startup.NOTHING_LOST if goes_on else "interrupted"
-                print(said, file=sys.stderr)
-                sys.exit(0 if goes_on else 128 + signals[0])
-            if isinstance(error, UserError):
-                _fail(error)
-            raise
-
-    app.run(body, flags_parser=parse)
+    try:
+        startup.started()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        _quiet()
+        main(flags.FLAGS, list(argv[1:]))
+    except (Exception, KeyboardInterrupt) as error:
+        if signals:  # libraries may turn it into an error of their own
+            line = startup.NOTHING_LOST if resumable else "interrupted"
+            print(line, file=sys.stderr)
+            sys.exit(0 if resumable else 128 + signals[0])
+        if isinstance(error, UserError):
+            _fail(error)
+        raise
 
 
 def _plain(message: str) -> str:
-    """The message of absl, without Python's words about numbers."""
+    """The message of absl, without Python's own message about a number."""
     for python, rule in NUMBERS.items():
         pattern = rf"flag --(\w+)=(.*): {re.escape(python)}.*"
         if found := re.fullmatch(pattern, message, re.DOTALL):
@@ -197,9 +201,9 @@ def _plain(message: str) -> str:
 
 
 def _quiet() -> None:
-    """Without what TensorFlow tells of each file it writes.
+    """Silences TensorFlow's messages about each file that it writes.
 
-    Importing it makes absl, too, as talkative as --verbosity=0.
+    Importing TensorFlow sets the verbosity of absl to 0 as well.
     """
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.WARNING)
@@ -207,7 +211,7 @@ def _quiet() -> None:
 
 
 def flags_only(name: str, arguments: list[str]) -> UserError:
-    """The error of a command that takes flags only and was given more."""
+    """The error of a command that takes flags only, for other arguments."""
     return UserError(
         f"{name} takes flags only; received {' '.join(arguments)}; write "
         "--name=value"

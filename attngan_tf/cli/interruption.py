@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what is begun is ended and saved, then the process."""
+"""Ctrl-C and SIGTERM: a training saves its state before it ends."""
 
 import contextlib
 import signal
@@ -8,31 +8,30 @@ import time
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-AGAIN = 1.0  # seconds between two signals of which the second insists
+SECOND_SIGNAL = 1.0  # seconds after which another signal ends the process
 
 
 class InterruptedTraining(BaseException):
-    """Somebody asked the process to end; its text says what was saved.
+    """A signal asked the process to end; the text describes what was saved.
 
-    Like KeyboardInterrupt no Exception, so that nothing on the way takes it
-    for a failure.
+    Like KeyboardInterrupt it is no Exception, so that handlers of errors do not
+    catch it.
     """
 
 
 class Interruption:
-    """Raises `InterruptedTraining` on a signal, but not in what is held.
+    """Raises `InterruptedTraining` on a signal, but after deferred blocks.
 
-    Asked again after a second, the process ends at once: within it, a group
-    of processes and its head may both have passed on what was asked once.
-    Python gives signals to its main thread alone: entered in another, it
-    notes none.
+    Another signal a second later ends the process at once. Within that second
+    it is ignored, since a shell and a job's parent may both pass on one
+    request. Outside of the main thread, Python receives no signals.
     """
 
     def __init__(self):
         self._asked = False
-        self._since = 0.0  # when it was asked first
-        self._holding = False
-        self._under_way = False  # raised, and not yet seen again
+        self._since = 0.0  # time of the first signal
+        self._deferring = False
+        self._raised = False  # and not caught yet
 
     def __enter__(self):
         self._before = {}
@@ -48,48 +47,48 @@ class Interruption:
     def _note(self, number, frame):
         del frame
         if self._asked:
-            if time.monotonic() - self._since > AGAIN:
+            if time.monotonic() - self._since > SECOND_SIGNAL:
                 sys.exit(128 + number)
             return
         self._asked, self._since = True, time.monotonic()
-        if not self._holding:
-            self._under_way = True
+        if not self._deferring:
+            self._raised = True
             raise InterruptedTraining
 
     @property
     def asked(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self._asked
 
     @contextlib.contextmanager
-    def arriving(self) -> Iterator[None]:
-        """What fails where a signal was raised raises `InterruptedTraining`.
+    def errors_converted(self) -> Iterator[None]:
+        """Raises `InterruptedTraining` for an error that the signal caused.
 
-        C code that calls Python may drop any exception, and then fail by one
-        of its own: dm-tree does where it asks what kind an object is of.
+        C code that calls Python may drop our exception and raise one of its
+        own: dm-tree does when it checks the type of an object.
         """
         try:
             yield
         except InterruptedTraining:
-            self._under_way = False
+            self._raised = False
             raise
         except Exception as error:
-            if not self._under_way:
+            if not self._raised:
                 raise
-            self._under_way = False
+            self._raised = False
             raise InterruptedTraining from error
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """What changes a state, and must be whole: raises when it is done.
+    def deferred(self) -> Iterator[None]:
+        """Defers the exception to the end of a block that must not be cut.
 
-        Of blocks in one another, the outermost raises.
+        Of nested blocks, the outermost raises.
         """
-        asked, outer = self._asked, self._holding
-        self._holding = True
+        asked, outer = self._asked, self._deferring
+        self._deferring = True
         try:
             yield
         finally:
-            self._holding = outer
+            self._deferring = outer
         if self._asked and not asked and not outer:
             raise InterruptedTraining

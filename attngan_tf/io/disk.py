@@ -1,4 +1,4 @@
-"""Disks that are full or cannot be written: one line, and nothing lost."""
+"""Full and unwritable disks: an error in one line, and nothing is lost."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ from attngan_tf.errors import UserError
 
 
 @contextlib.contextmanager
-def writing(what: str, path: str, kept: str = "") -> Iterator[None]:
-    """Turns what a disk refuses in the block into one line.
+def writing(what: str, path: str, retained: str = "") -> Iterator[None]:
+    """Turns file errors in the block into one line.
 
     Args:
-      what: is written, in words.
-      path: where.
-      kept: what is not lost, in words.
+      what: describes what is written.
+      path: where it is written.
+      retained: describes what is not lost.
 
     Raises:
-      UserError: an operating system's or TensorFlow's error of files.
+      UserError: the operating system or TensorFlow could not write a file.
     """
     try:
         yield
@@ -28,16 +28,16 @@ def writing(what: str, path: str, kept: str = "") -> Iterator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        kept = f"{kept}; " if kept else ""
+        retained = f"{retained}; " if retained else ""
         raise UserError(
-            f"{what} must be written to {path}, which failed: {reason}; {kept}"
-            "make room, or mend the permissions, and run the same command "
-            "again"
+            f"{what} must be written to {path}, which failed: {reason}; "
+            f"{retained}make room, or fix the permissions, and run the same "
+            "command again"
         ) from error
 
 
 def _reason(error: Exception) -> str | None:
-    """What the disk said; None for errors of other kinds."""
+    """The message of a file error; None for errors of other kinds."""
     if isinstance(error, UserError):
         return None
     if isinstance(error, OSError):
@@ -49,12 +49,12 @@ def _reason(error: Exception) -> str | None:
 
 
 def new_array(path: str, dtype, shape: Sequence[int]) -> np.memmap:
-    """A .npy file of zeros to write to, whose room is taken at once.
+    """A new .npy file of zeros, mapped into memory, with its space allocated.
 
-    Otherwise a full disk would end the process (SIGBUS) in a later write.
+    Without that, a full disk ends the process (SIGBUS) in a later write.
 
     Raises:
-      OSError: there is no room; no file is left.
+      OSError: the disk is full; no file is left.
     """
     try:
         array = np.lib.format.open_memmap(path, "w+", dtype, tuple(shape))

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes: a file is complete, or is not there."""
 
 import contextlib
 import os
@@ -8,13 +8,13 @@ from typing import IO
 
 @contextlib.contextmanager
 def replacing(path: str, mode: str = "w") -> Iterator[IO]:
-    """A file that takes the place of `path` when the block has ended well.
+    """A file that replaces `path` if the block ends without an error.
 
-    Whoever is killed at any moment, `path` is the old file or the new one.
+    If the process is killed, `path` is either the old file or the new one.
 
     Args:
-      path: of the file.
-      mode: "w": UTF-8 text, with Unix's line ends; or "wb".
+      path: path of the file.
+      mode: "w" for UTF-8 text with Unix line ends, or "wb".
     """
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     new = f"{path}.new"

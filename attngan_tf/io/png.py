@@ -1,4 +1,4 @@
-"""PNG files that say what they show."""
+"""PNG files with texts: captions, seeds, step."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from attngan_tf import __version__
 def save(
     image: Image.Image, path: str, **texts: str | float | Sequence[str | float]
 ) -> None:
-    """Writes a picture with text chunks, which PIL's `image.text` gives back.
+    """Writes an image with text chunks, which PIL reads as `image.text`.
 
     Args:
-      image: to write.
-      path: of the file.
-      texts: by keyword. Of a sequence, each value becomes a line, and its own
-        white space single spaces. They are written as iTXt, which holds any
-        language; what is no valid Unicode becomes "?".
+      image: the image.
+      path: path of the file.
+      texts: texts by keyword. Each value of a sequence becomes a line, with
+        its white space collapsed. They are written as iTXt, which holds any
+        language; invalid Unicode becomes "?".
     """
     info = PngInfo()
-    # A keyword that the PNG standard defines.
+    # A keyword of the PNG standard.
     info.add_itxt("Software", f"attngan_tf {__version__}")
     for keyword, value in texts.items():
         info.add_itxt(keyword, _valid(_lines(value)))

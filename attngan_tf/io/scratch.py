@@ -1,4 +1,4 @@
-"""Files on their way, of several processes, and what killed ones left."""
+"""Temporary files of several processes in one folder, and their removal."""
 
 import contextlib
 import fcntl
@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-LOCK_FILE = ".writers"  # held by all who write in its folder
+LOCK_FILE = ".writers"  # locked by each process that writes in its folder
 
 
 @contextlib.contextmanager
 def folder(base: str, prefix: str) -> Iterator[str]:
-    """A new folder in `base`, removed in the end unless it was renamed.
+    """A new folder in `base`, removed after the block unless it was renamed.
 
-    See `writer`, for folders whose names begin with `prefix`.
+    Folders whose names begin with `prefix` are removed as in `writer`.
     """
     with (
         writer(base, f"{prefix}*"),
@@ -32,14 +32,14 @@ def folder(base: str, prefix: str) -> Iterator[str]:
 def writer(base: str, *patterns: str) -> Iterator[None]:
     """Lets this process write in `base` beside others while the block runs.
 
-    Before and after, what killed processes left is removed, unless another
-    writer is at work: the lock ends with the process, however that ends. A
-    file's lock, and one for writing, is what NFS shows to all hosts. Where
-    there are no locks, nothing is removed.
+    Before and after the block, the files that killed processes left are
+    removed, unless another process is writing: its lock ends with it. The lock
+    is on a file opened for writing, which NFS shows to all hosts. On a file
+    system without locks, nothing is removed.
 
     Args:
-      base: a folder; made if need be.
-      patterns: of names that only writers use, and rename when all is written.
+      base: a folder; created if necessary.
+      patterns: patterns of names that writers give to unfinished files only.
 
     Raises:
       OSError: the folder cannot be written.
@@ -55,9 +55,9 @@ def writer(base: str, *patterns: str) -> Iterator[None]:
 
 
 def remove_left(base: str, *patterns: str) -> None:
-    """Removes what killed writers left, if that can be done.
+    """Removes the files that killed writers left, if possible.
 
-    A folder without such files is only looked at.
+    A folder without such files is not written to.
     """
     if any(_found(base, (*patterns, LOCK_FILE))):
         with contextlib.suppress(OSError), writer(base, *patterns):
@@ -65,7 +65,11 @@ def remove_left(base: str, *patterns: str) -> None:
 
 
 def _open(base: str, patterns: tuple[str, ...]) -> IO:
-    """The file of a lock that this process shares with others."""
+    """The open lock file, locked together with other writers.
+
+    Another writer may remove the folder or the file at any moment, so both are
+    created, and checked, until they are still there after locking.
+    """
     path = os.path.join(base, LOCK_FILE)
     while True:
         try:
@@ -74,28 +78,29 @@ def _open(base: str, patterns: tuple[str, ...]) -> IO:
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISDIR(os.lstat(base).st_mode):
                     raise
-            continue  # it was made, and removed, in between
+            continue  # another process created and removed it meanwhile
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(open(path, "ab"))
             except FileNotFoundError:
-                continue  # whoever made the folder, too, has removed it
+                continue  # the folder was removed meanwhile
             if _alone(file):
                 _remove(base, patterns)
-            # Others that come here hold it only while they remove.
+            # Waits only while another process removes files.
             _flock(file, fcntl.LOCK_SH)
-            # The last writer removes the file.
+            # The last writer removes the lock file.
             if _is_there(file):
                 stack.pop_all()
                 return file
 
 
 def _alone(file: IO) -> bool:
-    """Whether nobody else holds the lock; if so, nobody else gets it."""
+    """Whether no other process writes; if so, none can start to."""
     return _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB) and _is_there(file)
 
 
 def _flock(file: IO, kind: int) -> bool:
+    """Locks a file; False if it is locked, or there are no locks."""
     try:
         fcntl.flock(file, kind)
     except OSError:
@@ -104,6 +109,7 @@ def _flock(file: IO, kind: int) -> bool:
 
 
 def _is_there(file: IO) -> bool:
+    """Whether an open lock file is still the one that others will open."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
     except OSError:
@@ -111,11 +117,13 @@ def _is_there(file: IO) -> bool:
 
 
 def _found(base: str, patterns: tuple[str, ...]) -> Iterator[str]:
+    """Paths of unfinished files; `base` may have special characters."""
     for pattern in patterns:
         yield from glob.iglob(os.path.join(glob.escape(base), pattern))
 
 
 def _remove(base: str, patterns: tuple[str, ...]) -> None:
+    """Removes unfinished files; one that cannot be removed stays."""
     for path in _found(base, patterns):
         with contextlib.suppress(OSError):
             if os.path.isdir(path) and not os.path.islink(path):

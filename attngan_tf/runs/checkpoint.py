@@ -33,12 +33,12 @@ def exists(workdir: str, stage: str) -> bool:
 
 
 def steps(workdir: str, stage: str) -> list[int]:
-    """The steps of a stage that there are checkpoints of, in order."""
+    """The steps of a stage that have a checkpoint, in order."""
     return folder_steps(os.path.join(workdir, stage))
 
 
 def folder_steps(folder: str) -> list[int]:
-    """The steps in TensorFlow's list, or of the files if that is damaged."""
+    """The steps in TensorFlow's list, or of the files if it is damaged."""
     return listed_steps(folder) or written(folder)
 
 
@@ -58,12 +58,13 @@ def written(folder: str) -> list[int]:
 
 
 def _numbers(paths: Iterable[str]) -> list[int]:
+    """The steps in paths; names of a damaged list have none."""
     numbers = (path.rsplit("-", 1)[-1] for path in paths)
     return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def path_of(folder: str, step: int | str) -> str:
-    """The path of a step's checkpoint, without the endings of its files."""
+    """The path of a step's checkpoint, without the suffixes of its files."""
     return os.path.join(folder, f"{NAME}-{step}")
 
 
@@ -72,7 +73,7 @@ def best_folder(folder: str) -> str:
     return os.path.join(folder, "best")
 
 
-def in_words(found: list[int]) -> str:
+def listed(found: list[int]) -> str:
     """Steps as text, such as "steps 2, 4"."""
     return f"steps {', '.join(map(str, found))}" if found else "none"
 
@@ -80,14 +81,14 @@ def in_words(found: list[int]) -> str:
 def damage(path: str) -> str:
     """Why a checkpoint cannot be read; "" if it is undamaged.
 
-    All of it is read, and TensorFlow compares each tensor's checksum. The
-    result is cached until the files change.
+    The whole checkpoint is read, and TensorFlow compares the checksum of each
+    tensor. The result is cached until the files change.
     """
     return _damage(path, _stamps(path))
 
 
 def _stamps(path: str) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and modification times of a checkpoint's files."""
+    """Names, sizes and times of a checkpoint's files: the key of the cache."""
     found = []
     for file in sorted(glob.glob(glob.escape(path) + ".*")):
         with contextlib.suppress(OSError):  # removed since
@@ -111,7 +112,7 @@ def _damage(path: str, stamps) -> str:
 def newest(folder: str) -> str | None:
     """The newest undamaged checkpoint of a folder; None without any.
 
-    Each newer one, which is damaged, is named on stderr once.
+    A warning on stderr names each newer one, which is damaged, once.
 
     Raises:
       UserError: all checkpoints of the folder are damaged.
@@ -121,11 +122,12 @@ def newest(folder: str) -> str | None:
 
 
 def _newest_first(folder: str) -> list[str]:
+    """The paths to try, so that a damaged one is replaced by the next."""
     return [path_of(folder, step) for step in reversed(folder_steps(folder))]
 
 
 class _DamagedError(Exception):
-    """A checkpoint cannot be read; its text says why."""
+    """A checkpoint cannot be read; its text is the reason."""
 
 
 def _check_whole(path: str) -> str:
@@ -149,19 +151,20 @@ def _first(candidates: Sequence[str], function: Callable[[str], T]) -> T:
         except _DamagedError as error:
             damaged.append(f"{path} is damaged ({error})")
         else:
-            _warn(damaged, f"step {step_of(path)} is used instead")
+            _warn(damaged, f"using step {step_of(path)} instead")
             return found
-    _warn(damaged, "no other is there")
+    _warn(damaged, "there is no other one")
     folder = os.path.dirname(candidates[0])
-    found = in_words(sorted(map(step_of, candidates)))
+    found = listed(sorted(map(step_of, candidates)))
     raise UserError(
-        f"a checkpoint must be whole to go on from; {folder} has {found}, all "
-        "damaged; put them back from a copy, or remove the folder to begin "
-        "that stage anew"
+        f"a checkpoint must be undamaged to resume from; {folder} has {found}, "
+        "all damaged; restore them from a copy, or remove the folder to train "
+        "that stage again"
     )
 
 
 def _warn(damaged: Iterable[str], instead: str) -> None:
+    """Prints each warning once, however often a checkpoint is looked for."""
     for text in damaged:
         line = f"warning: {text}; {instead}"
         if line not in _warned:
@@ -175,11 +178,11 @@ def paths(workdir: str, stage: str, which: str = "last") -> list[str]:
     Args:
       workdir: a run's folder.
       stage: damsm or gan.
-      which: last or best: the newest of these comes first; or the number of
+      which: last or best, of which the newest comes first; or the number of
         a step.
 
     Raises:
-      UserError: there is none; lists those that there are.
+      UserError: there is none; the steps found are listed.
     """
     folder = os.path.join(workdir, stage)
     if which == "last":
@@ -202,7 +205,7 @@ def paths(workdir: str, stage: str, which: str = "last") -> list[str]:
 
 
 def find(workdir: str, stage: str, which: str = "last") -> str:
-    """The path of an undamaged checkpoint; arguments and errors as `read`."""
+    """The path of an undamaged checkpoint; arguments as for `read`."""
     return read(_check_whole, workdir, stage, which)
 
 
@@ -215,7 +218,7 @@ def read(
       function: reads the checkpoint at a path.
       workdir: a run's folder.
       stage: damsm or gan.
-      which: last or best: the newest that is not damaged, with a warning for
+      which: last or best, for the newest undamaged one, with a warning about
         each newer one; or the number of a step.
 
     Raises:
@@ -229,9 +232,9 @@ def read(
         return function(path)
     except _DamagedError as error:
         raise UserError(
-            f"a checkpoint must be whole; {path} is damaged ({error}); put it "
-            f"back from a copy, or use another of stage {stage}: "
-            f"{in_words(steps(workdir, stage))}"
+            f"a checkpoint must be undamaged; {path} is damaged ({error}); "
+            f"restore it from a copy, or use another of stage {stage}: "
+            f"{listed(steps(workdir, stage))}"
         ) from None
 
 
@@ -246,7 +249,7 @@ def restore(
       The checkpoint's step.
 
     Raises:
-      UserError: as `read`; or a weight is missing, or has another shape.
+      UserError: as for `read`; or a weight is missing or has another shape.
     """
 
     def restore_from(path: str) -> int:
@@ -264,7 +267,7 @@ def restore_part(path: str, **networks: tf.keras.Model) -> None:
     """Restores networks, built before, from a checkpoint that may hold more.
 
     Raises:
-      UserError: the checkpoint lacks a weight, or has it in another shape.
+      UserError: a weight is missing from the checkpoint or has another shape.
     """
     try:
         status = tf.train.Checkpoint(**networks).restore(path)
@@ -272,8 +275,8 @@ def restore_part(path: str, **networks: tf.keras.Model) -> None:
     except (AssertionError, ValueError) as error:
         raise UserError(
             f"the checkpoint {path} does not fit this workdir's config.json: "
-            f"{str(error).splitlines()[0]}; put back the configuration it "
-            "was trained with"
+            f"{str(error).splitlines()[0]}; restore the configuration it was "
+            "trained with"
         ) from None
 
 

@@ -12,16 +12,16 @@ from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
 from attngan_tf.runs import checkpoint
 
-BEST_KEPT = 2  # the best one, and the one before it in case that is damaged
+BEST_RETAINED = 2  # the best one, and the one before it if it gets damaged
 
 
 class Checkpoints:
     """The last and the best checkpoints of one stage of training.
 
     Args:
-      folder: where they are; the best ones are in its folder `best`.
+      folder: of the checkpoints; the best ones are in its folder `best`.
       items: everything that a checkpoint holds, by name.
-      keep: number of last checkpoints to retain.
+      keep: number of the last checkpoints that are retained.
     """
 
     def __init__(self, folder: str, items: Mapping, keep: int):
@@ -30,15 +30,17 @@ class Checkpoints:
         self.best_score = tf.Variable(
             float("-inf"), dtype=tf.float32, trainable=False
         )
-        # The last step whose events, such as scoring, were done as well.
+        # The last saved step whose events, such as scoring, had ended.
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.saved = 0  # the step of the last checkpoint, as far as known
+        self.saved = 0  # the step that was last restored or saved
         self._items = dict(items)
         self._checkpoint = tf.train.Checkpoint(
             step=self.step, best_score=self.best_score, done=self._done, **items
         )
         self._last = self._manager(folder, keep)
-        self._best = self._manager(checkpoint.best_folder(folder), BEST_KEPT)
+        self._best = self._manager(
+            checkpoint.best_folder(folder), BEST_RETAINED
+        )
 
     def _manager(self, folder: str, keep: int) -> tf.train.CheckpointManager:
         _tidy(folder)
@@ -50,15 +52,16 @@ class Checkpoints:
         """Restores the checkpoint of a step; step 0 restores a converted model.
 
         Raises:
-          UserError: there is none of that step.
+          UserError: there is no checkpoint of that step, which can happen if
+            another worker was killed.
         """
         path = checkpoint.path_of(self.folder, step)
         if step:
             if not os.path.exists(path + ".index"):
                 found = checkpoint.folder_steps(self.folder)
                 raise UserError(
-                    f"all workers must go on from one step, {step}; "
-                    f"{self.folder} has {checkpoint.in_words(found)}; copy "
+                    f"all workers must resume from one step, {step}; "
+                    f"{self.folder} has {checkpoint.listed(found)}; copy "
                     f"{checkpoint.NAME}-{step}.* from another worker's folder"
                 )
             self._checkpoint.restore(path).assert_consumed()
@@ -78,7 +81,10 @@ class Checkpoints:
 
     @property
     def events_done(self) -> bool:
-        """Whether the events of the restored step were done as well."""
+        """Whether the events of the restored step had ended as well.
+
+        Otherwise, after an interrupted scoring, they are repeated.
+        """
         return bool(self._done == self.step)
 
     def save(self, step: int, events_done: bool = True) -> None:
@@ -97,16 +103,16 @@ class Checkpoints:
 
     def _write(self, manager: tf.train.CheckpointManager, step: int) -> None:
         before = manager.latest_checkpoint
-        kept = f"{before} is kept" if before else ""
-        with writing(f"the checkpoint of step {step}", self.folder, kept):
+        retained = f"{before} is retained" if before else ""
+        with writing(f"the checkpoint of step {step}", self.folder, retained):
             try:
                 manager.save(checkpoint_number=step)
             except Exception:
-                _tidy(manager.directory)  # half a checkpoint takes disk space
+                _tidy(manager.directory)  # a partial file takes disk space
                 raise
 
     def _check_finite(self, step: int) -> None:
-        """A loss may be finite while its gradient is not."""
+        """Refuses NaN weights: a finite loss can have a gradient of NaN."""
         for name, item in self._items.items():
             for weight in getattr(item, "variables", ()):
                 value = tf.convert_to_tensor(weight)
@@ -116,7 +122,7 @@ class Checkpoints:
                     raise UserError(
                         f"weights must be finite to be saved; those of {name} "
                         f"({weight.path}) are not after step {step}; the last "
-                        "good checkpoint is kept; train in a new --workdir "
+                        "good checkpoint is retained; train in a new --workdir "
                         "with lower learning rates, or with "
                         "--precision=float32"
                     )
@@ -130,7 +136,7 @@ class Checkpoints:
         """Saves this state as the best one if its score is the highest.
 
         Raises:
-          UserError: as `save`.
+          UserError: as for `save`.
         """
         before = self.best_score.numpy()
         if not score > before:
@@ -140,17 +146,17 @@ class Checkpoints:
         self.step.assign(step)
         try:
             self._write(self._best, step)
-        except BaseException:  # interrupted: the state is still to be written
+        except BaseException:  # also if interrupted: it is not written yet
             self.best_score.assign(before)
             raise
 
 
 def _tidy(folder: str) -> None:
-    """Removes incomplete checkpoints, and repairs TensorFlow's list.
+    """Removes partial checkpoints, and repairs TensorFlow's list.
 
-    A killed process may leave half a checkpoint, or a complete one that is
-    not in the list yet. The list itself may be damaged. Complete checkpoints
-    are retained, and the list is rewritten from the files.
+    A killed process may leave part of a checkpoint, or a complete one that is
+    not in the list yet. The list itself may be damaged, from which TensorFlow
+    would train at step 0 again. The list is rewritten from the files.
     """
     listed = checkpoint.listed_steps(folder)
     written = checkpoint.written(folder)

@@ -1,4 +1,4 @@
-"""Runs as their workdirs tell them: configurations and scores."""
+"""Configurations and scores of runs, read from their workdirs."""
 
 import collections
 import dataclasses
@@ -11,8 +11,8 @@ from typing import NamedTuple
 from attngan_tf.config import METRICS_FILE, Config
 from attngan_tf.runs.scores import Value
 
-# Scores by their names in metrics.jsonl, in the order of the paper's Table 2.
-# Others that a run has are called by the names they have there.
+# Labels of scores by their names in metrics.jsonl, in the order of the paper's
+# Table 2. Other scores of a run are labelled by those names.
 LABELS = {
     "inception_score": "Inception score",
     "r_precision": "R-precision (%)",
@@ -24,25 +24,25 @@ LABELS = {
     "colour": "birds in the colour asked for (%)",
     "parts": "parts in the colour asked for (%)",
 }
-# Computed from the generated pictures alone, by no network.
+# Computed from the pixels of generated images, without a network.
 OF_PIXELS = [
     name for name in LABELS if name.startswith(("diversity", "colour"))
 ]
 NO_NETWORK = "none, pixels alone"
-STAGES = ("gan", "evaluate")  # whose lines hold scores of generated pictures
-DIFFERENCES = 2  # fields in a run's label; with more, names say more
+STAGES = ("gan", "evaluate")  # whose lines hold scores of generated images
+DIFFERENCES = 2  # maximum number of fields in a label of a run
 
 
 class How(NamedTuple):
-    """How a score was measured; "" and 0: its line does not say."""
+    """How a score was measured; "" and 0 where the line does not have it."""
 
-    stage: str  # "gan": while training; "evaluate"
+    stage: str  # "gan" during training; "evaluate"
     n: int
-    # Of R-precision: the encoders; of parts: their classifier; of pixels:
-    # NO_NETWORK.
+    # The encoders of R-precision, the classifier of parts, NO_NETWORK for
+    # pixels; the feature extractor of other scores.
     backend: str
     reference: str
-    splits: int  # of the Inception score; others have 0
+    splits: int  # of the Inception score; 0 for others
 
 
 class Point(NamedTuple):
@@ -51,18 +51,18 @@ class Point(NamedTuple):
     step: int
     epoch: float | None
     generated: Value
-    real: Value | None  # the same score of real pictures
+    real: Value | None  # the same score of real images
     how: How
 
 
 class Run(NamedTuple):
     """What a workdir holds.
 
-    Fields:
-      name: of the folder, or its path where several have the same name.
-      config: what the run was made with.
-      scores: points by the scores' names, in the order of writing.
-      faults: what could not be read of its metrics.jsonl, a line each.
+    Attributes:
+      name: name of the folder, or its path if several have the same name.
+      config: the configuration of the run.
+      scores: points by the names of the scores, in the order of writing.
+      faults: descriptions of lines of metrics.jsonl that cannot be read.
     """
 
     name: str
@@ -75,7 +75,7 @@ def read_runs(workdirs: Sequence[str]) -> list[Run]:
     """The runs of workdirs; a folder that is named twice is read once.
 
     Raises:
-      UserError: a folder holds no configuration that this version knows.
+      UserError: a folder has no configuration of this version.
     """
     folders = list(dict.fromkeys(map(os.path.abspath, workdirs)))
     names = collections.Counter(map(os.path.basename, folders))
@@ -93,13 +93,13 @@ def read_runs(workdirs: Sequence[str]) -> list[Run]:
 
 
 def read_reports(path: str, faults: list[str]) -> Iterator[dict]:
-    """The scores in a metrics.jsonl; what is no line is told to `faults`."""
+    """The scores in a metrics.jsonl; broken lines are added to `faults`."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for number, text in enumerate(file, 1):
                 line = _parse(text)
                 if line is None:
-                    faults.append(f"{path}, line {number}: not a whole report")
+                    faults.append(f"{path}, line {number}: not a report")
                 elif line["stage"] in STAGES:
                     yield line
     except OSError as error:
@@ -107,17 +107,17 @@ def read_reports(path: str, faults: list[str]) -> Iterator[dict]:
 
 
 def _parse(text: str) -> dict | None:
-    """A report; None where a line is cut off, or is another thing."""
+    """A report; None for a truncated line, or other JSON."""
     try:
         line = json.loads(text)
     except ValueError:
         return None
-    whole = (
+    valid = (
         isinstance(line, dict)
         and isinstance(line.get("stage"), str)
         and type(line.get("step")) is int
     )
-    return line if whole else None
+    return line if valid else None
 
 
 def _is_number(value) -> bool:
@@ -125,12 +125,12 @@ def _is_number(value) -> bool:
 
 
 def _count(value) -> int:
-    """A line's number of something; 0 if it does not say."""
+    """A number as an integer; 0 unless it is a finite number."""
     return int(value) if _is_number(value) and math.isfinite(value) else 0
 
 
 def _value(line: dict, name: str) -> Value | None:
-    """A score in a line, with its N and spread where the line has them."""
+    """A score in a line, with its N and spread if the line has them."""
     if not _is_number(line.get(name)):
         return None
     n, std = line.get(f"{name}_n"), line.get(f"{name}_std")
@@ -154,8 +154,8 @@ def _points(line: dict) -> Iterator[tuple[str, Point]]:
 def described(value) -> str:
     """A JSON value of a report as text: "step 100, precision float32".
 
-    Encoders that are trained with the GAN have other weights at each step:
-    the digest of their weights is left out.
+    The digest of encoders that are trained with the GAN is left out, since
+    their weights change at each step.
     """
     if not isinstance(value, dict):
         return str(value)
@@ -168,7 +168,7 @@ def described(value) -> str:
 
 
 def _how(line: dict, name: str, n: int) -> How:
-    # Workdirs of version 0.1 hold a text under "backend".
+    # Workdirs of version 0.1 have a text under "backend".
     backend = line.get("feature_extractor", line.get("backend", ""))
     if name == "r_precision":
         backend = line.get("encoders", backend)
@@ -188,8 +188,8 @@ def _how(line: dict, name: str, n: int) -> How:
 def last_scores(run: Run) -> dict[str, Point]:
     """The scores of the last step that has any, by name.
 
-    Of the lines of `evaluate`, if there are any: those written while training
-    are of fewer pictures. The last line of a step counts.
+    They are read from the lines of `evaluate` if there are any, since scores
+    during training are of fewer images. The last line of a step counts.
     """
     points = [point for points in run.scores.values() for point in points]
     stages = {point.how.stage for point in points}
@@ -204,15 +204,15 @@ def last_scores(run: Run) -> dict[str, Point]:
 
 
 def series(run: Run, name: str) -> list[Point]:
-    """A score over the steps, all measured in one way.
+    """A score over the steps, all measured in the same way.
 
-    Encoders that are trained with the GAN have other weights at each step,
-    and count as one way. Of several ways, the one with the most steps; of
-    equals, the one that was used last. The last line of a step counts.
+    If it was measured in several ways, the one with the most steps is used,
+    and of equally many the latest. Encoders that are trained with the GAN
+    count as one way at all steps. The last line of a step counts.
     """
     ways: dict[How, dict[int, Point]] = {}
     for point in run.scores.get(name, ()):
-        # Popped and set again, the way used last is the last of the dict.
+        # pop moves the way that was used last to the end of the dict.
         steps = ways.pop(point.how, {})
         ways[point.how] = steps | {point.step: point}
     longest = max(reversed(ways.values()), key=len, default={})
@@ -220,10 +220,10 @@ def series(run: Run, name: str) -> list[Point]:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A label a run: what differs between them, or their names.
+    """A label for each run: the fields that differ, or the names of runs.
 
-    Their names, if more than DIFFERENCES fields of the configuration differ,
-    or if none does between two of them.
+    Names are used if more than DIFFERENCES fields of the configuration differ,
+    or if two runs differ in none.
     """
     names = [
         field.name

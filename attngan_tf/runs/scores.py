@@ -1,4 +1,4 @@
-"""Scores beside one another: of generated pictures, and of real ones."""
+"""Scores of generated images beside those of real ones."""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Value(NamedTuple):
-    """A score, of how many pictures, and its spread where it has one."""
+    """A score, its number of images N, and its spread if it has one."""
 
     mean: float
     n: int
     std: float | None = None
 
     def text(self) -> str:
-        """Such as 35.20 +- 1.31; below 1, with three digits that tell."""
+        """Such as 35.20 +- 1.31; three significant digits below 1."""
         decimals = _decimals(max(abs(self.mean), self.std or 0.0))
         text = f"{self.mean:.{decimals}f}"
         if self.std is not None:
@@ -21,7 +21,7 @@ class Value(NamedTuple):
         return text
 
     def numbers(self, name: str) -> dict[str, float]:
-        """The parts by the names they have in metrics.jsonl."""
+        """Mean, N and spread by their names in metrics.jsonl."""
         numbers = {name: self.mean, f"{name}_n": self.n}
         if self.std is not None:
             numbers[f"{name}_std"] = self.std
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     real: Value | None = None
 
     def numbers(self) -> dict[str, float]:
-        """The parts of both; names of real scores begin with real_."""
+        """The numbers of both; names of real scores begin with real_."""
         found = self.generated.numbers(self.name) if self.generated else {}
         if self.real:
             found |= self.real.numbers(f"real_{self.name}")
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def _decimals(size: float) -> int:
-    """How many are shown: kernel distances are often below 0.001."""
+    """Number of decimals: a KID is often below 0.001."""
     if not 0 < size < 1:  # NaN as well
         return 2
     return max(4, 2 - math.floor(math.log10(size)))

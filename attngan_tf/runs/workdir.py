@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, who trains in it, and whether it is done."""
+"""A run's folder: its configuration, its lock, and the end of the run."""
 
 import contextlib
 import fcntl
@@ -17,11 +17,11 @@ from attngan_tf.io.disk import writing
 from attngan_tf.io.files import replacing
 
 DONE_FILE = "DONE"
-LOCK_FILE = ".lock"  # held by the process that trains
+LOCK_FILE = ".lock"  # locked by the training process
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on."""
+    """Versions of the packages that a run's numbers depend on."""
     found = {
         name: importlib.metadata.version(name)
         for name in ("tensorflow", "keras")
@@ -30,29 +30,29 @@ def versions() -> dict[str, str]:
 
 
 def check_owner(config: Config) -> None:
-    """Checks that a workdir belongs to this configuration, or to none yet.
+    """Checks that a workdir is new, or belongs to this configuration.
 
-    The configuration is not written yet: see `claim_workdir`.
+    The configuration is written later, by `claim_workdir`.
 
     Raises:
-      UserError: the workdir was made with another configuration; the fields
-        that differ are listed.
+      UserError: the workdir has another configuration; the fields that differ
+        are listed.
     """
     if os.path.exists(os.path.join(config.workdir, CONFIG_FILE)):
         differing = config.differences(Config.load(config.workdir))
         if differing:
             raise UserError(
                 f"--workdir={config.workdir} belongs to another "
-                f"configuration ({'; '.join(differing)}); name another "
-                "workdir, or go on with its own settings"
+                f"configuration ({'; '.join(differing)}); use another workdir, "
+                "or continue with its own settings"
             )
 
 
 def claim_workdir(config: Config) -> None:
-    """Writes the configuration, once the data and the encoders fit it.
+    """Writes the configuration, once data and encoders are known to fit.
 
-    A run that ended before, by a mistake in a flag, binds the folder to
-    nothing. A run that goes on is not done any more.
+    So a run that ends before that, by a user error, leaves the folder free for
+    other settings. A run that is continued is no longer done.
     """
     with writing("the configuration", config.workdir):
         config.save(config.workdir, versions())
@@ -62,18 +62,18 @@ def claim_workdir(config: Config) -> None:
 
 
 def mark_done(workdir: str) -> None:
-    """Tells those who follow a run that all of it is trained."""
+    """Marks that all stages are trained, for scripts and --follow."""
     path = os.path.join(workdir, DONE_FILE)
     with writing("the end of the run", path), replacing(path) as file:
         file.write("all stages are trained\n")
 
 
 @contextlib.contextmanager
-def alone(workdir: str) -> Iterator[None]:
-    """Makes a workdir, and keeps a second training out of it.
+def locked(workdir: str) -> Iterator[None]:
+    """Creates a workdir, and locks it against a second training process.
 
-    The lock ends with the process that holds it, however that ends: what is
-    left in the file of one that was killed is told, and taken over.
+    The lock ends with the process. If that was killed, its entry remains in
+    the file; it is reported, and the lock is taken.
 
     Raises:
       UserError: another process trains there; its pid and host are named.
@@ -84,7 +84,7 @@ def alone(workdir: str) -> Iterator[None]:
         file = open(path, "ab+", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise UserError(
-            "--workdir must be a folder that can be written; received "
+            "--workdir must be a writable folder; received "
             f"{workdir}: {error.strerror}"
         ) from None
     with file:
@@ -92,7 +92,7 @@ def alone(workdir: str) -> Iterator[None]:
         owner = _owner(file)
         if owner:
             print(
-                f"the training of {owner} in {workdir} was cut off; going on "
+                f"the training of {owner} in {workdir} was killed; resuming "
                 "from what it saved",
                 file=sys.stderr,
             )
@@ -111,18 +111,19 @@ def _lock(file: IO, workdir: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(
-            f"--workdir={workdir} must be free; {_owner(file) or 'another'} "
-            "trains there; wait for its end, or name another folder"
+            "--workdir must not be in use; "
+            f"{_owner(file) or 'another process'} trains in {workdir}; wait "
+            "for its end, or use another folder"
         ) from None
     except OSError as error:
         raise UserError(
-            f"--workdir={workdir} must be on a file system with locks (flock); "
-            f"{error.strerror}; name a folder on another one"
+            "--workdir must be on a file system with locks (flock); received "
+            f"{workdir}: {error.strerror}; use a folder on another one"
         ) from None
 
 
 def _owner(file: IO) -> str:
-    """Who wrote a lock, in words; "" if it was left in order."""
+    """The process in a lock file; "" if its owner ended normally."""
     file.seek(0)
     text = file.read().decode(errors="replace")
     try:

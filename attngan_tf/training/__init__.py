@@ -1,1 +1,1 @@
-"""Train steps, the loop, checkpoints."""
+"""Training: steps, trainers, the loop, devices, reports."""

@@ -1,4 +1,4 @@
-"""What both stages of training are put together from."""
+"""What the trainers of both stages are assembled from."""
 
 import functools
 import os
@@ -50,14 +50,14 @@ def encoder_step(
     rate,
     image_size: int,
 ) -> DamsmStep:
-    """A step of encoder training, with its optimizer as it is before.
+    """A step of encoder training, with a new optimizer.
 
     Args:
       config: the configuration.
-      text_encoder: trained.
-      image_encoder: trained, as far as it is trainable.
+      text_encoder: to be trained.
+      image_encoder: to be trained, as far as it is trainable.
       rate: learning rate, or its schedule.
-      image_size: side of the batches' pictures.
+      image_size: side of the images in a batch, in pixels.
     """
     joint = config.text_training == "joint_embedding"
     return DamsmStep(
@@ -79,7 +79,7 @@ def adam(config: Config, rate) -> keras.optimizers.Optimizer:
 
 
 def held_out(config: Config, data: Data) -> HeldOut:
-    """The test split's pictures and captions that stages are scored on."""
+    """The images and captions of the test split that are used for scores."""
     return HeldOut(
         records=data.test,
         vocabulary=data.vocabulary,
@@ -104,7 +104,7 @@ def adopt_encoders(config: Config) -> None:
     """Copies the best encoders of the workdir `config.encoders` to this one.
 
     Raises:
-      UserError: there are none, or they are of another kind.
+      UserError: there are none, or this configuration describes others.
     """
     source = Config.load(config.encoders)
     for name in ENCODER_FIELDS:
@@ -121,7 +121,7 @@ def adopt_encoders(config: Config) -> None:
     vocabulary = os.path.join(config.encoders, VOCABULARY_FILE)
     with writing("the encoders", config.workdir):
         shutil.copy(vocabulary, config.workdir)
-        shutil.rmtree(target + ".new", ignore_errors=True)  # of a run cut off
+        shutil.rmtree(target + ".new", ignore_errors=True)  # of a killed run
         shutil.copytree(
             os.path.join(config.encoders, "damsm", "best"), target + ".new"
         )

@@ -1,5 +1,6 @@
 """Pre-training of the encoders: what one step does, on one replica."""
 
+import dataclasses
 from collections.abc import Callable
 
 import keras
@@ -10,9 +11,9 @@ from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import distribution
 
-# Takes the features and the batch of this replica; gives the terms over the
+# Takes the features and the batch of this replica; returns the terms over the
 # pairs of all replicas, one of them `total`. Each replica computes the whole
-# loss: divide by their number before the gradient.
+# loss, so it must be divided by their number before the gradient is taken.
 EncoderLoss = Callable[
     [dict, dict], losses.DamsmLoss | losses.JointEmbeddingLoss
 ]
@@ -20,7 +21,7 @@ EncoderLoss = Callable[
 
 @keras.saving.register_keras_serializable("attngan_tf")
 class EpochDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate multiplied by `factor` after each epoch, down to a tenth."""
+    """A learning rate times `factor` after each epoch, down to a tenth."""
 
     def __init__(self, rate: float, factor: float, steps_per_epoch: float):
         self.rate = rate
@@ -39,38 +40,25 @@ class EpochDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
 class DamsmStep:
-    """One step of encoder training (paper, 3.2).
+    """One step of encoder training (paper, 3.2)."""
 
-    Args:
-      text_encoder: the text encoder, trained.
-      image_encoder: the image encoder; its projections are trained, its
-        trunk if it is trainable.
-      optimizer: updates both.
-      text_clip: greatest norm of the text encoder's gradient.
-      loss: what they are trained by.
-      image_size: side of the batches' pictures.
-    """
+    text_encoder: TextEncoder
+    # Its projections are trained, and its backbone if that is trainable.
+    image_encoder: ImageEncoder
+    # Updates both encoders.
+    optimizer: keras.optimizers.Optimizer
+    # Maximum norm of the text encoder's gradient.
+    text_clip: float
+    loss: EncoderLoss
+    # Side of the images in a batch, in pixels.
+    image_size: int
 
-    def __init__(
-        self,
-        *,
-        text_encoder: TextEncoder,
-        image_encoder: ImageEncoder,
-        optimizer: keras.optimizers.Optimizer,
-        text_clip: float,
-        loss: EncoderLoss,
-        image_size: int,
-    ):
-        self.text_encoder = text_encoder
-        self.image_encoder = image_encoder
-        self.optimizer = optimizer
-        self.text_clip = text_clip
-        self.loss = loss
-        self.image_size = image_size
-        self.text_weights = text_encoder.trainable_variables
-        self.image_weights = image_encoder.trainable_variables
-        optimizer.build(self.text_weights + self.image_weights)
+    def __post_init__(self):
+        self.text_weights = self.text_encoder.trainable_variables
+        self.image_weights = self.image_encoder.trainable_variables
+        self.optimizer.build(self.text_weights + self.image_weights)
 
     def __call__(self, batch: dict) -> dict[str, tf.Tensor]:
         """Updates the encoders on this replica's part of a batch.
@@ -78,7 +66,7 @@ class DamsmStep:
         Args:
           batch: token_ids, lengths, class_id, dropout_draws, and either
             images_S, or the regions and pooled features of the image
-            encoder's trunk.
+            encoder's backbone.
 
         Returns:
           The loss terms, divided by the number of replicas.
@@ -90,32 +78,36 @@ class DamsmStep:
                 batch["lengths"],
                 dropout_draws=batch["dropout_draws"],
             )
-            image = self.image_encoder.project(self._trunk_features(batch))
+            image = self.image_encoder.project(self._backbone_features(batch))
             terms = self.loss(image | text, batch)
             scaled = self.optimizer.scale_loss(terms.total / R)
         weights = self.text_weights + self.image_weights
-        # Dense, as Adam moves every embedding at every step, seen or not.
-        # None: the joint embedding has no use for the regions' projection.
+        # Dense, since Adam updates every embedding at every step, whether or
+        # not its word is in the batch. The joint embedding does not use the
+        # projection of the regions, whose gradient is None.
         gradients = [
             tf.zeros_like(w) if g is None else tf.convert_to_tensor(g)
             for w, g in zip(
                 weights, tape.gradient(scaled, weights), strict=True
             )
         ]
-        gradients = distribution.all_reduce_sum(gradients)
-        # Gradients of float16 are those of a loss scaled up, norms as well.
+        gradients, norm = self._clip(distribution.all_reduce_sum(gradients))
+        # Already summed for clipping; `apply` sums over replicas again.
+        self.optimizer.apply([g / R for g in gradients], weights)
+        reported = terms._asdict() | {"text_gradient_norm": norm}
+        return {name: value / R for name, value in reported.items()}
+
+    def _clip(self, gradients: list) -> tuple[list, tf.Tensor]:
+        """Gradients with the text encoder's clipped, and their norm before."""
+        # In float16 the loss is scaled up, and so is the gradient's norm.
         scale = self.optimizer.scale_loss(1.0)
         count = len(self.text_weights)
         clipped, norm = tf.clip_by_global_norm(
             gradients[:count], self.text_clip * scale
         )
-        gradients = [*clipped, *gradients[count:]]
-        # Summed already, for clipping; `apply` sums once more.
-        self.optimizer.apply([g / R for g in gradients], weights)
-        reported = terms._asdict() | {"text_gradient_norm": norm / scale}
-        return {name: value / R for name, value in reported.items()}
+        return [*clipped, *gradients[count:]], norm / scale
 
-    def _trunk_features(self, batch: dict) -> dict[str, tf.Tensor]:
+    def _backbone_features(self, batch: dict) -> dict[str, tf.Tensor]:
         if "regions" in batch:
             return {name: batch[name] for name in ("regions", "pooled")}
         return self.image_encoder.trunk_features(
@@ -126,13 +118,13 @@ class DamsmStep:
 def global_damsm_loss(
     features: dict, batch: dict, *, same_class_mask: bool, loss: dict
 ) -> losses.DamsmLoss:
-    """Eq. 14, as an `EncoderLoss` when the last arguments are given.
+    """Eq. 14 over all replicas: an `EncoderLoss` once the options are bound.
 
     Args:
       features: this replica's region_features, image_features, word_features
         and sentence_features.
       batch: this replica's lengths and class_id.
-      same_class_mask: whether pairs of one class are no mismatches.
+      same_class_mask: whether pairs of the same class are not mismatched.
       loss: keyword arguments of `losses.damsm_loss`.
     """
     names = (

@@ -1,4 +1,4 @@
-"""Encoder training, put together from a configuration."""
+"""Encoder training, assembled from a configuration."""
 
 import os
 import time
@@ -32,7 +32,7 @@ def damsm_step(
     image_encoder: ImageEncoder,
     steps_per_epoch: float,
 ) -> DamsmStep:
-    """A step with its optimizer as it is before training."""
+    """A step of encoder training, with a new optimizer."""
     rate = EpochDecay(
         config.damsm_learning_rate,
         config.damsm_learning_rate_decay,
@@ -44,7 +44,7 @@ def damsm_step(
 
 
 def training_data(config: Config, data: Data) -> TrainingData:
-    """Batches for `damsm_step`; of places in a `FeatureCache` if there is."""
+    """Batches for `damsm_step`: images, or indices into a `FeatureCache`."""
     return TrainingData(
         records=data.train,
         vocabulary=data.vocabulary,
@@ -65,7 +65,7 @@ class DamsmTrainer:
       config: the configuration.
       strategy: the devices.
       data: the prepared data.
-      interruption: tells that somebody wants the training to end.
+      interruption: raises when the user asks the training to stop.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class DamsmTrainer:
         self.data = data
         self.log = Log(config.workdir, "damsm")
         self.folder = os.path.join(config.workdir, "damsm")
-        keras.utils.set_random_seed(config.seed)  # of the first weights
+        keras.utils.set_random_seed(config.seed)  # initial weights
         fresh = not checkpoint.exists(config.workdir, "damsm")
         with strategy.scope():
             self.text_encoder = build.text_encoder(config, len(data.vocabulary))
@@ -96,20 +96,26 @@ class DamsmTrainer:
             )
         self.held_out = assembly.held_out(config, data)
         self._pooled: np.ndarray | None = None
+        self.loop = self._loop(strategy, interruption)
+
+    def _loop(
+        self, strategy: tf.distribute.Strategy, interruption: Interruption
+    ) -> Loop:
+        """The loop, which scores and saves after each epoch."""
         epoch = max(1, round(self.training_data.steps_per_epoch))
-        self.loop = Loop(
+        return Loop(
             strategy=strategy,
             interruption=interruption,
             step=self.step,
             data=self.training_data,
             checkpoints=self.checkpoints,
             log=self.log,
-            log_interval=min(config.log_interval, epoch),
+            log_interval=min(self.config.log_interval, epoch),
             checkpoint_interval=epoch,
             events=[(epoch, self._score)],
             prepare_batches=self._prepare_batches,
             rates=self._rates,
-            jit_compile=config.jit_compile,
+            jit_compile=self.config.jit_compile,
         )
 
     def _checkpoint_items(self) -> dict:
@@ -123,7 +129,7 @@ class DamsmTrainer:
 
     @property
     def total_steps(self) -> int:
-        """The step to end at."""
+        """The last step of the training."""
         if self.config.damsm_steps is not None:
             return self.config.damsm_steps
         return self.training_data.steps(self.config.damsm_epochs)
@@ -156,13 +162,13 @@ class DamsmTrainer:
             seed=config.seed,
         )
         print(
-            f"features of {config.damsm_cached_views} views a picture: "
+            f"features of {config.damsm_cached_views} views an image: "
             f"{cache.bytes / 1e6:.0f} MB in {cache.folder}"
         )
         return cache.attach(batches)
 
     def _score(self, step: int) -> None:
-        """R-precision of real held-out pictures; keeps the best encoders."""
+        """Scores the encoders by real held-out images; saves the best ones."""
         config, start = self.config, time.monotonic()
         pooled = self._pooled
         if pooled is None:
@@ -170,7 +176,7 @@ class DamsmTrainer:
                 self.image_encoder, config.image_encoder_size
             )
         if config.image_encoder == "inception_v3":
-            self._pooled = pooled  # a fixed trunk's features stay
+            self._pooled = pooled  # the backbone is fixed
         score = self.held_out.real_score(
             self.text_encoder, self.image_encoder, pooled
         )
@@ -185,7 +191,7 @@ class DamsmTrainer:
         self.checkpoints.offer(step, score.mean)
 
     def _conditions(self, step: int) -> dict:
-        """What the score depends on beside its N, as JSON values."""
+        """What the score depends on besides its N, as JSON values."""
         config = self.config
         return {
             "encoders": provenance.encoders(
@@ -209,9 +215,9 @@ def _image_encoder(config: Config, data: Data, fresh: bool) -> ImageEncoder:
         return build.image_encoder(config, config.inception_weights)
     print(
         "warning: --inception_weights=none: Inception-v3 stays random; its BN "
-        "statistics are measured on training pictures"
+        "statistics are measured on training images"
     )
-    pictures = views.cached_views(
+    images = views.cached_views(
         data.train, config.image_encoder_size, 1, config.seed, 50
     )
-    return build.image_encoder(config, None, pictures.take(8))
+    return build.image_encoder(config, None, images.take(8))

@@ -1,4 +1,4 @@
-"""Devices, and what replicas must share."""
+"""Devices, and what replicas and workers exchange."""
 
 import contextlib
 import dataclasses
@@ -14,15 +14,15 @@ from attngan_tf.training.rendezvous import wait_for_all
 
 
 def make_strategy(config: Config) -> tf.distribute.Strategy:
-    """The strategy that a configuration asks for.
+    """The strategy of a configuration, for training.
 
-    `auto` takes all GPUs, or the CPU, whole or split by --virtual_devices.
+    `auto` uses all GPUs, or the CPU, whole or split by --virtual_devices.
 
     Raises:
       UserError: the devices do not fit the configuration.
     """
     if config.intra_op_threads:
-        _share_operations(config.intra_op_threads)
+        _set_threads(config.intra_op_threads)
     strategy = devices(config)
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     check_replicas(config, strategy.num_replicas_in_sync, has_gpu)
@@ -30,7 +30,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
 
 
 def devices(config: Config) -> tf.distribute.Strategy:
-    """The same for what trains nothing: any number of replicas will do."""
+    """As `make_strategy`, for evaluation: any number of replicas fits."""
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if config.precision == "mixed_float16" and not has_gpu:
         raise UserError(
@@ -39,7 +39,7 @@ def devices(config: Config) -> tf.distribute.Strategy:
         )
     if config.distribution == "multi_worker":
         return _multi_worker()
-    # Only now: a cluster must be known before TensorFlow starts its devices.
+    # TensorFlow starts its devices here, and must know a cluster before that.
     gpus = tf.config.list_logical_devices("GPU") if has_gpu else []
     names = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
     if config.distribution == "one_device":
@@ -49,8 +49,8 @@ def devices(config: Config) -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy(names[0])
 
 
-def _share_operations(threads: int) -> None:
-    """Sets how many threads share one operation."""
+def _set_threads(threads: int) -> None:
+    """Sets how many threads one operation uses."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:  # TensorFlow already runs
@@ -61,7 +61,7 @@ def _share_operations(threads: int) -> None:
 
 
 def _cpus(count: int) -> list[str]:
-    """Names of the CPU's parts, split into `count` if that is not zero."""
+    """Names of the CPU devices: `count` virtual ones, or one if that is 0."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     if count:
         parts = [tf.config.LogicalDeviceConfiguration()] * count
@@ -78,6 +78,7 @@ def _cpus(count: int) -> list[str]:
 
 
 def _multi_worker() -> tf.distribute.Strategy:
+    """The strategy of TF_CONFIG's cluster, whose workers all answer."""
     if not os.environ.get("TF_CONFIG"):
         raise UserError(
             "--distribution=multi_worker reads the cluster from the "
@@ -118,8 +119,8 @@ def _multi_worker() -> tf.distribute.Strategy:
         ) from None
 
 
-# What TensorFlow raises where a peer is gone, sooner or later.
-_LOST = (
+# What TensorFlow raises, sooner or later, after another worker has ended.
+_WORKER_LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
@@ -130,27 +131,29 @@ _LOST = (
 
 
 @contextlib.contextmanager
-def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """What all workers do; one of them that is gone ends it in one line.
+def lost_workers_reported(
+    strategy: tf.distribute.Strategy,
+) -> Iterator[None]:
+    """Turns the errors that follow the end of another worker into one line.
 
     Raises:
       UserError: another worker ended, or cannot be reached.
     """
     try:
         yield
-    except _LOST as error:
+    except _WORKER_LOST as error:
         if not has_workers(strategy):
             raise
         raise UserError(
-            "every worker must stay until the end; another worker ended or "
-            f"cannot be reached{_detail(error)}; mend what its own last line "
-            "says, and start all of them again with the same commands, to go "
-            "on from the last checkpoint that all have"
+            "every worker must run until the end; another worker ended or "
+            f"cannot be reached{_detail(error)}; fix what its last line "
+            "reports, and start all workers again with the same commands, to "
+            "resume from the last checkpoint that all of them have"
         ) from error
 
 
-# How lines begin that say where in a graph, and not what.
-_NO_WORDS = (
+# Starts of lines that say where in a graph an error occurred, and not which.
+_LOCATIONS = (
     "Graph execution error",
     "Detected at node",
     "File ",
@@ -159,10 +162,10 @@ _NO_WORDS = (
 
 
 def _detail(error: tf.errors.OpError) -> str:
-    """What TensorFlow says in words, if it does, in brackets."""
+    """The first line of an error that explains it, in brackets; or ""."""
     for line in error.message.splitlines():
         plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]", "", line).strip()
-        if plain and not plain.startswith(_NO_WORDS):
+        if plain and not plain.startswith(_LOCATIONS):
             return f" ({plain})"
     return ""
 
@@ -170,8 +173,8 @@ def _detail(error: tf.errors.OpError) -> str:
 def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
     """The configuration with this worker's own workdir.
 
-    The first worker has the run's. Every other one keeps a run of its own
-    inside it: all workers save at the same steps, and go on from there.
+    The first worker uses the run's. Each of the others has a folder of its own
+    inside it, since all workers save, and resume from, their own checkpoints.
     """
     resolver = strategy.cluster_resolver
     if not has_workers(strategy):
@@ -188,12 +191,12 @@ def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
 
 def check_replicas(config: Config, replicas: int, has_gpu: bool) -> None:
     """Raises UserError unless a step can be split over the replicas."""
-    # On GPUs TensorFlow compiles the step of each replica; elsewhere that of
-    # all together, which then reads weights of other devices and fails.
+    # On GPUs TensorFlow compiles each replica's step; on CPUs it compiles the
+    # steps of all replicas as one, which fails as it reads other devices.
     if config.jit_compile and replicas > 1 and not has_gpu:
         raise UserError(
             "--jit_compile needs one replica, or GPUs; received "
-            f"{replicas} replicas on CPUs; leave it out"
+            f"{replicas} replicas on CPUs; remove the flag"
         )
     for name in ("batch_size", "damsm_batch_size"):
         size = getattr(config, name)
@@ -215,57 +218,57 @@ def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def anyone(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
-    """A function that tells whether any worker says yes.
+def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """A function that returns whether its argument is true on any worker.
 
-    All of them must call it at the same step.
+    All workers must call it at the same step.
     """
     if not has_workers(strategy):
         return bool
 
     @tf.function(autograph=False)
-    def count(yes):
-        rows = strategy.run(lambda: tf.cast(yes, tf.float32))
+    def count(value):
+        rows = strategy.run(lambda: tf.cast(value, tf.float32))
         return strategy.reduce("SUM", rows, axis=None)
 
-    return lambda yes: bool(count(tf.constant(yes)) > 0)
+    return lambda value: bool(count(tf.constant(value)) > 0)
 
 
 def agreed_step(strategy: tf.distribute.Strategy, own: int) -> int:
-    """The step that all workers can go on from; 0: none has begun.
+    """The step that all workers can resume from; 0: none has started.
 
     Args:
-      strategy: of the workers.
+      strategy: the strategy of the workers.
       own: the step of this worker's last checkpoint; 0 without one.
 
     Raises:
-      UserError: another worker has none, which would begin anew.
+      UserError: another worker has no checkpoint, and would start at step 0.
     """
-    step = least(strategy, own)
+    step = lowest_step(strategy, own)
     if own and not step:
         raise UserError(
-            "all workers must have a checkpoint to go on from; this one has "
+            "all workers must have a checkpoint to resume from; this one has "
             f"step {own}, another has none; copy this one's folder to it, or "
-            "remove all workers' checkpoints to begin anew"
+            "remove all workers' checkpoints to start again"
         )
     return step
 
 
-def least(strategy: tf.distribute.Strategy, number: int) -> int:
-    """The least of the numbers that each worker gives; of one, its own.
+def lowest_step(strategy: tf.distribute.Strategy, own: int) -> int:
+    """The lowest step over all workers.
 
-    Workers that were cut off at different moments have saved different steps.
+    Workers that were killed at different moments have saved different steps.
     """
     if not has_workers(strategy):
-        return number
+        return own
 
-    # TensorFlow warns of strategies that run outside of a function.
+    # Outside of a function, TensorFlow warns about strategy.run.
     @tf.function(autograph=False)
-    def all_numbers():
-        rows = strategy.run(lambda: tf.constant([number], tf.int64))
+    def all_steps():
+        rows = strategy.run(lambda: tf.constant([own], tf.int64))
         return strategy.gather(rows, axis=0)
 
-    return int(tf.reduce_min(all_numbers()))
+    return int(tf.reduce_min(all_steps()))
 
 
 def has_workers(strategy: tf.distribute.Strategy) -> bool:
@@ -277,15 +280,15 @@ def has_workers(strategy: tf.distribute.Strategy) -> bool:
 def gather(tensor: tf.Tensor) -> tf.Tensor:
     """Rows of all replicas, in the order of the global batch.
 
-    Its gradient sums over replicas, so a loss of gathered rows, which every
-    replica computes whole, must be divided by their number.
+    Its gradient sums over replicas. Every replica computes the whole loss of
+    gathered rows, so that loss must be divided by the number of replicas.
     """
     if replicas() == 1:
         return tensor
-    # What comes straight from a batch has no device, which workers ask for.
+    # A tensor straight from a batch has no device, which workers require.
     tensor = tf.identity(tensor)
     gathered = tf.distribute.get_replica_context().all_gather(tensor, axis=0)
-    # all_gather forgets the shape, which the word score's slices go by.
+    # all_gather loses the static shape, which the word score needs.
     rows, *others = tensor.shape
     return tf.ensure_shape(
         gathered, [None if rows is None else rows * replicas(), *others]
@@ -301,10 +304,10 @@ def all_reduce_sum(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def apply_gradients(optimizer, gradients: list, weights: list) -> None:
-    """One update by the sum of every replica's gradients.
+    """One update by the sum of all replicas' gradients.
 
-    Reduced before `apply`, which sums once more: so a loss scale's optimizer
-    sees an overflow of any replica on all of them.
+    They are summed before `apply`, which sums them again, so that a loss-scale
+    optimizer sees an overflow of any replica on all of them.
     """
     R = replicas()
     gradients = all_reduce_sum(gradients)
@@ -312,6 +315,6 @@ def apply_gradients(optimizer, gradients: list, weights: list) -> None:
 
 
 def replica_id() -> tf.Tensor:
-    """The number of this replica, int32 []."""
+    """The index of this replica, int32 []."""
     context = tf.distribute.get_replica_context()
     return tf.cast(context.replica_id_in_sync_group, tf.int32)

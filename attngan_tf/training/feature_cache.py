@@ -1,4 +1,4 @@
-"""Features of a fixed trunk, computed once and kept on disk."""
+"""Features of a fixed backbone, computed once and cached on disk."""
 
 import contextlib
 import json
@@ -19,16 +19,16 @@ NAMES = ("regions", "pooled")
 
 
 class FeatureCache:
-    """Regions and pooled features of V views of each training picture.
+    """Regions and pooled features of V views of each training image.
 
     Args:
-      folder: where the arrays lie, as float16 .npy files.
-      image_encoder: has the fixed trunk.
-      records: the training pictures.
-      identity: what the features depend on; a cache of another identity is
-        written anew.
+      folder: of the arrays, which are float16 .npy files.
+      image_encoder: has the fixed backbone.
+      records: the training images.
+      identity: what the features depend on; a cache with another identity is
+        replaced.
       views: V.
-      seed: of the views.
+      seed: seed of the views.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class FeatureCache:
 
     @property
     def bytes(self) -> int:
-        """What the arrays take on disk."""
+        """Size of the arrays on disk."""
         return sum(array.nbytes for array in self._arrays.values())
 
     def _path(self, name: str) -> str:
@@ -67,14 +67,14 @@ class FeatureCache:
             "pooled": (rows, *outputs["pooled"].shape[1:]),
         }
         with (
-            writing("features of the training pictures", self.folder),
+            writing("features of the training images", self.folder),
             views.changes_as_user_errors(),
         ):
             os.makedirs(self.folder, exist_ok=True)
             done, arrays = self._found(shapes)
             if not arrays:
                 with contextlib.suppress(FileNotFoundError):
-                    os.remove(self._state_file)  # of what is written over
+                    os.remove(self._state_file)  # it describes the old arrays
                 arrays = {
                     name: new_array(self._path(name), np.float16, shape)
                     for name, shape in shapes.items()
@@ -84,22 +84,22 @@ class FeatureCache:
         return arrays
 
     def _found(self, shapes: dict) -> tuple[int, dict[str, np.ndarray]]:
-        """Rows that are done, and the arrays; none of what does not fit."""
+        """Number of computed rows, and the arrays; 0 and {} unless they fit."""
         try:
             with open(self._state_file, encoding="utf-8") as file:
                 state = json.load(file)
             if state["identity"] == self._identity and state["rows_done"]:
-                # "r+" would fill up a file that was cut off, with zeros.
+                # "r+" would extend a truncated file with zeros.
                 found = {k: np.load(self._path(k), "r") for k in shapes}
                 if {k: array.shape for k, array in found.items()} == shapes:
                     arrays = {k: np.load(self._path(k), "r+") for k in shapes}
                     return state["rows_done"], arrays
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # nothing there yet, or cut off: made anew
+            pass  # missing or truncated: everything is computed again
         return 0, {}
 
     def _fill(self, arrays: dict, done: int) -> None:
-        """Computes the rows that are missing; goes on after a stop."""
+        """Computes the missing rows; continues after an interruption."""
         compute = tf.function(
             self.image_encoder.trunk_features, autograph=False
         )

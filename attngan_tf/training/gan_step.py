@@ -1,5 +1,6 @@
 """Training of the GAN: what one step does, on one replica."""
 
+import dataclasses
 from collections.abc import Collection
 
 import keras
@@ -12,106 +13,77 @@ from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import augmentation, distribution
 from attngan_tf.training.damsm_step import DamsmStep, EncoderLoss
 
-REAL, GENERATED = 0, 1  # whose numbers of a batch's augmentation are taken
+REAL, GENERATED = 0, 1  # index of the images' random numbers in a batch
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
 class GanStep:
-    """One step of GAN training: every D, then G through the updated Ds.
+    """One step of GAN training: every D, then G through the updated Ds."""
 
-    Args:
-      generator: the generator.
-      average: a second generator, whose weights follow the first's (EMA).
-      discriminators: one for each size of pictures.
-      text_encoder: fixed here.
-      image_encoder: fixed here.
-      encoder_step: trains both on each batch's real pictures before they are
-        used; None: they stay as they are.
-      generator_optimizer: of the generator.
-      discriminator_optimizers: one for each discriminator.
-      damsm_lambda: weight of the DAMSM loss (Eq. 3).
-      damsm_ramp_steps: steps over which that weight rises from 0; 0: it does
-        not.
-      damsm_loss: gives it.
-      damsm_sizes: sides of the pictures that it is of.
-      loss_scale: "paper" or "released" (Eq. 4).
-      mismatched_pairs: whether Ds also see real pictures with the caption of
-        the batch's next picture (released code).
-      augment: whether Ds see augmented pictures.
-      ema_decay: decay of the average.
-      ema_warmup: whether the decay starts smaller.
-    """
+    generator: Generator
+    # A second generator, whose weights are a moving average of the first's.
+    average: Generator
+    # One for each size of images, by that size.
+    discriminators: dict[int, keras.Model]
+    generator_optimizer: keras.optimizers.Optimizer
+    discriminator_optimizers: dict[int, keras.optimizers.Optimizer]
+    # The encoders are not updated by the losses of the GAN.
+    text_encoder: TextEncoder
+    image_encoder: ImageEncoder
+    # Trains the encoders on each batch's real images before they are used;
+    # None: they stay fixed.
+    encoder_step: DamsmStep | None
+    # Weight of the DAMSM loss (Eq. 3).
+    damsm_lambda: float
+    # Steps over which that weight rises from 0; 0: it is constant.
+    damsm_ramp_steps: int
+    # The DAMSM loss (Eq. 14), and the sizes of images that it is computed of.
+    damsm_loss: EncoderLoss
+    damsm_sizes: Collection[int]
+    # "paper" or "released" (Eq. 4).
+    loss_scale: str
+    # Whether Ds also read real images with the caption of the batch's next
+    # image (released code).
+    mismatched_pairs: bool
+    # Whether Ds read augmented images.
+    augment: bool
+    # Decay of the moving average, and whether it starts smaller.
+    ema_decay: float
+    ema_warmup: bool
 
-    def __init__(
-        self,
-        *,
-        generator: Generator,
-        average: Generator,
-        discriminators: dict[int, keras.Model],
-        text_encoder: TextEncoder,
-        image_encoder: ImageEncoder,
-        encoder_step: DamsmStep | None,
-        generator_optimizer: keras.optimizers.Optimizer,
-        discriminator_optimizers: dict[int, keras.optimizers.Optimizer],
-        damsm_lambda: float,
-        damsm_ramp_steps: int,
-        damsm_loss: EncoderLoss,
-        damsm_sizes: Collection[int],
-        loss_scale: str,
-        mismatched_pairs: bool,
-        augment: bool,
-        ema_decay: float,
-        ema_warmup: bool,
-    ):
-        self.generator = generator
-        self.average = average
-        self.discriminators = discriminators
-        self.text_encoder = text_encoder
-        self.image_encoder = image_encoder
-        self.encoder_step = encoder_step
-        self.generator_optimizer = generator_optimizer
-        self.discriminator_optimizers = discriminator_optimizers
-        self.damsm_lambda = damsm_lambda
-        self.damsm_ramp_steps = damsm_ramp_steps
-        self.damsm_loss = damsm_loss
-        self.damsm_sizes = damsm_sizes
-        self.loss_scale = loss_scale
-        self.mismatched_pairs = mismatched_pairs
-        self.augment = augment
-        self.ema_decay = ema_decay
-        self.ema_warmup = ema_warmup
-        generator_optimizer.build(generator.trainable_variables)
-        for size, optimizer in discriminator_optimizers.items():
-            optimizer.build(discriminators[size].trainable_variables)
+    def __post_init__(self):
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        for size, optimizer in self.discriminator_optimizers.items():
+            optimizer.build(self.discriminators[size].trainable_variables)
 
     def __call__(self, batch: dict) -> dict[str, tf.Tensor]:
         """Updates Ds and G on this replica's part of a batch.
 
         Args:
-          batch: images_S for each size, token_ids, lengths, class_id, z, eps,
-            the numbers `augmentation` draws from, and dropout_draws if the
-            encoders are trained.
+          batch: images_S for each size, token_ids, lengths, class_id, z, eps;
+            augmentation (uniform numbers) if Ds read augmented images, and
+            dropout_draws if the encoders are trained.
 
         Returns:
           The loss terms, divided by the number of replicas.
         """
         R = distribution.replicas()
-        tuning = self._tune_encoders(batch)
+        encoder_terms = self._train_encoders(batch)
         text = self.text_encoder(batch["token_ids"], batch["lengths"])
+        inputs = text | {k: batch[k] for k in ("lengths", "z", "eps")}
         with tf.GradientTape() as tape:
-            fakes = self.generator(
-                {**text, **{k: batch[k] for k in ("lengths", "z", "eps")}},
-                training=True,
-            )
+            fakes = self.generator(inputs, training=True)
             kl = losses.kl_loss(fakes["mu"], fakes["logvar"])
             scaled = self.generator_optimizer.scale_loss(kl / R)
-        # Eq. 3 part by part: none needs what another holds for its gradient.
-        # One pass back through G, whose BN has moved once, takes them all.
+        # Eq. 3 size by size: the gradient of each part is computed, and the
+        # memory it takes freed, before the next. One backward pass through G,
+        # whose BN statistics have moved once, then takes all of them.
         total, terms = kl, {"generator/kl": kl}
         targets, upstream = [scaled], [tf.ones_like(scaled)]
         for size in sorted(self.discriminators, reverse=True):
             image = fakes[f"images_{size}"]
             with tf.control_dependencies(upstream):
-                loss, gradient, new = self._judge(size, batch, image, text)
+                loss, gradient, new = self._train_size(size, batch, image, text)
             total += loss
             terms |= new
             targets.append(image)
@@ -123,68 +95,70 @@ class GanStep:
             weights,
         )
         terms["generator/total"] = total
-        return tuning | {name: value / R for name, value in terms.items()}
+        return encoder_terms | {k: value / R for k, value in terms.items()}
 
-    def _tune_encoders(self, batch):
-        """Trains the encoders, if they are; returns the terms of their loss."""
+    def _train_encoders(self, batch):
+        """Updates the encoders unless they are fixed; returns loss terms."""
         if self.encoder_step is None:
             return {}
         terms = self.encoder_step(batch)
         return {f"encoders/{name}": value for name, value in terms.items()}
 
-    def _judge(self, size, batch, image, text):
-        """Updates a size's D, then gives G's losses of its generated images.
+    def _train_size(self, size, batch, image, text):
+        """Updates the D of a size, then computes G's losses of its images.
 
-        What D and the DAMSM see of the images, `seen`, is computed once, and
-        the gradients of their losses go back through it together.
+        The inputs of D and of the DAMSM are computed from the generated images
+        once, and the gradients of all losses go back through them together.
 
         Returns:
-          The weighted sum, its gradient for the images, the terms by name.
+          The weighted sum of the losses, its gradient with respect to the
+          images, and the terms by name.
         """
         total, gradient, terms = 0.0, tf.zeros_like(image), {}
-        for view in self._views(size):
+        for kind in self._input_kinds(size):
             with tf.control_dependencies([gradient]):
                 with tf.GradientTape() as tape:
                     tape.watch(image)
-                    seen = self._seen(view, size, image, batch, GENERATED)
-                if self.discriminators[size].reads == view:
+                    fake = self._inputs(kind, size, image, batch, GENERATED)
+                if self.discriminators[size].reads == kind:
                     real = batch[f"images_{size}"]
-                    real = self._seen(view, size, real, batch, REAL)
-                    terms |= self._update_discriminator(size, real, seen, text)
-                loss, upstream, new = self._pass_back(
-                    seen,
-                    lambda x, v=view: self._losses(v, size, x, text, batch),
+                    real = self._inputs(kind, size, real, batch, REAL)
+                    terms |= self._update_discriminator(size, real, fake, text)
+                loss, upstream, new = self._loss_and_gradient(
+                    fake,
+                    lambda x, k=kind: self._losses(k, size, x, text, batch),
                 )
                 gradient += tape.gradient(
-                    seen, image, output_gradients=upstream
+                    fake, image, output_gradients=upstream
                 )
             total += loss
             terms |= new
         return total, gradient, terms
 
-    def _views(self, size) -> list[str]:
-        """What the losses of a size see: images, maps, or one after another.
+    def _input_kinds(self, size) -> list[str]:
+        """What the losses of a size read: "images", "maps", or both.
 
-        "maps" is a pass of the image encoder, which the DAMSM needs as well.
+        "maps" are the features of one pass of the image encoder, which the
+        DAMSM and a projected discriminator share.
         """
-        views = {self.discriminators[size].reads}
+        kinds = {self.discriminators[size].reads}
         if self.damsm_lambda and size in self.damsm_sizes:
-            views.add("maps")
-        return sorted(views)
+            kinds.add("maps")
+        return sorted(kinds)
 
-    def _seen(self, view, size, images, batch, kind: int):
-        """What the losses see of real (0) or generated (1) images.
+    def _inputs(self, kind, size, images, batch, source: int):
+        """What the losses read of REAL or GENERATED images.
 
         Returns:
-          A dict: images; or the trunk's features and, if D reads them, the
-          projected maps.
+          A dict: images; or the features of the image encoder's backbone and,
+          if D reads them, the projected maps.
         """
         network = self.discriminators[size]
-        if self.augment and network.reads == view:
+        if self.augment and network.reads == kind:
             images = augmentation.augment(
-                images, batch["augmentation"][:, kind]
+                images, batch["augmentation"][:, source]
             )
-        if view == "images":
+        if kind == "images":
             return {"images": images}
         features, maps = self.image_encoder.features_and_maps(images)
         if network.reads == "maps":
@@ -192,20 +166,20 @@ class GanStep:
         return features
 
     def _update_discriminator(self, size, real, fake, text):
-        """Eq. 5 for one size, of what is seen; returns its terms."""
+        """Updates the D of a size by Eq. 5, and returns its loss terms."""
         network = self.discriminators[size]
         optimizer = self.discriminator_optimizers[size]
         sentence = text["sentence_features"]
         with tf.GradientTape() as tape:
-            real_code, fake_code = network.codes(
+            real_features, fake_features = network.codes(
                 [real[network.reads], fake[network.reads]], training=True
             )
             terms = losses.discriminator_loss(
-                network.unconditional_logits(real_code),
-                network.conditional(real_code, sentence, training=True),
-                network.unconditional_logits(fake_code),
-                network.conditional(fake_code, sentence, training=True),
-                *self._mismatched(network, real_code, sentence),
+                network.unconditional_logits(real_features),
+                network.conditional(real_features, sentence, training=True),
+                network.unconditional_logits(fake_features),
+                network.conditional(fake_features, sentence, training=True),
+                *self._mismatched(network, real_features, sentence),
             )
             scaled = optimizer.scale_loss(terms.total / distribution.replicas())
         weights = network.trainable_variables
@@ -214,11 +188,11 @@ class GanStep:
         )
         return _named(f"discriminator_{size}", terms)
 
-    def _mismatched(self, network, code, sentence):
-        """Logits of real pictures with the next one's sentence; their factor.
+    def _mismatched(self, network, features, sentence):
+        """Logits of real images with the next image's sentence; their weight.
 
-        The global batch's last picture has no next one and is left out, so
-        that the last replica has one pair fewer.
+        The last image of the global batch has no next one and is left out, so
+        the last replica has one pair fewer.
         """
         if not self.mismatched_pairs:
             return None, 1.0
@@ -226,45 +200,48 @@ class GanStep:
         first = distribution.replica_id() * rows
         following = distribution.gather(sentence)[first + 1 :][:rows]
         pairs = tf.shape(following)[0]
-        code = tf.nest.map_structure(lambda x: x[:pairs], code)
-        logits = network.conditional(code, following, training=True)
+        features = tf.nest.map_structure(lambda x: x[:pairs], features)
+        logits = network.conditional(features, following, training=True)
         return logits, tf.cast(pairs * R / (rows * R - 1), tf.float32)
 
-    def _pass_back(self, seen, loss):
-        """A loss of what is seen, its scaled gradient for it, its terms."""
+    def _loss_and_gradient(self, inputs, loss):
+        """A loss of inputs, its scaled gradient for them, and its terms."""
         with tf.GradientTape() as tape:
-            tape.watch(seen)
-            total, terms = loss(seen)
-            share = total / distribution.replicas()
-            scaled = self.generator_optimizer.scale_loss(share)
+            tape.watch(inputs)
+            total, terms = loss(inputs)
+            scaled = self.generator_optimizer.scale_loss(
+                total / distribution.replicas()
+            )
         gradient = tape.gradient(
-            scaled, seen, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            scaled, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         return total, gradient, terms
 
-    def _losses(self, view, size, seen, text, batch):
-        """G's losses of what one view shows: their sum, and terms by name."""
+    def _losses(self, kind, size, inputs, text, batch):
+        """G's losses of one kind of inputs: their sum, and terms by name."""
         total, terms = 0.0, {}
-        if self.discriminators[size].reads == view:
-            loss, new = self._stage_loss(size, seen, text)
+        if self.discriminators[size].reads == kind:
+            loss, new = self._stage_loss(size, inputs, text)
             total, terms = total + loss, terms | new
-        if view == "maps" and self.damsm_lambda and size in self.damsm_sizes:
-            loss, new = self._damsm_loss(size, seen, text, batch)
+        if kind == "maps" and self.damsm_lambda and size in self.damsm_sizes:
+            loss, new = self._weighted_damsm_loss(size, inputs, text, batch)
             total, terms = total + loss, terms | new
         return total, terms
 
-    def _stage_loss(self, size, seen, text):
+    def _stage_loss(self, size, inputs, text):
         """Eq. 4 of one stage, and its terms by name."""
         network = self.discriminators[size]
-        code = network.code(seen[network.reads], training=True)
+        features = network.code(inputs[network.reads], training=True)
         loss = losses.generator_loss(
-            network.unconditional_logits(code),
-            network.conditional(code, text["sentence_features"], training=True),
+            network.unconditional_logits(features),
+            network.conditional(
+                features, text["sentence_features"], training=True
+            ),
             scale=self.loss_scale,
         )
         return loss.total, _named(f"generator_{size}", loss)
 
-    def _damsm_loss(self, size, features, text, batch):
+    def _weighted_damsm_loss(self, size, features, text, batch):
         """Lambda L_DAMSM of Eq. 3, and Eq. 14's terms by name."""
         damsm = self.damsm_loss(
             self.image_encoder.project(features) | text, batch
@@ -282,21 +259,21 @@ class GanStep:
         return self.damsm_lambda * fraction
 
     def update_average(self) -> None:
-        """Moves the average; called once a step, outside of replicas.
+        """Updates the moving average; called once a step, outside of replicas.
 
-        Parameters follow by exponential decay; BN statistics are the live
-        ones (released code).
+        Parameters follow by exponential decay; BN statistics are copied
+        (released code).
         """
         step = tf.cast(self.generator_optimizer.iterations, tf.float32)
         decay = self.ema_decay
         if self.ema_warmup:
             decay = tf.minimum(decay, (1.0 + step) / (10.0 + step))
-        _follow(
+        _update_averages(
             self.average.trainable_variables,
             self.generator.trainable_variables,
             decay,
         )
-        _follow(
+        _update_averages(
             self.average.non_trainable_variables,
             self.generator.non_trainable_variables,
             0.0,
@@ -304,7 +281,7 @@ class GanStep:
 
 
 def _named(prefix: str, terms) -> dict[str, tf.Tensor]:
-    """The terms that there are, by names such as damsm/total."""
+    """The terms that are not None, by names such as damsm/total."""
     return {
         f"{prefix}/{name}": value
         for name, value in terms._asdict().items()
@@ -312,14 +289,14 @@ def _named(prefix: str, terms) -> dict[str, tf.Tensor]:
     }
 
 
-def _follow(averages, weights, decay):
+def _update_averages(averages, weights, decay):
     """Average <- decay average + (1 - decay) weight, on every replica."""
     strategy = tf.distribute.get_strategy()
 
-    def move(average, weight, decay):
+    def update(average, weight, decay):
         average.assign(decay * average + (1.0 - decay) * weight)
 
     for average, weight in zip(averages, weights, strict=True):
         strategy.extended.update(
-            average.value, move, args=(weight.value, decay)
+            average.value, update, args=(weight.value, decay)
         )

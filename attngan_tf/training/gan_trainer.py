@@ -1,4 +1,4 @@
-"""GAN training, put together from a configuration."""
+"""GAN training, assembled from a configuration."""
 
 import os
 import time
@@ -34,9 +34,9 @@ METRICS_IN_TRAINING = ("r_precision", "fid", "diversity")
 def gan_step(
     config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
 ) -> GanStep:
-    """A step with networks and optimizers as they are before training.
+    """A step with new networks and optimizers.
 
-    The encoders are fixed, unless they are trained with the GAN.
+    The encoders are fixed unless `finetune_damsm` is set.
     """
     sizes = build.discriminator_sizes(config)
     generator = build.generator(config)
@@ -70,7 +70,7 @@ def gan_step(
 def _encoder_step(
     config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
 ) -> DamsmStep | None:
-    """Trains the encoders on; without it, they are fixed."""
+    """The encoders' step with `finetune_damsm`; otherwise fixes them."""
     if not config.finetune_damsm:
         text_encoder.trainable = image_encoder.trainable = False
         return None
@@ -85,7 +85,7 @@ def _encoder_step(
 
 def training_data(config: Config, data: Data) -> TrainingData:
     """Batches for `gan_step`."""
-    draws = augmentation.DRAWS if config.discriminator_augmentation else 0
+    numbers = augmentation.NUMBERS if config.discriminator_augmentation else 0
     dropout_size = config.embedding_size if config.finetune_damsm else 0
     return TrainingData(
         records=data.train,
@@ -98,12 +98,12 @@ def training_data(config: Config, data: Data) -> TrainingData:
         z_size=config.z_size,
         condition_size=config.condition_size,
         dropout_size=dropout_size,
-        augmentation_draws=draws,
+        augmentation_draws=numbers,
     )
 
 
 class GanTrainer:
-    """GAN training, ready to run; arguments as of `DamsmTrainer`."""
+    """GAN training, ready to run; arguments as for `DamsmTrainer`."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class GanTrainer:
         self.config = config
         self.data = data
         self.log = Log(config.workdir, "gan")
-        keras.utils.set_random_seed(config.seed)  # of the first weights
+        keras.utils.set_random_seed(config.seed)  # initial weights
         with strategy.scope():
             self.text_encoder, self.image_encoder = trained_encoders(
                 config, data.vocabulary
@@ -127,19 +127,16 @@ class GanTrainer:
                 config.keep_checkpoints,
             )
         self.model = self._model()
-        self.evaluator = Evaluator(
-            model=self.model,
-            encoders=Encoders(config, self.model, self.image_encoder),
-            extractor=None,
-            data=data,
-            split="test",
-            metrics=METRICS_IN_TRAINING,
-            num_images=min(config.evaluation_images, len(data.test)),
-            real_scores=False,
-            one_caption_sets=1,
-        )
+        self.evaluator = self._evaluator()
         self.training_data = training_data(config, data)
-        self.loop = Loop(
+        self.loop = self._loop(strategy, interruption)
+
+    def _loop(
+        self, strategy: tf.distribute.Strategy, interruption: Interruption
+    ) -> Loop:
+        """The loop, with previews, scores and checkpoints at intervals."""
+        config = self.config
+        return Loop(
             strategy=strategy,
             interruption=interruption,
             step=self.step,
@@ -157,6 +154,21 @@ class GanTrainer:
             jit_compile=config.jit_compile,
         )
 
+    def _evaluator(self) -> Evaluator:
+        """Scores few images, without their real counterparts."""
+        config = self.config
+        return Evaluator(
+            model=self.model,
+            encoders=Encoders(config, self.model, self.image_encoder),
+            extractor=None,
+            data=self.data,
+            split="test",
+            metrics=METRICS_IN_TRAINING,
+            num_images=min(config.evaluation_images, len(self.data.test)),
+            real_scores=False,
+            one_caption_sets=1,
+        )
+
     def _model(self) -> TextToImage:
         """Generates images with the averaged weights."""
         return TextToImage(
@@ -168,7 +180,7 @@ class GanTrainer:
 
     @property
     def total_steps(self) -> int:
-        """The step to end at."""
+        """The last step of the training."""
         if self.config.gan_steps is not None:
             return self.config.gan_steps
         return self.training_data.steps(self.config.gan_epochs)
@@ -201,7 +213,7 @@ class GanTrainer:
         return {"learning_rate": float(optimizer.learning_rate.numpy())}
 
     def _preview(self, step: int) -> None:
-        """A grid and an attention figure of fixed captions and noise."""
+        """Writes a grid and an attention figure of fixed captions and noise."""
         captions = self.evaluator.held_out.first_captions()
         chosen = evenly_spread(len(captions), PREVIEWS)
         captions = [captions[i] for i in chosen]
@@ -210,14 +222,14 @@ class GanTrainer:
         images = to_uint8(outputs[self.model.last_images]).numpy()
         scale = figures.sheet_scale(images.shape[1])
         sheet = figures.grid(images, 4, captions, scale)
-        self.log.picture("grid", step, sheet, caption=captions, seed=seeds)
+        self.log.image("grid", step, sheet, caption=captions, seed=seeds)
         figure = attention_figure(self.model, outputs, 0)
         if figure is not None:
             first = {"caption": captions[0], "seed": seeds[0]}
-            self.log.picture("attention", step, figure, **first)
+            self.log.image("attention", step, figure, **first)
 
     def _score(self, step: int) -> None:
-        """Scores generated images; the smallest Frechet distance is best."""
+        """Scores generated images; the checkpoint of lowest FID is the best."""
         start = time.monotonic()
         self.model.step = step
         if self.config.finetune_damsm:

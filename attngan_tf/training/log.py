@@ -15,7 +15,7 @@ from attngan_tf.io import png
 from attngan_tf.io.disk import writing
 from attngan_tf.runs.reports import described
 
-KEPT = "the checkpoints are retained"
+RETAINED = "the checkpoints are retained"
 
 
 class Log:
@@ -23,7 +23,7 @@ class Log:
 
     Args:
       workdir: the run's folder.
-      stage: its name, in every report and before every name in TensorBoard.
+      stage: damsm or gan; in each report, and a folder of TensorBoard's.
     """
 
     def __init__(self, workdir: str, stage: str):
@@ -41,10 +41,10 @@ class Log:
         values: Mapping[str, float],
         conditions: Mapping | None = None,
     ) -> None:
-        """Appends one line to metrics.jsonl, and its parts to TensorBoard.
+        """Appends one line to metrics.jsonl, and its values to TensorBoard.
 
         Args:
-          step: of training.
+          step: step of training.
           values: numbers by name.
           conditions: what the numbers depend on, as JSON values by name.
         """
@@ -59,17 +59,15 @@ class Log:
             for name, value in conditions.items():
                 tf.summary.text(name, described(value), step=step)
 
-    def picture(
-        self, name: str, step: int, image: Image.Image, **texts
-    ) -> None:
-        """Writes samples/<stage>_<name>_<step>.png, and TensorBoard's.
+    def image(self, name: str, step: int, image: Image.Image, **texts) -> None:
+        """Writes samples/<stage>_<name>_<step>.png, and to TensorBoard.
 
-        The file tells the step, and the texts (see `png.save`).
+        The file holds the step and the texts (see `png.save`).
         """
         file = f"{self.stage}_{name}_{step:07d}.png"
         path = os.path.join(self.workdir, "samples", file)
         with (
-            self._writing("sample pictures"),
+            self._writing("sample images"),
             self._summaries.as_default(),
         ):
             png.save(image, path, **texts, step=step)
@@ -87,14 +85,14 @@ class Log:
 
     @contextlib.contextmanager
     def _writing(self, what: str = "reports") -> Iterator[None]:
-        """TensorFlow's writer tells of a full disk when it is flushed."""
-        with writing(what, self.workdir, KEPT):
+        """Flushes, since TensorFlow's writer reports a full disk only then."""
+        with writing(what, self.workdir, RETAINED):
             yield
             self._summaries.flush()
 
 
 def _append(path: str, line: str) -> None:
-    """Adds a line, not to the half of one that a cut-off run left."""
+    """Appends a line; a truncated last line of a killed run is ended first."""
     with open(path, "ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)

@@ -1,6 +1,7 @@
-"""The training loop: steps, intervals and checkpoints; knows no paper."""
+"""The training loop: steps, intervals and checkpoints; knows no model."""
 
 import contextlib
+import dataclasses
 import functools
 import math
 import sys
@@ -30,12 +31,12 @@ def compile_step(
     after_step: Callable[[], None] = lambda: None,
     jit_compile: bool = False,
 ) -> Step:
-    """The step on every replica, in one graph; arguments as of `Loop`.
+    """The step on every replica, in one graph; arguments as for `Loop`.
 
     Returns:
-      A function of distributed batches that gives each term's sum.
+      A function of a distributed batch that returns each term's sum.
     """
-    # AutoGraph would read all sources for nothing: no branch is its own.
+    # AutoGraph takes time to parse the sources, and no branch needs it.
     function = functools.partial(tf.function, autograph=False)
     on_replica = function(step, jit_compile=True) if jit_compile else step
 
@@ -58,7 +59,7 @@ def distributed_batches(
     first_step: int,
     prepare_batches: Callable = lambda dataset: dataset,
 ) -> tf.distribute.DistributedDataset:
-    """Batches for every replica, from a step on; arguments as of `Loop`."""
+    """Batches for every replica, from a step on; arguments as for `Loop`."""
 
     def part(context: tf.distribute.InputContext):
         rows = data.batch_size // context.num_input_pipelines
@@ -71,56 +72,39 @@ def distributed_batches(
     return strategy.distribute_datasets_from_function(part)
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
 class Loop:
-    """Runs a step on the batches of a strategy's replicas.
+    """Runs a step on the batches of a strategy's replicas."""
 
-    Args:
-      strategy: where to run.
-      interruption: tells that somebody wants it to end.
-      step: what one replica does with its part of a batch; returns terms
-        whose sums over the replicas are reported.
-      data: gives the batches.
-      checkpoints: what is saved.
-      log: where reports go.
-      log_interval: steps between two reports.
-      checkpoint_interval: steps between two checkpoints.
-      events: what else to do after each so many steps, and after the last;
-        done before a checkpoint of the same step is written.
-      after_step: runs after each step, outside of the replicas.
-      prepare_batches: changes the dataset of a replica's batches.
-      rates: values to report as they are, such as learning rates.
-      jit_compile: whether XLA compiles the step.
-    """
+    strategy: tf.distribute.Strategy
+    # Raises when Ctrl-C or SIGTERM asks the training to stop.
+    interruption: Interruption
+    # What one replica does with its part of a batch. Returns terms, whose sums
+    # over the replicas are reported.
+    step: Step
+    data: TrainingData
+    checkpoints: Checkpoints
+    log: Log
+    # Steps between two reports, and between two checkpoints.
+    log_interval: int
+    checkpoint_interval: int
+    # Functions of the step, each called every so many steps and after the
+    # last one, before a checkpoint of that step is written.
+    events: Sequence[tuple[int, Callable[[int], None]]]
+    # Runs after each step, outside of the replicas.
+    after_step: Callable[[], None] = lambda: None
+    # Changes the dataset of a replica's batches.
+    prepare_batches: Callable = lambda dataset: dataset
+    # Returns values to report as they are, such as learning rates.
+    rates: Callable[[], Mapping[str, float]] = dict
+    # Whether XLA compiles the step.
+    jit_compile: bool = False
 
-    def __init__(
-        self,
-        *,
-        strategy: tf.distribute.Strategy,
-        interruption: Interruption,
-        step: Step,
-        data: TrainingData,
-        checkpoints: Checkpoints,
-        log: Log,
-        log_interval: int,
-        checkpoint_interval: int,
-        events: Sequence[tuple[int, Callable[[int], None]]],
-        after_step: Callable[[], None] = lambda: None,
-        prepare_batches: Callable = lambda dataset: dataset,
-        rates: Callable[[], Mapping[str, float]] = dict,
-        jit_compile: bool = False,
-    ):
-        self.strategy = strategy
-        self.interruption = interruption
-        self.data = data
-        self.checkpoints = checkpoints
-        self.log = log
-        self.log_interval = log_interval
-        self.checkpoint_interval = checkpoint_interval
-        self.events = events
-        self.prepare_batches = prepare_batches
-        self.rates = rates
-        self.train_step = compile_step(strategy, step, after_step, jit_compile)
-        self._step = 0  # the last one that was made
+    def __post_init__(self):
+        self.train_step = compile_step(
+            self.strategy, self.step, self.after_step, self.jit_compile
+        )
+        self._step = 0  # the last one that was taken
         self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self._since = 0.0  # when the steps in _pending began
 
@@ -135,8 +119,8 @@ class Loop:
 
         Raises:
           NonFiniteLossError: names the term and the step; the last
-            checkpoint is kept.
-          InterruptedTraining: on Ctrl-C or SIGTERM, when all is saved.
+            checkpoint is retained.
+          InterruptedTraining: on Ctrl-C or SIGTERM, after the state is saved.
         """
         step = distribution.agreed_step(
             self.strategy, self.checkpoints.last_step()
@@ -145,7 +129,7 @@ class Loop:
         self._step = step
         with self._agreeing():
             try:
-                with self.interruption.arriving():
+                with self.interruption.errors_converted():
                     if not self.checkpoints.events_done:
                         self._events(step, total_steps)
                         self._save()
@@ -153,7 +137,7 @@ class Loop:
                         self._train(step, total_steps)
             except InterruptedTraining:
                 if not self._step:
-                    raise  # nothing was made
+                    raise  # there is nothing to save
                 if self._step != self.checkpoints.saved:
                     self._report()
                     self._save(events_done=False)
@@ -163,9 +147,9 @@ class Loop:
                 ) from None
 
     def _agreeing(self) -> contextlib.AbstractContextManager:
-        """Several workers end after a step that all of them have made."""
+        """Several workers stop after a step that all of them have taken."""
         if distribution.has_workers(self.strategy):
-            return self.interruption.held()
+            return self.interruption.deferred()
         return contextlib.nullcontext()
 
     def _train(self, first: int, total_steps: int) -> None:
@@ -176,27 +160,27 @@ class Loop:
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 60,
         )
-        anyone = distribution.anyone(self.strategy)
+        any_worker = distribution.any_worker(self.strategy)
         with bar:
             batches = iter(self.batches(first))
             for step in range(first + 1, total_steps + 1):
                 batch = next(batches)
-                if step == first + 1:  # may take minutes, which can be cut off
+                if step == first + 1:  # tracing may be interrupted
                     graph = self.train_step.get_concrete_function(batch).graph
                     if step == 1:
                         self.log.graph(graph)
                     self._since = time.perf_counter()
-                with self.interruption.held():
+                with self.interruption.deferred():
                     self._pending.append((step, self.train_step(batch)))
                     self._step = step
                 bar.update()
                 self._after(step, total_steps)
-                # Of one worker alone, the signal itself has raised.
-                if anyone(self.interruption.asked):
+                # With a single worker, the signal itself has raised.
+                if any_worker(self.interruption.asked):
                     raise InterruptedTraining
 
     def _after(self, step: int, total_steps: int) -> None:
-        """Reports, does what is due, and saves."""
+        """Reports, calls the events that are due, and saves."""
         ended = step == total_steps
         if step % self.log_interval == 0 or ended:
             self._report()
@@ -213,7 +197,7 @@ class Loop:
                 self._since = time.perf_counter()
 
     def _save(self, events_done: bool = True) -> None:
-        with self.interruption.held():
+        with self.interruption.deferred():
             self.checkpoints.save(self._step, events_done)
         self._since = time.perf_counter()
 
@@ -232,7 +216,7 @@ class Loop:
             name: sum(row[name] for row in rows) / len(rows) for name in rows[0]
         }
         values["images_per_second"] = len(rows) * self.data.batch_size / seconds
-        with self.interruption.held():  # or they would be reported twice
+        with self.interruption.deferred():  # else they could be reported twice
             self.log.report(self._pending[-1][0], values | self.rates())
             self._pending.clear()
         self._since = time.perf_counter()
@@ -243,6 +227,7 @@ def _check_finite(step: int, terms: Mapping[str, float]) -> None:
         if not math.isfinite(value):
             raise NonFiniteLossError(
                 f"losses must be finite; {name} was {value} at step {step}; "
-                "the last good checkpoint is kept; train in a new --workdir "
-                "with lower learning rates, or with --precision=float32"
+                "the last good checkpoint is retained; train in a new "
+                "--workdir with lower learning rates, or with "
+                "--precision=float32"
             )

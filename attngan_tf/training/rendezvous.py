@@ -1,7 +1,7 @@
-"""Waits until all workers of a job are there.
+"""Waits until all workers of a job have started.
 
-TensorFlow waits by itself, but blind and deaf: it names nobody, and neither
-Ctrl-C nor SIGTERM ends it.
+TensorFlow waits by itself, but does not name the missing workers, and neither
+Ctrl-C nor SIGTERM ends its waiting.
 """
 
 import contextlib
@@ -12,68 +12,70 @@ from collections.abc import Sequence
 
 from attngan_tf.errors import UserError
 
-WAIT_SECONDS = 0.5  # between two looks
-TELL_SECONDS = 60.0  # between two lines of who is missing
+WAIT_SECONDS = 0.5  # between two checks
+REPORT_SECONDS = 60.0  # between two lines that name the missing workers
 CONNECT_SECONDS = 2.0
 
 
 def wait_for_all(addresses: Sequence[str], own: str) -> None:
-    """Returns when something answers at the address of every worker.
+    """Returns once a process accepts connections at every worker's address.
 
-    Meanwhile this one's port answers, so that the others find it; then it is
-    free again, for TensorFlow. A process that was stopped (SIGSTOP) answers,
-    too: the system does it.
+    Meanwhile this worker's port accepts connections as well, so that the
+    others find it; then the port is free for TensorFlow. A worker that is
+    stopped (SIGSTOP) counts as started, since the system accepts for it.
 
     Args:
-      addresses: of all workers, each host:port.
-      own: which of them is this one's.
+      addresses: addresses of all workers, each host:port.
+      own: the one of this worker.
 
     Raises:
-      UserError: its port cannot be listened at.
+      UserError: its port cannot be opened.
       ValueError: an address has no port.
     """
-    places = {address: _split(address) for address in addresses}
-    _, port = places.pop(own)
-    if not places:
+    others = {address: _split(address) for address in addresses}
+    _, port = others.pop(own)
+    if not others:
         return
-    told = -TELL_SECONDS
+    reported = -REPORT_SECONDS
     with _listening(own, port) as server:
-        while missing := _missing(places):
-            if time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
+        while missing := _missing(others):
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
                 print(f"waiting for workers: {', '.join(missing)}", flush=True)
             time.sleep(WAIT_SECONDS)
-            _drop_visitors(server)
+            _close_connections(server)
 
 
 def _split(address: str) -> tuple[str, int]:
+    """Host and port; refuses a mistyped address, which never answers."""
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
-        raise ValueError(f"{address!r} is no host:port")
+        raise ValueError(f"{address!r} is not host:port")
     return host.strip("[]"), int(port)
 
 
-def _missing(places: dict[str, tuple[str, int]]) -> list[str]:
-    """Who does not answer now, each with the reason.
+def _missing(others: dict[str, tuple[str, int]]) -> list[str]:
+    """The workers that do not answer now, each with the reason.
 
-    All are looked at each time: who was there may have ended since.
+    All are checked each time, since one that answered may have ended.
     """
-    reasons = {address: _unreachable(*x) for address, x in places.items()}
+    reasons = {address: _unreachable(*x) for address, x in others.items()}
     return [f"{x} ({reason})" for x, reason in reasons.items() if reason]
 
 
 def _unreachable(host: str, port: int) -> str | None:
-    """Why nothing answers there; None if something does."""
+    """The reason why a worker does not answer; None if it does."""
     try:
         with socket.create_connection((host, port), CONNECT_SECONDS) as found:
-            # A port that nobody listens at can be this connection's own.
+            # A connection to a closed port can get that port as its own.
             alone = found.getsockname() == found.getpeername()
             return "Connection refused" if alone else None
-    except OSError as error:  # a name that is not known, too
+    except OSError as error:  # also for an unknown host name
         return error.strerror or str(error)
 
 
 def _listening(own: str, port: int) -> socket.socket:
+    """This worker's port, open; names it where another process has it."""
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
@@ -83,7 +85,7 @@ def _listening(own: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror
         if error.errno == errno.EADDRINUSE:
-            reason = "another process listens there"
+            reason = "another process uses it"
         raise UserError(
             "the workers of TF_CONFIG must reach one another, each by its own "
             f"port; received {own}: {reason}"
@@ -92,9 +94,9 @@ def _listening(own: str, port: int) -> socket.socket:
     return server
 
 
-def _drop_visitors(server: socket.socket) -> None:
-    """Makes room for more: nobody comes in where too many stand in line."""
+def _close_connections(server: socket.socket) -> None:
+    """Empties the queue of connections; a full one refuses the others."""
     with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
         while True:
-            visitor, _ = server.accept()
-            visitor.close()
+            connection, _ = server.accept()
+            connection.close()

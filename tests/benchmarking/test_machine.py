@@ -1,35 +1,20 @@
 """Tests of attngan_tf.benchmarking.machine."""
 
-import time
-
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from attngan_tf.benchmarking import machine
 
 
-def test_peak_is_that_of_matrices_multiplied():
-    """Whatever else the machine does meanwhile, not ten times off."""
-    found = machine.matrix_product_peak("float32")
-    matrix = np.ones([1024, 1024], np.float32)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - start)
-    assert 0.1 < found * min(seconds) / (2 * 1024**3) < 10
-
-
 @pytest.mark.parametrize(
     ("seconds", "sizes", "fastest"),
     [
-        ([0.01, 0.02, 0.2, 0.1], 3, 1024),  # the third takes long: the last
+        ([0.01, 0.02, 0.2, 0.1], 3, 1024),  # none after the long third
         ([0.2], 1, 512),
         ([0.01, 0.01, 0.01, 0.01, 0.09], 5, 4096),
     ],
 )
-def test_matrices_grow_until_their_product_takes_long(
+def test_matrices_grow_until_a_product_takes_long(
     monkeypatch, seconds, sizes, fastest
 ):
     tried = {}
@@ -56,7 +41,7 @@ def test_one_cpu_is_one_device():
         ("processor: 0\nflags\t\t: fpu avx2 fma\n", True),
         ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", False),
         ("Features\t: fp asimd bf16\n", False),
-        ("model name\t: bf16less\n", False),  # it lists none
+        ("model name\t: bf16less\n", False),  # no list of instructions
         (None, False),
     ],
 )

@@ -34,16 +34,16 @@ def printed(*command: str) -> int:
     return int(done.stdout)
 
 
-def test_the_peak_stays_when_memory_is_freed():
+def test_the_peak_remains_after_memory_is_freed():
     assert printed(HOLDER) == pytest.approx(LARGE, rel=0.05)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others have no VmHWM")
-def test_the_launching_process_does_not_count():
+def test_the_parent_process_is_not_counted():
     assert printed(PARENT, CHILD) < LARGE / 4
 
 
-def test_without_a_status_file_it_is_what_getrusage_says(monkeypatch):
+def test_without_a_status_file_getrusage_is_used(monkeypatch):
     monkeypatch.setattr(memory, "STATUS", "/no/such/file")
     usage = resource.struct_rusage((0.0, 0.0, 7, *[0] * 13))
     monkeypatch.setattr(memory.resource, "getrusage", lambda who: usage)

@@ -1,6 +1,7 @@
 """Tests of attngan_tf.benchmarking.programs."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from attngan_tf.benchmarking import flops, programs
@@ -24,26 +25,27 @@ def count(function, batch_size: int, *shapes, dtype=tf.float32) -> int:
 
 
 def discriminator_flops(config: Config, size: int) -> int:
-    """Of a picture in a GAN step: the discriminator's update, and G's."""
+    """An image's part of a GAN step: the discriminator's update, and G's."""
     network = build.discriminator(config, size)
     top = 8 * config.df
-    code = count(network.code, 1, [size, size, 3])
-    judged = count(network.unconditional_logits, 1, [4, 4, top])
-    judged += count(network.conditional, 1, [4, 4, top], [config.feature_size])
+    features = count(network.code, 1, [size, size, 3])
+    logits = count(network.unconditional_logits, 1, [4, 4, top])
+    logits += count(network.conditional, 1, [4, 4, top], [config.feature_size])
     kernel = network.trainable_variables[0]
     first = 2 * (size // 2) ** 2 * kernel.numpy().size
-    # A real and a generated picture: forward, and gradients of maps and of
-    # kernels, but of no picture. Then forward, and the picture's gradient.
-    return 2 * (3 * (code + judged) - first) + 2 * (code + judged)
+    # A real and a generated image: forward, and gradients of maps and of
+    # kernels, but not of images. Then forward, and the image's gradient.
+    return 2 * (3 * (features + logits) - first) + 2 * (features + logits)
 
 
-def test_a_gan_step_computes_what_its_parts_do(tiny_config):
+@pytest.mark.slow
+def test_a_gan_step_has_the_operations_of_its_parts(tiny_config):
     config = tiny_config(damsm_lambda=0)
     T, D = config.words_num, config.feature_size
     B = config.batch_size
     generator = build.generator(config)
 
-    def draw(words, sentence, z, eps):
+    def generate(words, sentence, z, eps):
         lengths = tf.fill([len(words)], T)
         return generator(
             {
@@ -57,22 +59,23 @@ def test_a_gan_step_computes_what_its_parts_do(tiny_config):
         )
 
     inputs = [T, D], [D], [config.z_size], [config.condition_size]
-    one, two = (count(draw, n, *inputs) for n in (1, 2))
-    picture, at_once = two - one, 2 * one - two  # kernels of small maps
-    # The text's gradient is not asked for: neither that of its condition nor
+    one, two = (count(generate, n, *inputs) for n in (1, 2))
+    image, once = two - one, 2 * one - two  # kernels of small maps
+    # No gradient of the text is computed: neither that of its condition nor
     # that of its projected words.
     fixed = 2 * D * 4 * config.condition_size + 2 * T * D * config.gf
     # Two directions; four gates.
     numbers = (config.embedding_size + D // 2) * 4 * D // 2
-    # Nor that of the 1x3 that puts a head's columns together: it is fixed.
+    # Nor that of the fixed 1x3 kernel that adds a head's columns.
     fixed += sum(2 * size**2 * 3 * 9 * 3 for size in config.image_sizes)
-    expected = 3 * picture - fixed + 2 * T * 2 * numbers
+    expected = 3 * image - fixed + 2 * T * 2 * numbers
     expected += sum(discriminator_flops(config, n) for n in config.image_sizes)
     found = flops.count(made(programs.train, config).graph())
-    assert found == (B * expected + 2 * at_once, ())
+    assert found == (B * expected + 2 * once, ())
 
 
-def test_encoders_are_trained_from_pictures_where_features_are_kept(
+@pytest.mark.slow
+def test_encoders_are_trained_from_images_with_cached_features(
     tiny_config,
 ):
     fields = {
@@ -86,23 +89,23 @@ def test_encoders_are_trained_from_pictures_where_features_are_kept(
     (encoder,) = program.networks["image_encoder"]
     trunk = count(encoder.trunk, config.damsm_batch_size, [75, 75, 3])
     found = flops.count(program.graph())
-    # Inception-v3 is fixed: forward only. The projections and the text take
-    # little beside it.
+    # Inception-v3 is fixed: forward only. The projections and the text encoder
+    # add little.
     assert trunk < found.flops < 1.1 * trunk
 
 
-def test_what_is_drawn_is_what_a_sampler_draws(tiny_config, monkeypatch):
-    samplers = []
+def test_generated_images_are_those_of_the_model(tiny_config, monkeypatch):
+    models = []
     fresh = programs.fresh_model
 
-    def kept(*args):
-        samplers.append(fresh(*args))
-        return samplers[-1]
+    def recorded(*args):
+        models.append(fresh(*args))
+        return models[-1]
 
-    monkeypatch.setattr(programs, "fresh_model", kept)
+    monkeypatch.setattr(programs, "fresh_model", recorded)
     config = tiny_config()
     program = made(programs.generate, config)
-    (model,) = samplers
+    (model,) = models
     assert model.generator.folded
     images = program.call()
     builder = catalog.open_configured(config)
@@ -113,13 +116,13 @@ def test_what_is_drawn_is_what_a_sampler_draws(tiny_config, monkeypatch):
     np.testing.assert_array_equal(images, expected)
 
 
-def test_drawing_is_counted_for_a_known_number_of_captions(tiny_config):
+def test_generation_is_counted_for_a_known_batch_size(tiny_config):
     config = tiny_config()
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
     model = programs.fresh_model(config, prepared_data.read_data(builder))
     one, two, three = (
-        flops.count(programs.drawing_graph(model, n)) for n in (1, 2, 3)
+        flops.count(programs.generation_graph(model, n)) for n in (1, 2, 3)
     )
     assert three.flops - two.flops == two.flops - one.flops > 0
     assert three.left_out == ()

@@ -1,11 +1,11 @@
-"""Captions of arguments, files and sentences with choices."""
+"""Captions from arguments, files and sentences with choices."""
 
 import itertools
 
 import pytest
 
 from attngan_tf.cli.captions import (
-    MOST_VARIANTS,
+    MAX_VARIANTS,
     clean,
     read_captions,
     variants,
@@ -13,7 +13,7 @@ from attngan_tf.cli.captions import (
 from attngan_tf.errors import UserError
 
 
-def test_captions_of_arguments_come_before_those_of_the_file(tmp_path):
+def test_captions_from_arguments_precede_those_of_the_file(tmp_path):
     path = tmp_path / "captions.txt"
     path.write_bytes(b"a red bird\r\n\n  a blue bird\nbad \xff bytes\n")
     assert read_captions(str(path), ["first"]) == [
@@ -21,11 +21,11 @@ def test_captions_of_arguments_come_before_those_of_the_file(tmp_path):
     ]
 
 
-def test_bytes_that_are_not_unicode_become_a_mark():
+def test_invalid_unicode_is_replaced():
     assert clean("caf\udce9 \u9ce5") == "caf\ufffd \u9ce5"
 
 
-def test_variants_are_all_combinations_the_last_choice_fastest():
+def test_variants_are_all_combinations_in_order():
     found = variants("this bird is {red|blue} with a {white|black|grey} belly")
     expected = [
         f"this bird is {one} with a {other} belly"
@@ -40,7 +40,7 @@ def test_variants_are_all_combinations_the_last_choice_fastest():
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        # Of several words, of none, part of a word, white space.
+        # Several words, no word, a part of a word, white space.
         (
             "a {dark red|blue} bird",
             [("a dark red bird", {1, 2}), ("a blue bird", {1})],
@@ -55,7 +55,7 @@ def test_variants_are_all_combinations_the_last_choice_fastest():
         ("a|b {c|d}", [("a|b c", {1}), ("a|b d", {1})]),
     ],
 )
-def test_choices_of_many_kinds(template, expected):
+def test_kinds_of_choices(template, expected):
     assert variants(template) == expected
 
 
@@ -66,17 +66,17 @@ def test_choices_of_many_kinds(template, expected):
         *["a red|blue} bird", "a {red|{blue|green}} bird", "{a|b} {c}"],
     ],
 )
-def test_a_sentence_without_proper_choices_is_refused(template):
+def test_a_sentence_without_valid_choices_is_refused(template):
     with pytest.raises(UserError, match="two or more choices") as raised:
         variants(template)
     assert repr(template) in str(raised.value)
 
 
-def test_the_number_of_variants_has_a_bound():
-    most = "{a|b} " * 5
-    assert len(variants(most)) == MOST_VARIANTS == 32
+def test_the_number_of_variants_is_limited():
+    largest = "{a|b} " * 5
+    assert len(variants(largest)) == MAX_VARIANTS == 32
     with pytest.raises(UserError, match=r"at most 32 .* describes 64"):
-        variants(most + "{a|b}")
-    # Counted before they are made.
+        variants(largest + "{a|b}")
+    # They are counted before they are generated.
     with pytest.raises(UserError, match=f"describes {2**400}"):
         variants("{a|b} " * 400)

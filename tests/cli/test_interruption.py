@@ -1,9 +1,8 @@
-"""Signals and what is held."""
+"""Signals, and blocks that defer them."""
 
 import contextlib
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -12,7 +11,7 @@ from attngan_tf.cli import interruption as interruption_module
 from attngan_tf.cli.interruption import InterruptedTraining, Interruption
 
 
-def ask(number=signal.SIGTERM):
+def send(number=signal.SIGTERM):
     os.kill(os.getpid(), number)
 
 
@@ -20,45 +19,30 @@ def ask(number=signal.SIGTERM):
 def test_a_signal_interrupts(number):
     before = signal.getsignal(number)
     with Interruption(), pytest.raises(InterruptedTraining):
-        ask(number)
+        send(number)
     assert signal.getsignal(number) is before
 
 
-def test_what_is_held_is_done_first():
+def test_a_deferred_block_ends_first():
     done = []
 
     def step(interruption):
-        with interruption.held():
-            ask()
-            done.append("held")
+        with interruption.deferred():
+            send()
+            done.append("block")
 
     with Interruption() as interruption:
         with pytest.raises(InterruptedTraining):
             step(interruption)
-        with interruption.held():  # to save after it
+        with interruption.deferred():  # to save after it
             done.append("saved")
-    assert done == ["held", "saved"]
+    assert done == ["block", "saved"]
 
 
-def test_the_outermost_of_what_is_held_raises():
-    done = []
-
-    def loop(interruption):
-        with interruption.held():
-            with interruption.held():
-                ask()
-            done.append("held")
-            assert interruption.asked
-
-    with Interruption() as interruption, pytest.raises(InterruptedTraining):
-        loop(interruption)
-    assert done == ["held"]
-
-
-def test_an_error_in_what_is_held_is_told():
+def test_an_error_in_a_deferred_block_is_raised():
     def fail(interruption):
-        with interruption.held():
-            ask()
+        with interruption.deferred():
+            send()
             raise ValueError
 
     with Interruption() as interruption, pytest.raises(ValueError):  # noqa: PT011
@@ -66,68 +50,58 @@ def test_an_error_in_what_is_held_is_told():
 
 
 def lose():
-    """As C code does that takes an exception for an answer."""
+    """As C code does that drops an exception and raises another."""
     with contextlib.suppress(InterruptedTraining):
-        ask()
+        send()
     raise AttributeError("no keys")
 
 
-def test_what_fails_because_of_a_signal_is_interrupted():
+def test_an_error_that_a_signal_causes_is_an_interruption():
     with (
         Interruption() as interruption,
         pytest.raises(InterruptedTraining),
-        interruption.arriving(),
+        interruption.errors_converted(),
     ):
         lose()
 
 
-def test_what_fails_after_a_signal_has_arrived_is_told():
+def test_an_error_after_a_caught_signal_is_raised():
     def fail(interruption):
-        with interruption.arriving():
-            with pytest.raises(InterruptedTraining), interruption.arriving():
-                ask()
+        with interruption.errors_converted():
+            with (
+                pytest.raises(InterruptedTraining),
+                interruption.errors_converted(),
+            ):
+                send()
             raise ValueError
 
     with Interruption() as interruption, pytest.raises(ValueError):  # noqa: PT011
         fail(interruption)
 
 
-def test_a_signal_that_is_passed_on_as_well_is_one():
+def test_two_signals_at_once_count_as_one():
     done = []
 
     def step(interruption):
-        with interruption.held():
-            ask()
-            ask(signal.SIGINT)
-            done.append("held")
+        with interruption.deferred():
+            send()
+            send(signal.SIGINT)
+            done.append("block")
 
     with Interruption() as interruption, pytest.raises(InterruptedTraining):
         step(interruption)
-    assert done == ["held"]
+    assert done == ["block"]
 
 
-def test_who_insists_ends_it_at_once(monkeypatch):
-    monkeypatch.setattr(interruption_module, "AGAIN", 0.05)
+def test_a_second_signal_ends_the_process(monkeypatch):
+    monkeypatch.setattr(interruption_module, "SECOND_SIGNAL", 0.05)
 
-    def insist(interruption):
-        with interruption.held():
-            ask()
+    def twice(interruption):
+        with interruption.deferred():
+            send()
             time.sleep(0.1)
-            ask()
+            send()
 
     with Interruption() as interruption, pytest.raises(SystemExit) as ended:
-        insist(interruption)
+        twice(interruption)
     assert ended.value.code == 128 + signal.SIGTERM
-
-
-def test_other_threads_can_train():
-    found = []
-
-    def train():
-        with Interruption() as interruption, interruption.held():
-            found.append("trained")
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    thread.join()
-    assert found == ["trained"]

@@ -1,4 +1,4 @@
-"""Disks that fill."""
+"""Full disks."""
 
 import os
 import pathlib
@@ -12,28 +12,28 @@ from attngan_tf.io.disk import new_array, writing
 from attngan_tf.io.files import replacing
 
 
-def test_what_a_disk_says_is_one_line(small_disk):
+def test_an_error_of_the_disk_is_one_line(small_disk):
     folder = small_disk(64)
-    kept = "ckpt-3 is kept"
+    retained = "ckpt-3 is retained"
     path = folder / "file"
 
     def write():
         with (
-            writing("numbers", str(path), kept),
+            writing("numbers", str(path), retained),
             replacing(str(path), "wb") as file,
         ):
             file.write(bytes(100_000))
 
     with pytest.raises(UserError) as raised:
         write()
-    said = str(raised.value)
-    assert "numbers must be written" in said
-    assert str(path) in said
-    assert "No space left on device; ckpt-3 is kept; make room" in said
+    message = str(raised.value)
+    assert "numbers must be written" in message
+    assert str(path) in message
+    assert "No space left on device; ckpt-3 is retained; make room" in message
     assert os.listdir(folder) == []
 
 
-def test_what_tensorflow_says_of_a_disk_is_one_line(small_disk):
+def test_an_error_of_tensorflow_is_one_line(small_disk):
     folder = small_disk(64)
     with (
         pytest.raises(UserError, match=r"numbers.*failed: .*; make room"),
@@ -43,7 +43,7 @@ def test_what_tensorflow_says_of_a_disk_is_one_line(small_disk):
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), UserError("its own line")])
-def test_other_errors_stay(error):
+def test_other_errors_are_not_changed(error):
     with (
         pytest.raises(type(error), match=str(error)),
         writing("numbers", "folder"),
@@ -51,12 +51,12 @@ def test_other_errors_stay(error):
         raise error
 
 
-def test_an_array_takes_its_room_at_once(small_disk):
+def test_the_space_of_an_array_is_allocated_at_once(small_disk):
     folder = small_disk(256)
     path = str(folder / "array.npy")
     array = new_array(path, np.float16, (100, 200))
-    taken = os.stat(path).st_blocks * 512
-    assert taken >= array.nbytes == 40_000
+    allocated = os.stat(path).st_blocks * 512
+    assert allocated >= array.nbytes == 40_000
     array[99] = 1.0
     array.flush()
     found = np.load(path)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 from attngan_tf.io.files import replacing
 
 
-def test_a_file_is_replaced_when_all_is_written(tmp_path):
+def test_a_file_is_replaced_at_the_end(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     with replacing(str(path)) as file:
@@ -24,17 +24,16 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_failure_leaves_the_old_file(tmp_path, error):
+def test_an_error_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
     def fail():
         with replacing(str(path)) as file:
             file.write("half")
-            raise error
+            raise KeyboardInterrupt
 
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]

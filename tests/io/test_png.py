@@ -1,4 +1,4 @@
-"""Texts in PNG files, read by PIL and by the chunks' own layout."""
+"""Texts in PNG files, read by PIL and from the file's chunks."""
 
 import struct
 
@@ -19,12 +19,12 @@ def chunks(path):
 
 
 def saved(tmp_path, **texts):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     png.save(Image.new("RGB", (3, 2), (1, 2, 3)), str(path), **texts)
     return path
 
 
-def test_texts_come_back(tmp_path):
+def test_texts_are_read_by_pil(tmp_path):
     path = saved(tmp_path, caption="a red bird", seed=2**53, step=600)
     with Image.open(path) as image:
         assert image.text == {
@@ -43,7 +43,7 @@ def test_texts_come_back(tmp_path):
         *["", "two\nlines", pytest.param("bird " * 300_000, id="1.5 MB")],
     ],
 )
-def test_a_caption_of_any_language_is_kept_as_it_is(tmp_path, caption):
+def test_captions_of_any_language_are_stored(tmp_path, caption):
     path = saved(tmp_path, caption=caption)
     with Image.open(path) as image:
         assert image.text["caption"] == caption
@@ -59,6 +59,6 @@ def test_each_of_several_values_is_a_line(tmp_path):
         assert image.text["seed"] == "0\n1"
 
 
-def test_what_is_no_unicode_is_no_error(tmp_path):
+def test_invalid_unicode_is_replaced(tmp_path):
     with Image.open(saved(tmp_path, caption="a \ud800 bird")) as image:
         assert image.text["caption"] == "a ? bird"

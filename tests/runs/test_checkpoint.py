@@ -1,4 +1,4 @@
-"""What is saved, and what must not be."""
+"""Checkpoints: saved, damaged, resumed."""
 
 import shutil
 
@@ -19,7 +19,7 @@ def network():
     return network
 
 
-def test_a_state_that_is_not_finite_is_not_saved(network, tmp_path):
+def test_weights_that_are_not_finite_are_not_saved(network, tmp_path):
     checkpoints = Checkpoints(str(tmp_path), {"network": network}, 3)
     checkpoints.save(7)
     checkpoints.offer(7, 0.5)
@@ -31,7 +31,7 @@ def test_a_state_that_is_not_finite_is_not_saved(network, tmp_path):
         with pytest.raises(UserError, match=r"network .*bias.* step 8"):
             write()
     assert checkpoints.last_step() == 7
-    checkpoints.offer(8, 0.4)  # no better: nothing is written
+    checkpoints.offer(8, 0.4)  # not better: nothing is written
     kernel, bias = network.layers[0].get_weights()
     restored = Checkpoints(str(tmp_path), {"network": network}, 3)
     assert restored.last_step() == 7
@@ -43,17 +43,17 @@ def test_a_state_that_is_not_finite_is_not_saved(network, tmp_path):
     assert best.endswith("-7")
 
 
-def test_only_the_last_ones_are_kept(network, tmp_path):
+def test_only_the_last_checkpoints_are_retained(network, tmp_path):
     checkpoints = Checkpoints(str(tmp_path), {"network": network}, 2)
     assert checkpoints.last_step() == 0
     for step in (1, 2, 3):
         checkpoints.save(step)
-    kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
-    assert kept == {"ckpt-2.index", "ckpt-3.index"}
+    retained = {path.name for path in tmp_path.glob("ckpt-*.index")}
+    assert retained == {"ckpt-2.index", "ckpt-3.index"}
 
 
-def test_a_start_may_lack_parts_and_a_later_step_may_not(network, tmp_path):
-    """Converted models have no optimizers."""
+def test_only_step_0_may_lack_optimizers(network, tmp_path):
+    """Step 0 is a converted model, which has none."""
     other = keras.optimizers.Adam()
     other.build(network.trainable_variables)
     everything = {"network": network, "optimizer": other}
@@ -102,9 +102,17 @@ def remove(path):
     path.unlink()
 
 
-@pytest.mark.parametrize("harm", [truncate, zero, empty, flip, remove])
-@pytest.mark.parametrize("file", ["index", "data-00000-of-00001"])
-def test_the_one_before_a_damaged_one_is_used(
+@pytest.mark.parametrize(
+    ("harm", "file"),
+    [
+        (truncate, "index"),
+        (empty, "index"),
+        (zero, "data-00000-of-00001"),
+        (flip, "data-00000-of-00001"),
+        (remove, "data-00000-of-00001"),
+    ],
+)
+def test_the_checkpoint_before_a_damaged_one_is_used(
     network, tmp_path, capsys, harm, file
 ):
     saved(network, tmp_path)
@@ -116,21 +124,21 @@ def test_the_one_before_a_damaged_one_is_used(
     assert f"{tmp_path}/ckpt-3 is damaged" in warned[0]
     checkpoints.restore(2)
     assert network.layers[0].kernel.numpy()[0, 0] == 2
-    # And training goes over it.
+    # Training then replaces the damaged one.
     network.layers[0].kernel.assign(np.full((2, 3), 3))
     checkpoints.save(3)
     again = Checkpoints(str(tmp_path), {"network": network}, 5)
     assert again.last_step() == 3
 
 
-@pytest.mark.parametrize("place", range(0, 1000, 37))
-def test_a_flipped_bit_anywhere_is_found_or_harmless(network, tmp_path, place):
-    """Padding between a table's blocks is all that no checksum covers."""
+@pytest.mark.parametrize("position", range(0, 1000, 97))
+def test_a_flipped_bit_is_found_or_harmless(network, tmp_path, position):
+    """Only the padding between a table's blocks has no checksum."""
     saved(network, tmp_path, [7])
     for name in ("index", "data-00000-of-00001"):
         path = tmp_path / f"ckpt-7.{name}"
         content = bytearray(path.read_bytes())
-        content[place * len(content) // 1000] ^= 1 << place % 8
+        content[position * len(content) // 1000] ^= 1 << position % 8
         before = path.read_bytes()
         path.write_bytes(bytes(content))
         if not checkpoint.damage(str(tmp_path / "ckpt-7")):
@@ -141,28 +149,30 @@ def test_a_flipped_bit_anywhere_is_found_or_harmless(network, tmp_path, place):
         path.write_bytes(before)
 
 
-def test_without_a_whole_one_nothing_begins_anew(network, tmp_path):
+def test_a_stage_with_damaged_checkpoints_only_does_not_restart(
+    network, tmp_path
+):
     checkpoints = saved(network, tmp_path, [4])
     flip(tmp_path / "ckpt-4.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"steps 4, all damaged; put them"):
+    with pytest.raises(UserError, match=r"steps 4, all damaged; restore them"):
         checkpoints.last_step()
 
 
-@pytest.mark.parametrize("harm", [truncate, zero, empty, remove])
-def test_a_damaged_list_is_made_of_the_files(network, tmp_path, harm):
+@pytest.mark.parametrize("harm", [truncate, zero, remove])
+def test_a_damaged_list_is_rewritten_from_the_files(network, tmp_path, harm):
     saved(network, tmp_path)
     harm(tmp_path / "checkpoint")
     assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
     again = Checkpoints(str(tmp_path), {"network": network}, 2)
     assert again.last_step() == 3
     again.save(4)
-    kept = {path.name for path in tmp_path.glob("ckpt-*.index")}
-    assert kept == {"ckpt-3.index", "ckpt-4.index"}
+    retained = {path.name for path in tmp_path.glob("ckpt-*.index")}
+    assert retained == {"ckpt-3.index", "ckpt-4.index"}
 
 
-@pytest.mark.parametrize("lines", range(1, 7))
-def test_a_list_that_is_cut_off_costs_no_checkpoint(network, tmp_path, lines):
-    """TensorFlow's list has no checksum: cut at a line's end it is a list."""
+@pytest.mark.parametrize("lines", [1, 3, 6])
+def test_a_truncated_list_loses_no_checkpoint(network, tmp_path, lines):
+    """TensorFlow's list has no checksum: truncated at a line it is valid."""
     saved(network, tmp_path)
     path = tmp_path / "checkpoint"
     whole = path.read_text().splitlines(keepends=True)
@@ -173,16 +183,10 @@ def test_a_list_that_is_cut_off_costs_no_checkpoint(network, tmp_path, lines):
     assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
 
 
-def test_a_list_of_another_step_costs_no_checkpoint(network, tmp_path):
-    saved(network, tmp_path)
-    path = tmp_path / "checkpoint"
-    path.write_text(path.read_text().replace("ckpt-3", "ckpt-4"))
-    again = Checkpoints(str(tmp_path), {"network": network}, 5)
-    assert again.last_step() == 3
-
-
-def test_a_checkpoint_from_another_worker_is_taken(network, tmp_path):
-    """As the line says that tells of one that is missing."""
+def test_a_missing_checkpoint_can_be_copied_from_another_worker(
+    network, tmp_path
+):
+    """As the error about the missing one advises."""
     saved(network, tmp_path / "other", [2])
     checkpoints = saved(network, tmp_path / "own", [3])
     with pytest.raises(UserError, match=r"copy ckpt-2\.\* from another"):
@@ -194,7 +198,7 @@ def test_a_checkpoint_from_another_worker_is_taken(network, tmp_path):
     assert network.layers[0].kernel.numpy()[0, 0] == 2
 
 
-def test_half_a_checkpoint_is_removed(network, tmp_path):
+def test_partial_checkpoints_are_removed(network, tmp_path):
     saved(network, tmp_path, [1])
     (tmp_path / "ckpt-2_temp").mkdir()
     (tmp_path / "ckpt-2_temp" / "part").write_text("x")
@@ -211,11 +215,15 @@ def test_half_a_checkpoint_is_removed(network, tmp_path):
     ]
 
 
-def test_a_full_disk_keeps_the_last_good_one(network, small_disk, fill):
+def test_the_last_checkpoint_is_retained_on_a_full_disk(
+    network, small_disk, fill
+):
     disk = small_disk(96)
     checkpoints = saved(network, disk, [1])
     rest = fill(disk)
-    with pytest.raises(UserError, match=r"step 2 .*; .*ckpt-1 is kept; make"):
+    with pytest.raises(
+        UserError, match=r"step 2 .*; .*ckpt-1 is retained; make"
+    ):
         checkpoints.save(2)
     names = {p.name for p in disk.iterdir()} - {"rest", "best"}
     assert names == {
@@ -229,7 +237,9 @@ def test_a_full_disk_keeps_the_last_good_one(network, small_disk, fill):
     assert checkpoints.last_step() == 2
 
 
-def test_the_best_one_before_a_damaged_one_is_used(network, tmp_path, capsys):
+def test_the_best_checkpoint_before_a_damaged_one_is_used(
+    network, tmp_path, capsys
+):
     folder = tmp_path / "gan"
     checkpoints = saved(network, folder, [3])
 

@@ -10,7 +10,7 @@ ROWS = [
 ]
 
 
-def test_numbers_have_names_of_their_own():
+def test_the_numbers_of_a_row_have_distinct_names():
     assert ROWS[0].numbers() == {
         "a": 35.204,
         "a_n": 1000,
@@ -44,10 +44,10 @@ def test_table_is_aligned():
         (Value(0.30283, 1), "0.3028"),
         (Value(0.0161496, 1, 0.0014287), "0.0161 +- 0.0014"),
         (Value(0.00012345, 1, 3.21e-5), "0.000123 +- 0.000032"),
-        # By chance below 0: its spread says how many digits tell.
+        # Below 0 by chance: its spread decides the number of digits.
         (Value(-1.2e-6, 1, 4.56e-4), "-0.000001 +- 0.000456"),
         (Value(float("nan"), 1), "nan"),
     ],
 )
-def test_small_scores_keep_digits(value, text):
+def test_small_scores_have_significant_digits(value, text):
     assert value.text() == text

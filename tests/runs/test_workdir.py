@@ -1,4 +1,4 @@
-"""Who trains in a folder."""
+"""The lock of a workdir."""
 
 import os
 import signal
@@ -14,9 +14,8 @@ from attngan_tf.train import train
 
 HOLD = """
 import sys, time
-from attngan_tf.train import train
 from attngan_tf.runs import workdir
-with workdir.alone(sys.argv[1]):
+with workdir.locked(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -24,7 +23,7 @@ with workdir.alone(sys.argv[1]):
 
 @pytest.fixture
 def owner(tmp_path):
-    """A process that holds the lock of the folder."""
+    """A process that has locked the folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -36,66 +35,58 @@ def owner(tmp_path):
     process.communicate()
 
 
-def test_a_second_training_is_refused_by_the_owners_name(tmp_path, owner):
-    with pytest.raises(UserError) as raised, workdir.alone(str(tmp_path)):
+def test_a_second_training_is_refused_with_the_owners_pid(tmp_path, owner):
+    with pytest.raises(UserError) as raised, workdir.locked(str(tmp_path)):
         pass
-    named = f"process {owner.pid} on host {socket.gethostname()} trains there"
-    assert named in str(raised.value)
+    named = f"process {owner.pid} on host {socket.gethostname()} trains in"
+    assert f"{named} {tmp_path}" in str(raised.value)
 
 
-def test_the_lock_of_a_dead_owner_is_taken_over(tmp_path, owner, capsys):
+def test_the_lock_of_a_killed_owner_is_taken(tmp_path, owner, capsys):
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    with workdir.alone(str(tmp_path)):
+    with workdir.locked(str(tmp_path)):
         assert f"process {owner.pid}" in capsys.readouterr().err
-    with workdir.alone(str(tmp_path)):
+    with workdir.locked(str(tmp_path)):
         assert capsys.readouterr().err == ""
 
 
-def test_a_lock_ends_with_its_block(tmp_path, capsys):
-    with pytest.raises(KeyError), workdir.alone(str(tmp_path)):
-        raise KeyError
-    with workdir.alone(str(tmp_path)):
-        pass
-    assert capsys.readouterr().err == ""
-
-
-def test_what_a_full_disk_left_of_a_lock(tmp_path, capsys):
+def test_a_truncated_lock_is_reported_and_taken(tmp_path, capsys):
     (tmp_path / workdir.LOCK_FILE).write_text('{"pid": 1')
-    with workdir.alone(str(tmp_path)):
+    with workdir.locked(str(tmp_path)):
         assert "an unknown process" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_written(small_disk):
+def test_a_read_only_folder_is_refused(small_disk):
     folder = small_disk(64)
     command = ["mount", "-o", "remount,ro", str(folder)]
     subprocess.run(command, check=True)
     with (
         pytest.raises(UserError, match=r"--workdir must be .*Read-only"),
-        workdir.alone(str(folder)),
+        workdir.locked(str(folder)),
     ):
         pass
 
 
-def test_no_room_for_what_a_run_begins_with(small_disk, fill, tiny_config):
+def test_a_full_disk_is_reported_before_training(small_disk, fill, tiny_config):
     folder = small_disk(64)
     rest = fill(folder)
-    os.truncate(rest, rest.stat().st_size - 4096)  # the lock takes it
+    os.truncate(rest, rest.stat().st_size - 4096)  # for the lock
     config = tiny_config(workdir=str(folder))
     with pytest.raises(UserError, match=r"the vocabulary.*No space left"):
         train(config)
     assert (folder / workdir.LOCK_FILE).read_text() == ""
 
 
-def test_no_room_for_the_lock(small_disk, fill):
+def test_a_disk_without_room_for_the_lock_is_reported(small_disk, fill):
     folder = small_disk(64)
     (folder / workdir.LOCK_FILE).touch()
     rest = fill(folder)
     with (
         pytest.raises(UserError, match=r"the lock.*No space left"),
-        workdir.alone(str(folder)),
+        workdir.locked(str(folder)),
     ):
         pass
     rest.unlink()
-    with workdir.alone(str(folder)):
+    with workdir.locked(str(folder)):
         pass

@@ -1,6 +1,6 @@
-"""What of a traced graph a GPU would run, by TensorFlow's list of kernels.
+"""Which operations of a traced graph a GPU runs, by TensorFlow's kernel list.
 
-The list of the package for Linux has the kernels for GPUs on any machine.
+The package for Linux lists the kernels for GPUs on any machine.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tensorflow.python.framework import (
     op_def_registry,
 )
 
-# What is not run as it stands: arguments, and calls of other graphs.
+# Arguments, and calls of other graphs, which have no kernels to check.
 NOT_RUN = {"Placeholder", "PartitionedCall", "StatefulPartitionedCall"}
 
 
@@ -26,7 +26,7 @@ def graphs(graph: tf.Graph) -> list[tf.Graph]:
 
 
 def operations(graph: tf.Graph) -> Iterator[tf.Operation]:
-    """What runs of a graph and of all functions that it calls."""
+    """The operations of a graph and of all functions that it calls."""
     for one in graphs(graph):
         for operation in one.get_operations():
             if operation.type not in NOT_RUN:
@@ -52,12 +52,12 @@ def kernel(operation: tf.Operation, *devices: str):
 
 
 def gpu_kernel(operation: tf.Operation):
-    """What a GPU takes: its own kernel, or one that is for all devices."""
+    """The kernel on a GPU: its own, or one for all devices."""
     return kernel(operation, "GPU", "DEFAULT")
 
 
 def _on_host(operation: tf.Operation, ends: str) -> list[bool]:
-    """Which inputs or outputs (`ends`) its kernel has in the CPU's memory."""
+    """Whether each input or output (`ends`) is in the CPU's memory."""
     node, found = operation.node_def, gpu_kernel(operation)
     names = []
     for argument in getattr(op_def_registry.get(node.op), ends):
@@ -73,7 +73,7 @@ def _on_host(operation: tf.Operation, ends: str) -> list[bool]:
 
 
 def host_inputs(operation: tf.Operation) -> list[tf.Tensor]:
-    """What an operation reads from the CPU's memory."""
+    """The inputs that an operation reads from the CPU's memory."""
     on_host = _on_host(operation, "input_arg")
     return [
         tensor
@@ -94,8 +94,8 @@ def is_constant(operation: tf.Operation) -> bool:
 def copies_to_host(graph: tf.Graph) -> list[tf.Operation]:
     """Operations that make the CPU wait for a result of the GPU.
 
-    Those that read arguments are left out: integers of a batch are there from
-    the start, and variables are handles.
+    Those that read arguments are left out: the integers of a batch are on the
+    CPU from the start, and variables are handles.
     """
     found = []
     for operation in operations(graph):

@@ -1,4 +1,4 @@
-"""Whose vocabulary counts."""
+"""The vocabulary of a workdir and that of its data."""
 
 import types
 
@@ -13,26 +13,26 @@ WORDS = ["<end>", *(f"word{i}" for i in range(99))]
 
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
-    """Opens data of these words in a workdir of those."""
+    """Opens data with `data_words` in a workdir with `words`."""
 
-    def opened(ours, theirs):
-        data = prepared_data.Data("data", None, None, Vocabulary(theirs))
+    def opened(words, data_words):
+        data = prepared_data.Data("data", None, None, Vocabulary(data_words))
         monkeypatch.setattr(prepared_data, "read_data", lambda _: data)
-        if ours:
-            Vocabulary(ours).save(str(tmp_path))
+        if words:
+            Vocabulary(words).save(str(tmp_path))
         config = types.SimpleNamespace(workdir=str(tmp_path))
         return prepared_data.open_data(None, config).vocabulary.words
 
     return opened
 
 
-def test_a_new_workdir_takes_the_datas(opened, tmp_path):
+def test_a_new_workdir_gets_the_vocabulary_of_its_data(opened, tmp_path):
     assert opened(None, WORDS) == WORDS
     assert Vocabulary.load(str(tmp_path)).words == WORDS
 
 
-def test_the_order_is_the_workdirs(opened):
-    """Published words have an order of their own."""
+def test_the_order_of_words_is_that_of_the_workdir(opened):
+    """Published vocabularies have an order of their own."""
     ours = [WORDS[0], *reversed(WORDS[1:])]
     assert opened(ours, WORDS) == ours
 
@@ -42,7 +42,7 @@ def test_a_few_words_may_be_unknown(opened):
     assert opened(ours, WORDS) == ours
 
 
-def test_other_words_are_other_data(opened):
-    said = "received 100 words in data, of which 3 are not among the 97"
-    with pytest.raises(UserError, match=said):
+def test_data_with_other_words_is_refused(opened):
+    message = "received 100 words in data, of which 3 are not among the 97"
+    with pytest.raises(UserError, match=message):
         opened(WORDS[:-3], WORDS)

@@ -1,33 +1,27 @@
-"""What discriminators see of a picture."""
+"""The augmentation of discriminators' images."""
 
 import numpy as np
 import tensorflow as tf
 
 from attngan_tf.training import augmentation
 
-# No change but for a cut in the corner: shifts of 0 are in the middle of their
-# range.
-STILL = {
-    "down": 0.5,
-    "right": 0.5,
-    "top": 0.0,
-    "left": 0.0,
-}
+# No translation (0 is in the middle of the range), and a cut in the corner.
+STILL = {"down": 0.5, "right": 0.5, "top": 0.0, "left": 0.0}
 
 
-def augment(image: np.ndarray, **draws: float) -> np.ndarray:
-    values = list((STILL | draws).values())
+def augment(image: np.ndarray, **numbers: float) -> np.ndarray:
+    values = list((STILL | numbers).values())
     return augmentation.augment(
         tf.constant(image[None], tf.float32), tf.constant([values])
     )[0].numpy()
 
 
-def picture() -> np.ndarray:
+def random_image() -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (16, 16, 3))
 
 
-def test_the_middle_of_each_draw_only_cuts():
-    image = picture()
+def test_a_translation_of_0_leaves_the_image_but_for_the_cut():
+    image = random_image()
     seen = augment(image)
     # A square of 8 around the corner pixel: 0 to 3 rows and columns.
     expected = image.copy()
@@ -35,8 +29,8 @@ def test_the_middle_of_each_draw_only_cuts():
     np.testing.assert_allclose(seen, expected, atol=1e-6)
 
 
-def test_shifts_bring_zeros_in():
-    image = picture()  # an eighth of 16 pixels: 2
+def test_translations_fill_the_border_with_0():
+    image = random_image()  # an eighth of 16 pixels: 2
     seen = augment(image, down=0.999, right=0.0, top=0.999, left=0.0)
     expected = np.zeros_like(image)
     expected[2:, :14] = image[:14, 2:]
@@ -44,8 +38,8 @@ def test_shifts_bring_zeros_in():
     np.testing.assert_allclose(seen, expected, atol=1e-6)
 
 
-def test_gradients_reach_what_is_seen():
-    images = tf.constant(picture()[None], tf.float32)
+def test_gradients_reach_visible_pixels():
+    images = tf.constant(random_image()[None], tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(images)
         seen = augmentation.augment(images, tf.constant([[*STILL.values()]]))
@@ -55,10 +49,10 @@ def test_gradients_reach_what_is_seen():
     np.testing.assert_allclose(gradient[4:, 4:], 1, atol=1e-5)
 
 
-def test_rows_do_not_share_draws():
-    images = tf.constant(np.stack([picture()] * 2), tf.float32)
+def test_rows_have_numbers_of_their_own():
+    images = tf.constant(np.stack([random_image()] * 2), tf.float32)
     moved = STILL | {"down": 0.9, "right": 0.9}
-    draws = tf.constant([[*STILL.values()], [*moved.values()]])
-    both = augmentation.augment(images, draws)
+    numbers = tf.constant([[*STILL.values()], [*moved.values()]])
+    both = augmentation.augment(images, numbers)
     assert not np.array_equal(both[0], both[1])
-    np.testing.assert_allclose(both[0], augment(picture()), atol=1e-6)
+    np.testing.assert_allclose(both[0], augment(random_image()), atol=1e-6)

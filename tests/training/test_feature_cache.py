@@ -1,4 +1,4 @@
-"""Features that are kept on disk: used if they are whole, or made anew."""
+"""Cached features: used if they are complete, or computed again."""
 
 import json
 
@@ -15,7 +15,7 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def make(tiny_config):
-    """Opens a cache of two views of 24 pictures."""
+    """Opens a cache of two views of 24 images."""
     builder = catalog.open_configured(tiny_config())
     catalog.prepare(builder)
     records = Records(builder, "train")
@@ -54,7 +54,7 @@ def assert_same(folder, expected):
         np.testing.assert_array_equal(array, expected[name])
 
 
-def test_what_is_whole_is_used_again(make, whole):
+def test_a_complete_cache_is_used_again(make, whole):
     folder, _ = whole
     marked = np.load(folder / "pooled.npy", "r+")
     marked[0] = 7
@@ -64,7 +64,7 @@ def test_what_is_whole_is_used_again(make, whole):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_that_was_cut_off_is_made_anew(make, whole, name):
+def test_a_truncated_file_is_computed_again(make, whole, name):
     folder, expected = whole
     path = folder / f"{name}.npy"
     path.write_bytes(path.read_bytes()[:-100])
@@ -72,16 +72,8 @@ def test_a_file_that_was_cut_off_is_made_anew(make, whole, name):
     assert_same(folder, expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_that_is_missing_is_made_anew(make, whole, name):
-    folder, expected = whole
-    (folder / f"{name}.npy").unlink()
-    make(folder)
-    assert_same(folder, expected)
-
-
-def test_a_start_that_is_cut_off_leaves_no_row_done(make, whole, monkeypatch):
-    """Of new arrays, beside the state of the old ones."""
+def test_a_killed_start_leaves_no_computed_rows(make, whole, monkeypatch):
+    """New arrays must not be used with the state of the old ones."""
     folder, expected = whole
 
     def killed(self, arrays, done):

@@ -1,4 +1,4 @@
-"""Workers wait for one another by their ports."""
+"""Workers wait for one another at their ports."""
 
 import contextlib
 import re
@@ -25,14 +25,14 @@ def listen(address: str) -> socket.socket:
 class Worker(threading.Thread):
     """Waits for the others, and then listens, as TensorFlow does."""
 
-    def __init__(self, places, own):
+    def __init__(self, jobs, own):
         super().__init__(daemon=True)
-        self.places, self.own = places, own
+        self.jobs, self.own = jobs, own
         self.met = threading.Event()
         self.end = threading.Event()
 
     def run(self):
-        rendezvous.wait_for_all(self.places, self.own)
+        rendezvous.wait_for_all(self.jobs, self.own)
         with listen(self.own):
             self.met.set()
             self.end.wait()
@@ -40,11 +40,11 @@ class Worker(threading.Thread):
 
 @pytest.fixture
 def worker():
-    """Starts workers, which all end in the end."""
+    """Starts workers, which end with the test."""
     started = []
 
-    def start(places, own):
-        one = Worker(places, own)
+    def start(jobs, own):
+        one = Worker(jobs, own)
         started.append(one)
         one.start()
         return one
@@ -54,34 +54,22 @@ def worker():
         one.end.set()
 
 
-def test_all_go_on_when_all_are_there(worker, capsys):
-    places = addresses(3)
-    first = worker(places, places[0])
+def test_all_continue_when_all_have_started(worker, capsys):
+    jobs = addresses(3)
+    first = worker(jobs, jobs[0])
     assert not first.met.wait(3 * rendezvous.WAIT_SECONDS)
-    found = [first, *(worker(places, own) for own in places[1:])]
+    found = [first, *(worker(jobs, own) for own in jobs[1:])]
     for one in found:
         assert one.met.wait(60)
-    said = capsys.readouterr().out
-    told = re.match(rf"waiting for workers: {places[1]} \((.+?)\), ", said)
-    assert told
-    assert "refused" in told[1]
+    printed = capsys.readouterr().out
+    missing = re.match(rf"waiting for workers: {jobs[1]} \((.+?)\), ", printed)
+    assert "refused" in missing[1]
 
 
-def test_who_was_there_and_left_is_waited_for_again(worker):
-    places = addresses(3)
-    with listen(places[1]):
-        first = worker(places, places[0])
-        assert not first.met.wait(2 * rendezvous.WAIT_SECONDS)
-    with listen(places[2]):
-        assert not first.met.wait(3 * rendezvous.WAIT_SECONDS)
-        with listen(places[1]):
-            assert first.met.wait(60)
-
-
-def test_a_port_does_not_answer_itself(monkeypatch, worker):
-    """A connection to a free port may get that port as its own."""
+def test_a_connection_to_itself_is_no_answer(monkeypatch, worker):
+    """A connection to a free port can get that port as its own."""
     own, other = addresses(2)
-    looks = []
+    attempts = []
 
     def connect(address, timeout):
         one = socket.socket()
@@ -89,43 +77,43 @@ def test_a_port_does_not_answer_itself(monkeypatch, worker):
         one.settimeout(timeout)
         one.bind(address)
         one.connect(address)
-        looks.append(one.getpeername())
+        attempts.append(one.getpeername())
         return one
 
     with monkeypatch.context() as patch:
         patch.setattr(socket, "create_connection", connect)
         waiting = worker([own, other], own)
         assert not waiting.met.wait(rendezvous.WAIT_SECONDS / 2)
-    (peer,) = looks
+    (peer,) = attempts
     assert peer[1] == int(other.split(":")[1])
     with listen(other):
         assert waiting.met.wait(60)
 
 
-def test_more_can_knock_than_stand_in_line(monkeypatch, worker):
+def test_more_connections_than_the_queue_holds(monkeypatch, worker):
     monkeypatch.setattr(rendezvous, "WAIT_SECONDS", 0.01)
     own, other = addresses(2)
     waiting = worker([own, other], own)
     host, port = own.split(":")
     deadline = time.monotonic() + 30
     for _ in range(3000):
-        with contextlib.suppress(ConnectionRefusedError):  # not there yet
+        with contextlib.suppress(ConnectionRefusedError):  # not started yet
             socket.create_connection((host, int(port)), timeout=5).close()
-    assert time.monotonic() < deadline  # one that is sent away waits a second
+    assert time.monotonic() < deadline  # a dropped one waits for a second
     with listen(other):
         assert waiting.met.wait(60)
 
 
-def test_a_host_that_nobody_knows_is_named(capsys, monkeypatch):
+def test_an_unknown_host_is_named(capsys, monkeypatch):
     """It may be known later: pods get their names when they run."""
     monkeypatch.setattr(rendezvous, "WAIT_SECONDS", 0)
     own, other = addresses(2)
-    looks = []
+    attempts = []
     real = socket.create_connection
 
     def connect(address, timeout):
-        looks.append(address)
-        if len(looks) < 3:
+        attempts.append(address)
+        if len(attempts) < 3:
             raise socket.gaierror(socket.EAI_NONAME, "Name not known")
         return real(address, timeout)
 
@@ -133,27 +121,23 @@ def test_a_host_that_nobody_knows_is_named(capsys, monkeypatch):
     with listen(other):
         rendezvous.wait_for_all([own, other], own)
     host, port = other.split(":")
-    assert looks == [(host, int(port))] * 3
+    assert attempts == [(host, int(port))] * 3
     (line,) = capsys.readouterr().out.splitlines()
     assert line == f"waiting for workers: {other} (Name not known)"
 
 
-def test_a_port_that_is_taken_is_told():
+def test_a_port_in_use_is_reported():
     own, other = addresses(2)
-    with listen(own), pytest.raises(UserError, match="by its own port") as told:
+    with (
+        listen(own),
+        pytest.raises(UserError, match="by its own port") as found,
+    ):
         rendezvous.wait_for_all([own, other], own)
-    assert f"received {own}: another process listens there" in str(told.value)
+    assert f"received {own}: another process uses it" in str(found.value)
 
 
 @pytest.mark.parametrize("wrong", ["host", "host:", ":1", "host:x", "host:0"])
 def test_an_address_needs_a_host_and_a_port(wrong):
     own = addresses(1)[0]
-    with pytest.raises(ValueError, match=f"{wrong}' is no host:port"):
+    with pytest.raises(ValueError, match=f"{wrong}' is not host:port"):
         rendezvous.wait_for_all([own, wrong], own)
-
-
-def test_one_worker_alone_waits_for_nobody(capsys):
-    (own,) = addresses(1)
-    with listen(own):
-        rendezvous.wait_for_all([own], own)
-    assert not capsys.readouterr().out
