@@ -29,31 +29,31 @@ POSES = {
 COLOUR = "|".join(builder.PALETTE)
 
 
-def said_colours(caption: str) -> dict[str, str]:
+def read_colours(caption: str) -> dict[str, str]:
     """Reads a caption: part of the bird -> the colour it must have."""
     noun = "|".join(NOUNS)
-    said = {}
+    found = {}
     for colour, name in re.findall(rf"\b({COLOUR}) ({noun})\b", caption):
-        said[NOUNS[name]] = colour
+        found[NOUNS[name]] = colour
     clause = rf"\bthe ({noun}) (?:is|are) ({COLOUR})\b"
     for name, colour in re.findall(clause, caption):
-        said[NOUNS[name]] = colour
+        found[NOUNS[name]] = colour
     main = re.findall(
         rf"\b({COLOUR}) bird\b|\bbird is ({COLOUR}) with", caption
     )
     if main:
         colour = "".join(main[0])
-        said = dict.fromkeys(BODY, colour) | said
-    if not said:  # one colour for the whole bird
+        found = dict.fromkeys(BODY, colour) | found
+    if not found:  # one colour for the whole bird
         (colour,) = re.findall(rf"\b({COLOUR})\b", caption)
-        said = dict.fromkeys((*BODY, "beak"), colour)
-    return said
+        found = dict.fromkeys((*BODY, "beak"), colour)
+    return found
 
 
 def is_true(caption: str, bird: builder.Bird) -> bool:
-    """Whether all that the caption says holds for the bird."""
-    said = said_colours(caption)
-    true = all(bird.colours[part] == said[part] for part in said)
+    """Whether the caption is true of the bird."""
+    found = read_colours(caption)
+    true = all(bird.colours[part] == found[part] for part in found)
     for words, pose in POSES.items():
         true &= words not in caption or bird.pose == pose
     if re.search(r"\b(small|tiny)\b", caption):
@@ -82,7 +82,7 @@ def test_asked_colours_are_those_that_captions_name(described):
     ]
     assert len(texts) == 3000
     for text in texts:
-        assert asked_colours(text) == said_colours(text), text
+        assert asked_colours(text) == read_colours(text), text
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_captions_are_true_and_tell_birds_apart(described):
             fits = sum(is_true(t, bird) for t in rng.choice(others, 99))
             true_of_others += fits
             chance_of_first.append(1 / (1 + fits))
-    assert true_of_others > 0  # the reader can also say that one fits
+    assert true_of_others > 0  # the reader also accepts captions
     assert np.mean(chance_of_first) > 0.9
 
 
@@ -130,7 +130,7 @@ def test_captions_name_three_parts_of_the_body_in_few_words(described):
             tokens = re.findall(r"\w+", caption)
             words.update(tokens)
             assert len(tokens) <= 18
-            assert len(set(said_colours(caption)) - {"beak"}) >= 3
+            assert len(set(read_colours(caption)) - {"beak"}) >= 3
             if builder.is_single_coloured(bird):
                 named = [word for word in tokens if word in builder.PALETTE]
                 assert named == [bird.colours["back"]]
@@ -291,7 +291,7 @@ def test_single_colour_captions_take_turns_and_are_repeatable():
     pairs = builder.single_colour_captions(66, seed=1)
     assert [colour for _, colour in pairs] == list(builder.PALETTE) * 6
     for caption, colour in pairs:
-        assert said_colours(caption) == dict.fromkeys(builder.PARTS, colour)
+        assert read_colours(caption) == dict.fromkeys(builder.PARTS, colour)
     assert len({caption for caption, _ in pairs}) > 50
     assert builder.single_colour_captions(66, seed=1) == pairs
     assert builder.single_colour_captions(66, seed=2) != pairs
