@@ -206,7 +206,7 @@ class Sampler(CaptionEncoder):
                 "lengths": first["lengths"],
                 "last_word_features": last["word_features"],
                 "last_lengths": last["lengths"],
-                "share": share,
+                "alpha": share,
                 "z": z,
                 "eps": eps * float(self.condition_noise),
             }

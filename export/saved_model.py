@@ -21,7 +21,7 @@ from attngan_tf.errors import UserError
 from attngan_tf.io import scratch
 from attngan_tf.io.disk import writing
 from attngan_tf.models import build
-from attngan_tf.models.layers.folding import fold_batch_norm
+from attngan_tf.models.layers.fusion import fuse_batch_norm
 from attngan_tf.sampling import Sampler
 from attngan_tf.text_to_image import Encoders, Model, load, load_encoders
 from export import comparison, examples, session_gate
@@ -113,8 +113,8 @@ def exported_of(trained: Model | Encoders, folded: bool = False) -> Exported:
 
 def folded_sampler(model: Model) -> Sampler:
     """The model's sampler with BN folded into the convolutions."""
-    generator = build.generator(model.config, folded=True)
-    fold_batch_norm(model.sampler.generator, generator)
+    generator = build.generator(model.config, fused=True)
+    fuse_batch_norm(model.sampler.generator, generator)
     return Sampler(
         caption_encoder=model.sampler,
         generator=generator,

@@ -12,7 +12,7 @@ from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.models import build
-from attngan_tf.models.image_encoder import small_trunk
+from attngan_tf.models.image_encoder import small_backbone
 from attngan_tf.training import damsm_trainer, gan_trainer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -93,11 +93,11 @@ def stand_in(monkeypatch):
 
     def trunk(size, layer, weights, dtype, pictures, count_padding):
         del layer, weights, pictures, count_padding
-        network = small_trunk(size, dtype)
+        network = small_backbone(size, dtype)
         network.trainable = False
         return network
 
-    monkeypatch.setattr(build, "inception_trunk", trunk)
+    monkeypatch.setattr(build, "inception_backbone", trunk)
 
 
 @pytest.fixture(scope="module")

@@ -206,6 +206,6 @@ def fresh_sampler(config: Config, data: Data) -> Sampler:
             text_encoder=build.text_encoder(config, size, use_cudnn=False),
             words_num=config.words_num_test,
         ),
-        generator=build.generator(config, folded=True),
+        generator=build.generator(config, fused=True),
         condition_noise=config.condition_noise,
     )

@@ -18,13 +18,15 @@ def encoder_backend(judge: Encoders, picture_size: int) -> Backend:
 
     def network(images):
         shape = [None, picture_size, picture_size, 3]
-        features = image_encoder.trunk_features(tf.ensure_shape(images, shape))
+        features = image_encoder.backbone_features(
+            tf.ensure_shape(images, shape)
+        )
         return {"pooled": features["pooled"]}
 
     step = provenance.encoders_step(judge.config)
     return Backend(
         name=provenance.trunk_name(judge.config, step),
-        sha256=provenance.weights_digest(image_encoder.trunk),
+        sha256=provenance.weights_digest(image_encoder.backbone),
         size=picture_size,
         network=network,
     )

@@ -196,7 +196,7 @@ class HeldOut:
 
 
 def _pooled_features(image_encoder, images):
-    features = image_encoder.trunk_features(images)
+    features = image_encoder.backbone_features(images)
     return tf.cast(features["pooled"], tf.float32)
 
 
@@ -204,7 +204,7 @@ def features_of(image_encoder: ImageEncoder) -> Look:
     """Looks at pictures: image_features [B, D] and pooled [B, C], float32."""
 
     def look(images):
-        features = image_encoder.trunk_features(images)
+        features = image_encoder.backbone_features(images)
         return {
             "image_features": image_encoder.project(features)["image_features"],
             "pooled": tf.cast(features["pooled"], tf.float32),

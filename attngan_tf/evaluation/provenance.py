@@ -82,7 +82,7 @@ def encoder_conditions(
 
     Arguments as of `encoders_text` and `trunk_name`.
     """
-    digest = weights_digest(image_encoder.trunk)
+    digest = weights_digest(image_encoder.backbone)
     return {
         "backend": with_digest(trunk_name(config, step), digest),
         "encoders": encoders_text(config, step, text_encoder, image_encoder),

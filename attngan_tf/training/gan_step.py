@@ -197,7 +197,7 @@ class GanStep:
         optimizer = self.discriminator_optimizers[size]
         sentence = text["sentence_features"]
         with tf.GradientTape() as tape:
-            real_code, fake_code = network.codes(
+            real_code, fake_code = network.features_of_batches(
                 [real[network.reads], fake[network.reads]], training=True
             )
             terms = losses.discriminator_loss(
@@ -256,7 +256,7 @@ class GanStep:
     def _stage_loss(self, size, seen, text):
         """Eq. 4 of one stage, and its terms by name."""
         network = self.discriminators[size]
-        code = network.code(seen[network.reads], training=True)
+        code = network.features(seen[network.reads], training=True)
         loss = losses.generator_loss(
             network.unconditional_logits(code),
             network.conditional(code, text["sentence_features"], training=True),

@@ -84,7 +84,7 @@ def test_encoders_are_trained_from_pictures_where_features_are_kept(
     program = made(programs.train_damsm, config)
     assert program.batch_size == config.damsm_batch_size
     (encoder,) = program.networks["image_encoder"]
-    trunk = count(encoder.trunk, config.damsm_batch_size, [75, 75, 3])
+    trunk = count(encoder.backbone, config.damsm_batch_size, [75, 75, 3])
     found = flops.count(program.graph())
     # Inception-v3 is fixed: forward only. The projections and the text take
     # little beside it.
@@ -103,7 +103,7 @@ def test_what_is_drawn_is_what_a_sampler_draws(tiny_config, monkeypatch):
     config = tiny_config()
     program = made(programs.generate, config)
     (sampler,) = samplers
-    assert sampler.generator.folded
+    assert sampler.generator.fused
     images = program.call()
     builder = catalog.open_configured(config)
     test = prepared_data.read_data(builder).test

@@ -249,7 +249,7 @@ def test_one_pass_of_the_encoder_serves_eq_4_and_the_damsm(
             draws = batch["augmentation"][:, 1]
             images = augmentation.augment(images, draws)
         features, maps = encoder.features_and_maps(images)
-        code = network.code(network.project(images, maps))
+        code = network.features(network.project(images, maps))
         judged = losses.generator_loss(
             network.unconditional_logits(code),
             network.conditional(code, text["sentence_features"]),

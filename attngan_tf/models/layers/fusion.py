@@ -1,4 +1,4 @@
-"""Batch normalization as part of the convolutions before it, for drawing."""
+"""Batch normalization fused into the convolutions before it, for inference."""
 
 import keras
 import numpy as np
@@ -8,10 +8,10 @@ from attngan_tf.models.layers.batch_norm import EPSILON, GatedBatchNorm
 NORM_WEIGHTS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-def fold(kernel, gamma, beta, mean, variance, epsilon=EPSILON):
-    """One kernel and bias for a convolution without bias and its BN.
+def fuse(kernel, gamma, beta, mean, variance, epsilon=EPSILON):
+    """Kernel and bias that replace a convolution without bias and its BN.
 
-    A BN that is not trained is a factor and a shift of each channel.
+    In inference, BN is a factor and a shift of each channel.
 
     Args:
       kernel: float [..., C] of the convolution.
@@ -25,32 +25,32 @@ def fold(kernel, gamma, beta, mean, variance, epsilon=EPSILON):
     return kernel * factor, beta - mean * factor
 
 
-def fold_batch_norm(source: keras.Model, target: keras.Model) -> None:
-    """Gives `target`, built with `folded`, the function of `source`.
+def fuse_batch_norm(source: keras.Model, target: keras.Model) -> None:
+    """Sets the weights of `target`, built with `fused`, from `source`.
 
     Raises:
-      ValueError: the networks differ in more than that.
+      ValueError: the networks have different sizes.
     """
     gated = _gated(source)
-    folded, norm = [], []
+    fused, norm = [], []
     for weight in source.weights:
         if weight.name not in NORM_WEIGHTS:
-            folded.append(weight.numpy())
+            fused.append(weight.numpy())
             continue
         norm.append(weight.numpy())
         if len(norm) == len(NORM_WEIGHTS):
-            kernel, bias = fold(folded.pop(), *norm)
-            # `HalvedGLU` comes behind it.
-            share = 0.5 if id(weight) in gated else 1.0
-            folded += [share * kernel, share * bias]
+            kernel, bias = fuse(fused.pop(), *norm)
+            # `HalvedGLU` follows.
+            scale = 0.5 if id(weight) in gated else 1.0
+            fused += [scale * kernel, scale * bias]
             norm = []
-    target.set_weights(folded)
+    target.set_weights(fused)
 
 
 def _gated(network: keras.Model) -> set[int]:
-    """The ids of all weights of BNs that a GLU comes behind.
+    """The ids of all weights of BNs that a GLU follows.
 
-    Keras has no public way to the layers inside of layers.
+    Keras has no public way to the layers inside layers.
     """
     return {
         id(weight)
