@@ -51,12 +51,12 @@ setuptools.setup(
             "pytest-xdist>=3.8,<4",
             "pyyaml>=6.0,<7",
             "ruff==0.17.5",
-            # Second opinions on scores; torchmetrics runs on torch, below.
+            # References for scores; torchmetrics runs on torch, below.
             "scipy>=1.13,<2",
             "torchmetrics>=1.8,<2",
             # The page, in Debian's chromium and chromium-driver.
             "selenium>=4.40,<5",
-            # The second opinion of tests/peers/.
+            # The PyTorch reference of tests/reference/.
             "torch==2.13.0",
         ],
         "convert": ["torch>=2.6,<3"],

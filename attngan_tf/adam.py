@@ -1,4 +1,4 @@
-"""Adam by TensorFlow's fused kernel."""
+"""Adam with TensorFlow's fused kernel."""
 
 import keras
 import tensorflow as tf
@@ -6,11 +6,11 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("attngan_tf")
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam; each weight is read and written once for an update.
+    """Keras's Adam in a single pass over the weights.
 
     Keras's own takes eleven passes over weights, gradients and moments: 3 %
-    of a GAN step on a CPU (BUILD_NOTES.md). The same equations, with epsilon
-    beside the uncorrected root.
+    of a GAN step on a CPU (BUILD_NOTES.md). The equations are the same:
+    epsilon is added to the uncorrected root.
     """
 
     def update_step(self, gradient, variable, learning_rate):

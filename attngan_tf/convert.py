@@ -1,4 +1,4 @@
-"""python -m attngan_tf.convert: the published PyTorch files, to and fro."""
+"""python -m attngan_tf.convert: published PyTorch files, read or written."""
 
 import dataclasses
 import os
@@ -21,7 +21,8 @@ from attngan_tf.runs import workdir as workdirs
 from attngan_tf.text_to_image import load
 
 NETWORKS = ("text_encoder", "image_encoder", "generator")
-# What the released code's image encoder is.
+FILES = (*NETWORKS, "captions_pickle")
+# The settings of the released code's image encoder.
 IMAGE_ENCODER = {
     name: recognition.RELEASED[name]
     for name in (
@@ -38,33 +39,43 @@ CAPTIONS = "captions.pickle"
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
-    common = {"flag_values": values}
-    for name, what in (
+    for name, files_of_it in (
         ("text_encoder", "text_encoder*.pth"),
         ("image_encoder", "image_encoder*.pth"),
         ("generator", "*_AttnGAN2.pth, *_AttnDCGAN2.pth or netG_epoch_*.pth"),
-        ("captions_pickle", "captions.pickle, whose words the model knows"),
+        ("captions_pickle", "captions.pickle, with the model's vocabulary"),
     ):
-        flags.DEFINE_string(name, None, f"published file: {what}", **common)
+        help = f"published file: {files_of_it}"
+        flags.DEFINE_string(name, None, help, flag_values=values)
     flags.DEFINE_list(
         "discriminators",
         [],
-        "published files netD0.pth,netD1.pth,netD2.pth, to train further; "
+        "published files netD0.pth,netD1.pth,netD2.pth, to continue training; "
         "without them, training starts with new ones",
-        **common,
+        flag_values=values,
     )
     flags.DEFINE_string(
         "workdir",
         None,
         "new folder to write; with --to_pytorch, the trained one to read",
-        **common,
+        flag_values=values,
     )
     flags.DEFINE_string(
         "to_pytorch",
         None,
-        "folder to write PyTorch files of the workdir's model to",
-        **common,
+        "new folder for PyTorch files of the workdir's model",
+        flag_values=values,
     )
+
+
+class Published(NamedTuple):
+    """The contents of a model's files; discriminators by image size."""
+
+    words: list[str]
+    text_encoder: layouts.State
+    image_encoder: layouts.State
+    generator: layouts.State
+    discriminators: dict[int, layouts.State]
 
 
 def read_words(path: str) -> list[str]:
@@ -81,10 +92,10 @@ def read_words(path: str) -> list[str]:
 def read_discriminators(
     paths: list[str], config: Config
 ) -> dict[int, layouts.State]:
-    """Tensors of the discriminators by the size of their pictures.
+    """Tensors of the discriminators by image size.
 
     Raises:
-      UserError: a file is wrong, or they are not those of the generator.
+      UserError: a file is wrong, or they do not fit the generator.
     """
     states = {}
     for path in paths:
@@ -93,36 +104,24 @@ def read_discriminators(
     sizes = sorted(build.discriminator_sizes(config))
     if paths and (sorted(states) != sizes or len(states) != len(paths)):
         raise UserError(
-            "--discriminators must be one a picture of the generator, of "
+            "--discriminators must be one for each image of the generator, of "
             f"{', '.join(map(str, sizes))} pixels; received {len(paths)}, of "
             f"{', '.join(map(str, sorted(states)))}"
         )
     return states
 
 
-class Published(NamedTuple):
-    """A model as its files have it."""
-
-    words: list[str]
-    text_encoder: layouts.State
-    image_encoder: layouts.State
-    generator: layouts.State
-    discriminators: dict[int, layouts.State]
-
-
 def read(values: flags.FlagValues) -> tuple[Config, Published]:
-    """The files that flags name, and the configuration they follow.
+    """The contents of the files, and their configuration.
 
     Raises:
       UserError: a file is wrong, or the files are not of one model.
     """
     words = read_words(values.captions_pickle)
-    text, image, drawer = (
-        files.read_state(values[name].value, name) for name in NETWORKS
-    )
-    fields = recognition.fields(text, image, drawer)
+    states = [files.read_state(values[name].value, name) for name in NETWORKS]
+    fields = recognition.fields(*states)
     config = Config(workdir=values.workdir, stage="gan", **fields)
-    rows = len(text["encoder.weight"])
+    rows = len(states[0]["encoder.weight"])
     if rows != len(words):
         raise UserError(
             "--captions_pickle must have as many words as the text encoder "
@@ -130,9 +129,9 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
             f"{values.captions_pickle} and {rows} embeddings in "
             f"{values.text_encoder}; take the files of one model"
         )
-    judges = read_discriminators(values.discriminators, config)
-    widths = {recognition.width(state) for state in judges.values()}
-    published = config.dataset != "folder"  # whose DF is known
+    discriminators = read_discriminators(values.discriminators, config)
+    widths = {recognition.width(state) for state in discriminators.values()}
+    published = config.dataset != "folder"  # with a known DF
     if len(widths) > 1 or (published and widths - {config.df}):
         raise UserError(
             "--discriminators must be those of the generator, all of "
@@ -141,13 +140,13 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
         )
     if widths:
         config = dataclasses.replace(config, df=widths.pop())
-    return config, Published(words, text, image, drawer, judges)
+    return config, Published(words, *states, discriminators)
 
 
 def write_workdir(
     config: Config, published: Published, values: flags.FlagValues
 ) -> None:
-    """Writes the workdir beside itself and renames it into place.
+    """Writes the workdir under another name, and then renames it.
 
     Raises:
       UserError: a tensor does not fit its network, or the folder cannot be
@@ -157,11 +156,11 @@ def write_workdir(
     try:
         with scratch.folder(os.path.dirname(workdir), ".converting-") as folder:
             Vocabulary(published.words).save(folder)
+            _write_gan(folder, config, published, values)
             _write_encoders(folder, config, published, values)
-            _write_networks(folder, config, published, values)
             _write_flagfile(folder, config)
             config.save(folder, workdirs.versions())
-            os.chmod(folder, 0o755)  # it was for the owner only
+            os.chmod(folder, 0o755)  # scratch folders are private
             os.rename(folder, workdir)
     except (OSError, tf.errors.OpError) as error:
         raise _not_writable(error) from None
@@ -186,17 +185,11 @@ def _write_encoders(
 ) -> None:
     rows = len(published.words)
     text_encoder = build.text_encoder(config, rows)
-    layouts.load(
-        layouts.text_encoder(text_encoder),
-        published.text_encoder,
-        values.text_encoder,
-    )
+    parts = layouts.text_encoder(text_encoder)
+    layouts.load(parts, published.text_encoder, values.text_encoder)
     image_encoder = build.image_encoder(config, None)
-    layouts.load(
-        layouts.image_encoder(image_encoder),
-        published.image_encoder,
-        values.image_encoder,
-    )
+    parts = layouts.image_encoder(image_encoder)
+    layouts.load(parts, published.image_encoder, values.image_encoder)
     items = {
         "text_encoder": text_encoder,
         "image_encoder": image_encoder,
@@ -205,32 +198,30 @@ def _write_encoders(
     checkpoint.Checkpoints(os.path.join(folder, "damsm"), items, 1).offer(0, 0)
 
 
-def _write_networks(
+def _write_gan(
     folder: str, config: Config, published: Published, values: flags.FlagValues
 ) -> None:
     generator = build.generator(config)
-    layouts.load(
-        layouts.generator(generator), published.generator, values.generator
-    )
-    # What is published is the average already. Two objects: of one, which a
-    # checkpoint holds once, training's two would not both be restored.
+    parts = layouts.generator(generator)
+    layouts.load(parts, published.generator, values.generator)
+    # The published weights are the average. Training needs two objects: a
+    # checkpoint stores one object only once, and restores only one of two.
     average = build.generator(config, "average")
     average.set_weights(generator.get_weights())
     items = {"generator": generator, "average": average}
     for size, state in published.discriminators.items():
         network = build.discriminator(config, size)
-        layouts.load(
-            layouts.discriminator(network), state, f"netD of {size} pixels"
-        )
+        parts = layouts.discriminator(network)
+        layouts.load(parts, state, f"netD of {size} pixels")
         items[f"discriminator_{size}"] = network
     checkpoint.Checkpoints(os.path.join(folder, "gan"), items, 1).save(0)
 
 
 def _write_flagfile(folder: str, config: Config) -> None:
-    """Flags that train the model further, in its workdir."""
+    """Flags to continue training in the workdir."""
     path = os.path.join(folder, FLAGFILE)
     with open(path, "w", encoding="utf-8") as file:
-        file.write("# The released settings, as convert found them.\n")
+        file.write("# The released settings, as recognized by convert.\n")
         for field in dataclasses.fields(config):
             value = getattr(config, field.name)
             if field.name == "workdir":
@@ -243,11 +234,11 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
     """Writes a workdir's model as files that the released code loads.
 
     Returns:
-      What to tell: a line a file, and one for what cannot be written.
+      Lines to print: one for each file, and for what cannot be written.
 
     Raises:
-      UserError: the workdir holds no model that the released code can have,
-        or the folder is there already or cannot be written.
+      UserError: the released code cannot have this model, or the folder exists
+        or cannot be written.
     """
     _check_new("to_pytorch", folder)
     config = Config.load(workdir)
@@ -280,7 +271,7 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
 
 
 def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
-    """Files of a model, and what is in them."""
+    """The layouts of a model's networks, by file name."""
     model = load(workdir)
     config, model = model.config, model
     found = {
@@ -306,17 +297,17 @@ def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
 
 def _check_publishable(config: Config) -> None:
     sizes = config.image_sizes
-    if sizes != tuple(layouts.CODES)[: len(sizes)]:
+    if sizes != tuple(layouts.CONVOLUTIONS)[: len(sizes)]:
         raise UserError(
-            "--to_pytorch needs pictures of 64, 128 and 256 pixels, as the "
-            f"released code draws; those of {config.workdir} are of "
+            "--to_pytorch needs images of 64, 128 and 256 pixels, as the "
+            f"released code generates; those of {config.workdir} are of "
             f"{', '.join(map(str, sizes))}"
         )
     if config.discriminator_stages != "all":
         raise UserError(
             "--to_pytorch needs an image from every stage, as the released "
-            f"code's generator makes; that of {config.workdir} was trained "
-            f"with --discriminator_stages={config.discriminator_stages}"
+            f"code's generator has; {config.workdir} was trained with "
+            f"--discriminator_stages={config.discriminator_stages}"
         )
     if config.attention != "words":
         raise UserError(
@@ -329,14 +320,14 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """The command."""
     if arguments:
         raise command.flags_only("convert", arguments)
-    # bash leaves the ~ of --flag=~/x.
-    for name in (*NETWORKS, "captions_pickle", "workdir", "to_pytorch"):
+    # bash does not expand the ~ of --flag=~/x.
+    for name in (*FILES, "workdir", "to_pytorch"):
         if values[name].value:
             values[name].value = os.path.expanduser(values[name].value)
     if values.to_pytorch:
         _main_to_pytorch(values)
         return
-    for name in (*NETWORKS, "captions_pickle", "workdir"):
+    for name in (*FILES, "workdir"):
         if not values[name].value:
             raise UserError(
                 f"--{name} must be given; received none; convert takes "
@@ -346,20 +337,16 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     _check_new("workdir", values.workdir)
     config, published = read(values)
     write_workdir(config, published, values)
-    for name in (*NETWORKS, "captions_pickle"):
+    for name in FILES:
         path = values[name].value
         kind = files.AUTHENTIC.get(files.blob_id(path))
-        said = f"the authentic {kind}" if kind else "none whose id is known"
-        print(f"{path}: {said}")
+        known = f"the authors' {kind}" if kind else "not a known published file"
+        print(f"{path}: {known}")
     print(_summary(config, published))
 
 
 def _main_to_pytorch(values: flags.FlagValues) -> None:
-    given = [
-        name
-        for name in (*NETWORKS, "captions_pickle", "discriminators")
-        if values[name].value
-    ]
+    given = [name for name in (*FILES, "discriminators") if values[name].value]
     if given or not values.workdir:
         received = f"--{given[0]}, too" if given else "no --workdir"
         raise UserError(
@@ -373,19 +360,18 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
 def _summary(config: Config, published: Published) -> str:
     where = shlex.quote(config.workdir)
     sizes = ", ".join(map(str, config.image_sizes))
-    known = "own" if config.dataset == "folder" else config.dataset
+    dataset = "own data" if config.dataset == "folder" else config.dataset
     lines = [
-        f"{config.workdir}: {config.generator} ({known}), pictures of {sizes} "
-        f"pixels, GF {config.gf}, "
-        f"{len(published.words)} words",
-        "to draw:   python -m attngan_tf.generate "
+        f"{config.workdir}: {config.generator} ({dataset}), images of {sizes} "
+        f"pixels, GF {config.gf}, {len(published.words)} words",
+        "to generate: python -m attngan_tf.generate "
         f'--workdir={where} "this bird is red with a white belly"',
-        f"to export: python -m export.saved_model --workdir={where} "
+        f"to export:   python -m export.saved_model --workdir={where} "
         "--export_dir=models/attngan",
-        f"to score:  python -m attngan_tf.evaluate --workdir={where} "
+        f"to evaluate: python -m attngan_tf.evaluate --workdir={where} "
         "--data_dir=...",
-        f"to train:  python -m attngan_tf.train --flagfile={where}/{FLAGFILE} "
-        "--data_dir=...",
+        f"to train:    python -m attngan_tf.train --flagfile={where}/{FLAGFILE}"
+        " --data_dir=...",
     ]
     if not published.discriminators:
         lines.append("(training starts with new discriminators: none given)")

@@ -1,8 +1,6 @@
-"""The losses: Eq. 4, 5, 10-14, KL, and what Eq. 14 is compared with.
+"""The losses of the GAN and of the encoders.
 
-Pure functions, float32 inside.
-
-Every loss is a mean over the rows it is given.
+Pure functions that compute in float32. Every loss is a mean over the batch.
 """
 
 from typing import Any, NamedTuple
@@ -12,11 +10,11 @@ from keras import ops
 
 from attngan_tf.models import attention
 
-Scalar = Any  # a float32 tensor without dimensions, of Keras's backend
+Scalar = Any  # a float32 tensor without dimensions
 
-COSINE_EPSILON = 1e-8  # least denominator of a cosine
-# Numbers of one [I, S, T, N] array held at once: 64 MiB of float32. A batch
-# of 256 (T 18, N 289) then takes 1.1 GB, backward pass and all.
+COSINE_EPSILON = 1e-8  # smallest denominator of a cosine
+# Largest size of an [I, S, T, N] array in memory: 64 MiB of float32. A batch
+# of 256 (T 18, N 289) then takes 1.1 GB, including the backward pass.
 MAX_ELEMENTS = 2**24
 
 
@@ -28,14 +26,14 @@ def _check_choice(name: str, value: str) -> None:
 
 
 def _cosines(dots, squares_a, squares_b):
-    """Cosines of pairs from their products and squared norms."""
+    """Cosines from dot products and squared norms."""
     return dots * ops.rsqrt(
         ops.maximum(squares_a * squares_b, COSINE_EPSILON**2)
     )
 
 
 def _word_scores(regions, words, lengths, gamma1, gamma2):
-    """Eq. 7-10 without 1/gamma2, for all pairs at once: [I, S]."""
+    """Scores without the factor 1/gamma2, for all pairs at once: [I, S]."""
     real = attention.word_mask(lengths, words.shape[1])
     weights, similarities = attention.region_attention(
         words, regions, lengths, gamma1
@@ -54,37 +52,37 @@ def _word_scores(regions, words, lengths, gamma1, gamma2):
 def _sliced_word_scores(regions, words, lengths, gamma1, gamma2, size):
     """`_word_scores` with at most `size` sentences at a time.
 
-    Each slice is computed anew for its gradient: otherwise a loop keeps the
-    arrays of all its steps until then.
+    Each slice is recomputed for its gradient: otherwise a loop stores the
+    arrays of all its steps.
     """
     I = ops.shape(regions)[0]
     S, T, D = ops.shape(words)
     count = -(-S // size)
     size = -(-S // count)
-    # Whole slices: sentences without words fill the last, and are dropped.
+    # The last slice is padded with sentences without words.
     rest = count * size - S
     words = ops.pad(words, [[0, rest], [0, 0], [0, 0]])
     lengths = ops.pad(lengths, [[0, rest]])
 
     def step(i, scores):
-        here = ops.slice(words, [i * size, 0, 0], [size, T, D])
+        part = ops.slice(words, [i * size, 0, 0], [size, T, D])
         true = ops.slice(lengths, [i * size], [size])
-        # TensorFlow runs up to ten steps at once where it may. Needing what
-        # the last step gave, steps and their gradients wait for each other.
-        here = here + 0.0 * scores[0, 0, 0]
+        # TensorFlow runs up to ten steps at once. With this dependency on the
+        # last step, steps and their gradients wait for each other.
+        part = part + 0.0 * scores[0, 0, 0]
 
         def score(regions, words):
             return _word_scores(regions, words, true, gamma1, gamma2)
 
-        new = keras.remat(score)(regions, here)  # [I, size]
-        place = ops.one_hot(i, count, dtype="float32")
-        return i + 1, scores + place[:, None, None] * new
+        new = keras.remat(score)(regions, part)  # [I, size]
+        index = ops.one_hot(i, count, dtype="float32")
+        return i + 1, scores + index[:, None, None] * new
 
     _, scores = ops.while_loop(
         lambda i, _: i < count,
         step,
         (0, ops.zeros([count, I, size], dtype="float32")),
-        maximum_iterations=count,  # XLA has no gradient of a loop without
+        maximum_iterations=count,  # XLA needs it for a loop's gradient
     )
     scores = ops.reshape(ops.swapaxes(scores, 0, 1), [I, -1])
     return scores[:, :S]
@@ -105,19 +103,19 @@ def word_scores(
     Args:
       region_features: float [I, N, D].
       word_features: float [S, T, D].
-      lengths: int [S], the number of true words, at least 1.
+      lengths: int [S], number of true words, at least 1.
       gamma1: sharpness of a word's attention over regions.
       gamma2: weight of the best matching words, above 0.
       form: "paper", or "released": without the 1/gamma2 before the log.
-      max_elements: I x S x T x N similarities held at once; if there are
-        more (or I or S is unknown in tracing), sentences go in slices, at
-        least one at a time, and are computed again for the gradient.
+      max_elements: largest number of similarities (I x S x T x N) in memory;
+        if there are more (or I or S is unknown in tracing), sentences are
+        processed in slices and recomputed for the gradient.
 
     Returns:
       float32 [I, S].
 
     Raises:
-      ValueError: `form` is neither.
+      ValueError: `form` is unknown.
     """
     _check_choice("form", form)
     regions = ops.cast(region_features, "float32")
@@ -140,7 +138,7 @@ def word_scores(
 def sentence_scores(image_features, sentence_features):
     """Cosines float32 [I, S] of images [I, D] and sentences [S, D].
 
-    It stands for R(Q, D) in the sentence terms of the DAMSM loss (3.2).
+    R(Q, D) in the sentence terms of the DAMSM loss (paper, 3.2).
     """
     images = ops.cast(image_features, "float32")
     sentences = ops.cast(sentence_features, "float32")
@@ -152,21 +150,20 @@ def sentence_scores(image_features, sentence_features):
 
 
 def matching_loss(scores, gamma3: float, class_ids=None):
-    """Eq. 11-13: cross-entropy of finding each one's partner in the batch.
+    """Cross-entropies of matching within the batch (Eq. 11-13).
 
-    The mean over the batch; the paper prints a sum, the released code takes
-    the mean.
+    The paper prints a sum over the batch, the released code takes the mean.
 
     Args:
-      scores: float [B, B], R of image i (row) and sentence j; pairs on the
-        diagonal belong together.
+      scores: float [B, B], R of image i (row) and sentence j; the matching
+        pairs are on the diagonal.
       gamma3: factor of the scores.
-      class_ids: int [B] or None. Given, pairs of one class are no mismatches
-        of each other (released code).
+      class_ids: int [B] or None. If given, pairs of one class are not
+        mismatches of each other (released code).
 
     Returns:
-      Two float32 scalars: of sentences for images (Eq. 12), and of images
-      for sentences (Eq. 13).
+      Two float32 scalars: of finding the sentence of an image, and of finding
+      the image of a sentence.
     """
     logits = gamma3 * ops.cast(scores, "float32")
     labels = ops.arange(ops.shape(logits)[0], dtype="int32")
@@ -184,7 +181,7 @@ def matching_loss(scores, gamma3: float, class_ids=None):
 
 
 class DamsmLoss(NamedTuple):
-    """The terms of Eq. 14 (w1, w2, s1, s2) and their sum; float32 scalars."""
+    """The terms w1, w2, s1, s2 and their sum; float32 scalars."""
 
     words_image_to_text: Scalar
     words_text_to_image: Scalar
@@ -206,22 +203,22 @@ def damsm_loss(
     gamma3: float,
     word_score: str = "paper",
 ) -> DamsmLoss:
-    """Eq. 14 over a batch, all of it: the others are the mismatches.
+    """Eq. 14 over a batch; its other pairs are the mismatches.
 
     Args:
       region_features: float [B, N, D].
       image_features: float [B, D].
       word_features: float [B, T, D].
       sentence_features: float [B, D].
-      lengths: int [B], the number of true words, at least 1.
+      lengths: int [B], number of true words, at least 1.
       class_ids: int [B] or None; see `matching_loss`.
       gamma1: see `word_scores`.
       gamma2: see `word_scores`.
-      gamma3: see `matching_loss`; words and sentences alike.
+      gamma3: see `matching_loss`; for words and sentences alike.
       word_score: the `form` of `word_scores`.
 
     Raises:
-      ValueError: `word_score` is neither "paper" nor "released".
+      ValueError: `word_score` is unknown.
     """
     words = word_scores(
         region_features,
@@ -240,7 +237,7 @@ def damsm_loss(
 
 
 class JointEmbeddingLoss(NamedTuple):
-    """Both directions' terms and their sum; float32 scalars."""
+    """The terms of both directions and their sum; float32 scalars."""
 
     image_to_text: Scalar
     text_to_image: Scalar
@@ -250,18 +247,18 @@ class JointEmbeddingLoss(NamedTuple):
 def joint_embedding_loss(
     image_features, sentence_features, class_ids
 ) -> JointEmbeddingLoss:
-    """The symmetric structured joint embedding of a batch.
+    """The symmetric structured joint embedding loss of a batch.
 
-    Of Reed et al. (CVPR 2016), Eq. 1-5: by inner products, each pair's own
-    score must be above those with other classes by the 0/1 loss, 1. Other
-    pairs of the batch stand for their classes. The hinge is averaged over
-    them, as their released code does; they print its maximum.
+    Reed et al. (CVPR 2016), Eq. 1-5, with inner products as scores: the score
+    of each pair must exceed those with images and sentences of other classes
+    by a margin of 1. The paper takes the maximum of the violations, their
+    released code and this function the mean.
 
     Args:
       image_features: float [B, D].
       sentence_features: float [B, D].
-      class_ids: int [B]; those of one class are not compared. What is left
-        without another class counts 0.
+      class_ids: int [B]. Pairs of one class are not compared; a pair without
+        another class in the batch has no loss.
     """
     images = ops.cast(image_features, "float32")
     sentences = ops.cast(sentence_features, "float32")
@@ -294,7 +291,7 @@ def _if_given(loss, logits):
 
 
 class GeneratorLoss(NamedTuple):
-    """Plain means of Eq. 4's terms, and the weighted total."""
+    """The mean of each term, and the weighted total."""
 
     unconditional: Scalar | None
     conditional: Scalar
@@ -304,16 +301,16 @@ class GeneratorLoss(NamedTuple):
 def generator_loss(
     unconditional_logits, conditional_logits, scale: str = "paper"
 ) -> GeneratorLoss:
-    """Eq. 4 for one stage.
+    """The generator's loss of one stage (Eq. 4).
 
     Args:
-      unconditional_logits: float [B] of generated images, or None where the
-        discriminator gives none (AttnDCGAN): the conditional term alone.
-      conditional_logits: float [B].
+      unconditional_logits: float [B] of generated images, or None if the
+        discriminator has none (AttnDCGAN).
+      conditional_logits: float [B] of generated images.
       scale: "paper": half of each term; "released": the whole.
 
     Raises:
-      ValueError: `scale` is neither.
+      ValueError: `scale` is unknown.
     """
     _check_choice("scale", scale)
     unconditional = _if_given(_real_loss, unconditional_logits)
@@ -327,7 +324,7 @@ def generator_loss(
 
 
 class DiscriminatorLoss(NamedTuple):
-    """Plain means of each term, None if not asked, and the weighted total."""
+    """The mean of each term or None, and the weighted total."""
 
     real_unconditional: Scalar | None
     real_conditional: Scalar
@@ -345,21 +342,21 @@ def discriminator_loss(
     wrong_conditional=None,
     wrong_factor=1.0,
 ) -> DiscriminatorLoss:
-    """Eq. 5 for one stage, or the released weighting with wrong pairs.
+    """A discriminator's loss (Eq. 5), or the released one with wrong pairs.
 
-    With wrong pairs: (real_u + real_c) / 2 + (fake_u + fake_c + wrong_c) / 3.
-    Without unconditional logits (AttnDCGAN): (real_c + fake_c) / 2, and with
-    wrong pairs, as released, real_c + (fake_c + wrong_c) / 2.
+    The released loss is (real_u + real_c) / 2 + (fake_u + fake_c + wrong_c) / 3
+    and, without unconditional logits (AttnDCGAN), real_c + (fake_c + wrong_c)
+    / 2. The paper's is half the sum of all terms.
 
     Args:
       real_unconditional: logits float [B] of real images, or None.
       real_conditional: logits [B] of real images with their sentences.
       fake_unconditional: logits [B] of generated images, or None.
       fake_conditional: logits [B] of generated images.
-      wrong_conditional: logits of real images with others' sentences (any
-        number; B - 1 in the released code), or None.
-      wrong_factor: factor of the wrong term, for a replica that has more or
-        fewer of the wrong pairs than its share.
+      wrong_conditional: logits of real images with the sentences of others
+        (any number; B - 1 in the released code), or None.
+      wrong_factor: factor of the wrong term, for replicas with unequal numbers
+        of wrong pairs.
     """
     terms = {
         "real_unconditional": _if_given(_real_loss, real_unconditional),
@@ -381,9 +378,9 @@ def discriminator_loss(
 
 
 def kl_loss(mu, logvar):
-    """KL of N(mu, exp(logvar)) from N(0, 1): a float32 scalar.
+    """KL of N(mu, exp(logvar)) from N(0, 1), both [B, C]: a float32 scalar.
 
-    The mean over batch and dims of [B, C], as in the released code.
+    The mean over batch and dimensions (released code).
     """
     mu, logvar = ops.cast(mu, "float32"), ops.cast(logvar, "float32")
     return -0.5 * ops.mean(1.0 + logvar - ops.square(mu) - ops.exp(logvar))

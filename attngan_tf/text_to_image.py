@@ -142,7 +142,7 @@ class TextToImage(CaptionEncoder):
                 "lengths": first["lengths"],
                 "last_word_features": last["word_features"],
                 "last_lengths": last["lengths"],
-                "share": fraction,
+                "alpha": fraction,
                 "z": z,
                 "eps": eps,
             }

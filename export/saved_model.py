@@ -22,7 +22,7 @@ from attngan_tf.errors import UserError
 from attngan_tf.io import scratch
 from attngan_tf.io.disk import writing
 from attngan_tf.models import build
-from attngan_tf.models.layers.folding import fold_batch_norm
+from attngan_tf.models.layers.fusion import fuse_batch_norm
 from attngan_tf.text_to_image import TextToImage, load
 from export import comparison, examples, session_gate
 from export.serving import warmup
@@ -116,8 +116,8 @@ def exported_of(
 
 def fused_model(model: TextToImage) -> TextToImage:
     """A copy of the model with fused batch normalization."""
-    generator = build.generator(model.config, folded=True)
-    fold_batch_norm(model.generator, generator)
+    generator = build.generator(model.config, fused=True)
+    fuse_batch_norm(model.generator, generator)
     return TextToImage(
         config=model.config,
         vocabulary=model.vocabulary,

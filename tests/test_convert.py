@@ -10,25 +10,31 @@ import pytest
 import tensorflow as tf
 import torch
 from absl import flags
-from peers import bad_files, files, networks, sizes
-from peers.attention import padding_mask
 
 import attngan_tf
 from attngan_tf import convert
+from attngan_tf.config import Config
 from attngan_tf.errors import UserError
 from attngan_tf.pretrained import files as published_files
+from tests.reference import files, networks
+from tests.reference.networks import TINY
+from tests.reference.pairing import shared_inception, zero_start
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "inception_once")
 
-# The trunk cannot be smaller here.
-SIZES = sizes.TINY | {"trunk_width": 1.0}
+
+@pytest.fixture(scope="module")
+def inception_once():
+    with shared_inception():
+        yield
 
 
 def run(**given):
     values = flags.FlagValues()
     convert.define_flags(values)
     rest = values(["convert", *(f"--{k}={v}" for k, v in given.items())])
-    convert.main(values, rest[1:])
+    with zero_start():
+        convert.main(values, rest[1:])
 
 
 def arguments(published, workdir, **changes):
@@ -45,11 +51,11 @@ def arguments(published, workdir, **changes):
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """Files as the authors wrote theirs, of small networks."""
-    return files.write_published(tmp_path_factory.mktemp("pth"), SIZES)
+    return files.write_published(tmp_path_factory.mktemp("pth"), TINY)
 
 
 @pytest.fixture(scope="module")
-def workdir(published, tmp_path_factory):
+def workdir(published, inception_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("converted") / "run"
     run(**arguments(published, folder))
     return folder
@@ -63,26 +69,21 @@ def back(workdir, tmp_path_factory):
     return folder
 
 
-def test_the_workdir_draws_the_peers_pictures(published, workdir):
-    """From captions in words to pictures of 256 pixels."""
+def test_images_of_captions_equal_those_of_the_reference(published, workdir):
     captions = ["waaaa waaab waaae", "WAAAA, unknown waaad!"]
     ids = torch.tensor([[1, 2, 5], [1, 4, 0]])
-    lengths = torch.tensor([3, 2])
     rng = np.random.default_rng(0)
-    z = rng.standard_normal([2, SIZES["z_size"]], np.float32)
-    eps = rng.standard_normal([2, SIZES["condition_size"]], np.float32)
-    text = networks.text_encoder(SIZES)
+    z = rng.standard_normal([2, TINY["z_size"]], np.float32)
+    eps = rng.standard_normal([2, TINY["condition_size"]], np.float32)
+    text = networks.TextEncoder(TINY)
     text.load_state_dict(files.load(published.text_encoder))
-    generator = networks.generator(SIZES, released_mask=False)
+    generator = networks.Generator(TINY)
     generator.load_state_dict(files.load(published.generator))
     with torch.no_grad():
-        words, sentences = text.eval()(ids, lengths)
+        words, sentences = text.eval()(ids, torch.tensor([3, 2]))
         expected = generator.eval()(
-            torch.from_numpy(z),
-            torch.from_numpy(eps),
-            sentences,
-            words,
-            padding_mask(ids),
+            *(torch.from_numpy(z), torch.from_numpy(eps), sentences, words),
+            ids == 0,
         )
     model = attngan_tf.load(str(workdir))
     found = model.from_noise(tf.constant(captions), z, eps)
@@ -95,13 +96,9 @@ def test_the_workdir_draws_the_peers_pictures(published, workdir):
     assert model.step == 0
 
 
-def test_the_workdir_is_complete(workdir, published):
+def test_workdir_is_complete(workdir):
     assert {path.name for path in workdir.iterdir()} == {
-        "config.json",
-        "vocab.txt",
-        "damsm",
-        "gan",
-        "train.flags",
+        *("config.json", "vocab.txt", "damsm", "gan", "train.flags"),
     }
     assert list(workdir.parent.glob(".*")) == []
     config = json.loads((workdir / "config.json").read_text())
@@ -116,7 +113,8 @@ def test_the_workdir_is_complete(workdir, published):
     assert {"generator", "average", "discriminator_256"} <= parts
 
 
-def test_there_and_back_is_bit_equal(workdir, back, tmp_path):
+@pytest.mark.slow
+def test_conversion_to_pytorch_and_back_is_bit_equal(workdir, back, tmp_path):
     again = tmp_path / "again"
     run(
         text_encoder=back / "text_encoder.pth",
@@ -126,9 +124,8 @@ def test_there_and_back_is_bit_equal(workdir, back, tmp_path):
         captions_pickle=back / "captions.pickle",
         workdir=again,
     )
-    assert (again / "vocab.txt").read_text() == (
-        workdir / "vocab.txt"
-    ).read_text()
+    words = [(folder / "vocab.txt").read_text() for folder in (workdir, again)]
+    assert words[0] == words[1]
     for part in ("damsm/best", "gan"):
         one, other = (
             tf.train.load_checkpoint(str(folder / part))
@@ -144,14 +141,13 @@ def test_there_and_back_is_bit_equal(workdir, back, tmp_path):
                 )
 
 
-def test_released_networks_load_what_is_written(published, back):
-    judges = networks.discriminators(SIZES)
+def test_reference_networks_load_the_files_written(published, back):
+    discriminators = networks.discriminators(TINY)
     for name, network, path in (
-        ("netG", networks.generator(SIZES), published.generator),
-        ("text_encoder", networks.text_encoder(SIZES), None),
-        ("image_encoder", networks.image_encoder(SIZES), None),
-        ("netD0", judges[0], published.discriminators[0]),
-        ("netD2", judges[2], published.discriminators[2]),
+        ("netG", networks.Generator(TINY), published.generator),
+        ("text_encoder", networks.TextEncoder(TINY), None),
+        ("netD0", discriminators[0], published.discriminators[0]),
+        ("netD2", discriminators[2], published.discriminators[2]),
     ):
         state = files.load(back / f"{name}.pth")
         network.load_state_dict(state)
@@ -163,19 +159,20 @@ def test_released_networks_load_what_is_written(published, back):
     assert ids["waaac"] == 3
 
 
-def test_the_image_encoder_written_sees_the_same(published, back):
-    pictures = torch.rand(1, 3, 256, 256) * 2 - 1
-    one, other = networks.image_encoder(SIZES), networks.image_encoder(SIZES)
-    one.load_state_dict(files.load(published.image_encoder))
-    other.load_state_dict(files.load(back / "image_encoder.pth"))
-    with torch.no_grad():
-        for a, b in zip(
-            one.eval()(pictures), other.eval()(pictures), strict=True
-        ):
-            assert (a - b).abs().max() < 1e-4 * a.abs().max()
+def test_image_encoder_written_gives_the_same_features(published, back):
+    images = torch.rand(1, 3, 256, 256) * 2 - 1
+    network = networks.ImageEncoder(TINY["feature_size"], 299).eval()
+    found = []
+    for path in (published.image_encoder, back / "image_encoder.pth"):
+        network.load_state_dict(files.load(path))
+        with torch.no_grad():
+            found.append(network(images))
+    for a, b in zip(*found, strict=True):
+        assert (a - b).abs().max() < 1e-4 * a.abs().max()
 
 
-def test_training_goes_on_from_a_converted_model(
+@pytest.mark.slow
+def test_training_continues_from_a_converted_model(
     workdir, birds_folder, tmp_path, monkeypatch
 ):
     from attngan_tf import train
@@ -186,7 +183,7 @@ def test_training_goes_on_from_a_converted_model(
     monkeypatch.setattr(GanTrainer, "_score", lambda *_: None)
     folder = tmp_path / "run"
     shutil.copytree(workdir, folder)
-    # 20 pictures of 256 pixels take a minute and a half.
+    # 20 images of 256 pixels take a minute and a half.
     for name, old, new in (
         ("config.json", '"batch_size": 20', '"batch_size": 2'),
         ("train.flags", "--stage=gan", "--stage=gan\n--batch_size=2"),
@@ -208,8 +205,7 @@ def test_training_goes_on_from_a_converted_model(
             f"--workdir={folder}",
             f"--data_dir={data}",
             f"--prepared_dir={tmp_path / 'prepared'}",
-            "--gan_steps=1",
-            "--evaluation_interval=9",
+            *("--gan_steps=1", "--evaluation_interval=9"),
             "--sample_interval=9",
         ]
     )
@@ -236,7 +232,7 @@ def test_training_goes_on_from_a_converted_model(
 def test_files_that_run_code_leave_nothing(published, tmp_path, kind):
     bad, marker = tmp_path / "bad", tmp_path / "marker"
     form = "legacy" if kind == "generator" else "pickle"
-    bad_files.write_malicious(bad, marker, form)
+    files.write_malicious(bad, marker, form)
     folder = tmp_path / "run"
     with pytest.raises(UserError, match="refused"):
         run(**arguments(published, folder, **{kind: bad}))
@@ -244,42 +240,40 @@ def test_files_that_run_code_leave_nothing(published, tmp_path, kind):
     assert not folder.exists()
 
 
-def _changed(published, tmp_path, change):
+def _changed(published, path, change):
     state = files.load(published.generator)
     change(state)
-    path = tmp_path / "netG.pth"
-    files.save(state, path, format="zip")
-    return {"generator": path}
+    files.save(state, path / "netG.pth", "zip")
+    return {"generator": path / "netG.pth"}
 
 
-def _other_captions(published, tmp_path, size=21):
-    path = tmp_path / "captions.pickle"
-    files.save_captions(files.random_captions(size), path)
-    return {"captions_pickle": path}
+def _other_captions(published, path):
+    files.save_captions(files.vocabulary(21), path / "captions.pickle")
+    return {"captions_pickle": path / "captions.pickle"}
 
 
-def _pointer(published, tmp_path):
-    path = tmp_path / "captions.pickle"
-    bad_files.write_lfs_pointer(path)
-    return {"captions_pickle": path}
+def _pointer(published, path):
+    files.write_lfs_pointer(path / "captions.pickle")
+    return {"captions_pickle": path / "captions.pickle"}
 
 
-def _with_one_wide(published, tmp_path):
-    wide = networks.discriminators(SIZES | {"df": 8})[2]
-    files.save(files.state(wide), tmp_path / "netD2.pth")
-    return [*published.discriminators[:2], tmp_path / "netD2.pth"]
-
-
-def _half_a_pair(published, tmp_path):
-    path = tmp_path / "captions.pickle"
+def _surrogate(published, path):
     words = ["<end>", "a\ud800"]
     ids = {word: i for i, word in enumerate(words)}
-    path.write_bytes(pickle.dumps([[], [], dict(enumerate(words)), ids]))
-    return {"captions_pickle": path}
+    content = pickle.dumps([[], [], dict(enumerate(words)), ids])
+    (path / "captions.pickle").write_bytes(content)
+    return {"captions_pickle": path / "captions.pickle"}
+
+
+def _one_wide(published, path):
+    wide = networks.Discriminator(TINY | {"df": 8}, 256)
+    files.save(files.state(wide), path / "netD2.pth")
+    paths = [*published.discriminators[:2], path / "netD2.pth"]
+    return {"discriminators": ",".join(map(str, paths))}
 
 
 HEAD = "img_net2.img.0.weight"
-MISTAKES = {
+USER_ERRORS = {
     "none": (lambda *_: {"generator": ""}, "--generator must be given"),
     "swapped": (
         lambda published, _: {"generator": published.text_encoder},
@@ -303,68 +297,52 @@ MISTAKES = {
     ),
     "vocabulary": (_other_captions, "received 21 words in"),
     "pointer": (_pointer, "git lfs pull"),
-    "surrogate": (_half_a_pair, "texts without white space; received"),
+    "surrogate": (_surrogate, "texts without white space; received"),
     "one_discriminator": (
         lambda published, _: {"discriminators": published.discriminators[0]},
         "of 64, 128, 256 pixels; received 1, of 64",
     ),
-    "widths": (
-        lambda published, tmp_path: {
-            "discriminators": ",".join(
-                map(str, _with_one_wide(published, tmp_path))
-            )
-        },
-        "all of one DF; received DF 4, 8",
-    ),
+    "widths": (_one_wide, "all of one DF; received DF 4, 8"),
     "to_pytorch": (lambda *_: {"to_pytorch": "x"}, "nothing else; received"),
 }
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_leaves_nothing(published, tmp_path, name):
-    change, said = MISTAKES[name]
+@pytest.mark.parametrize("name", USER_ERRORS)
+def test_user_errors_are_one_line_and_leave_nothing(published, tmp_path, name):
+    change, message = USER_ERRORS[name]
     folder = tmp_path / "new" / "run"
     with pytest.raises(UserError) as raised:
         run(**arguments(published, folder, **change(published, tmp_path)))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not folder.exists()
     assert not list(tmp_path.glob("new/.*"))
 
 
-def test_a_workdir_is_never_written_over(published, workdir):
+def test_existing_folders_are_not_overwritten(published, workdir):
     with pytest.raises(UserError, match="--workdir must be new"):
         run(**arguments(published, workdir))
-
-
-def test_it_says_whether_files_are_the_authors(
-    published, tmp_path, monkeypatch, capsys
-):
-    blob = published_files.blob_id(str(published.generator))
-    monkeypatch.setitem(published_files.AUTHENTIC, blob, "bird generator")
-    given = arguments(published, tmp_path / "run", discriminators="")
-    run(**given)
-    said = capsys.readouterr().out
-    assert f"{published.generator}: the authentic bird generator" in said
-    assert f"{published.captions}: none whose id is known" in said
-    assert "new discriminators" in said
-
-
-def test_published_files_are_never_written_over(published, workdir):
-    folder = published.captions.parent
     before = published.captions.read_bytes()
     with pytest.raises(UserError, match="--to_pytorch must be new"):
-        run(workdir=workdir, to_pytorch=folder)
+        run(workdir=workdir, to_pytorch=published.captions.parent)
     assert published.captions.read_bytes() == before
 
 
-def test_encoders_of_other_conventions_are_not_adopted(workdir, tmp_path):
-    from attngan_tf.config import Config
+def test_authentic_files_are_reported(published, tmp_path, monkeypatch, capsys):
+    blob = published_files.blob_id(str(published.generator))
+    monkeypatch.setitem(published_files.AUTHENTIC, blob, "bird generator")
+    run(**arguments(published, tmp_path / "run", discriminators=""))
+    printed = capsys.readouterr().out
+    assert f"{published.generator}: the authors' bird generator" in printed
+    assert f"{published.captions}: not a known published file" in printed
+    assert "new discriminators" in printed
+
+
+def test_encoders_with_other_settings_are_not_adopted(workdir, tmp_path):
     from attngan_tf.training import assembly
 
-    theirs = Config.load(str(workdir))
     other = dataclasses.replace(
-        theirs,
+        Config.load(str(workdir)),
         workdir=str(tmp_path),
         encoders=str(workdir),
         inception_padding="keras",
@@ -373,34 +351,36 @@ def test_encoders_of_other_conventions_are_not_adopted(workdir, tmp_path):
         assembly.adopt_encoders(other)
 
 
-def test_models_the_released_code_cannot_have_are_refused(
-    tiny_workdir, tmp_path
-):
-    with pytest.raises(UserError, match=r"128 and 256 pixels.*are of 8, 16"):
-        run(workdir=tiny_workdir, to_pytorch=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def with_fields(workdir, folder, **fields):
-    """A copy of a workdir whose config.json says something else."""
+    """A copy of a workdir with other values in its config.json."""
     shutil.copytree(workdir, folder)
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
     return folder
 
 
-def test_a_projected_discriminator_is_not_written(workdir, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"base_size": 8}, r"64, 128 and 256 pixels.*are of 8, 16"),
+        ({"discriminator_stages": "last"}, "--discriminator_stages=last"),
+        ({"attention": "none"}, "attends to words"),
+    ],
+)
+def test_models_unlike_the_released_ones_are_refused(
+    workdir, tmp_path, fields, message
+):
+    other = with_fields(workdir, tmp_path / "run", **fields)
+    with pytest.raises(UserError, match=message):
+        run(workdir=other, to_pytorch=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_projected_discriminator_is_not_written(workdir, tmp_path, capsys):
     other = with_fields(workdir, tmp_path / "run", discriminator="projected")
     run(workdir=other, to_pytorch=tmp_path / "out")
-    said = capsys.readouterr().out
-    assert "not written: the last stage's discriminator" in said
+    printed = capsys.readouterr().out
+    assert "not written: the last stage's discriminator" in printed
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"netG.pth", "netD0.pth", "netD1.pth"} < names
     assert "netD2.pth" not in names
-
-
-def test_generators_without_the_first_images_are_refused(workdir, tmp_path):
-    other = with_fields(workdir, tmp_path / "run", discriminator_stages="last")
-    with pytest.raises(UserError, match="--discriminator_stages=last"):
-        run(workdir=other, to_pytorch=tmp_path / "out")
-    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.models import build
-from attngan_tf.models.image_encoder import small_trunk
+from attngan_tf.models.image_encoder import small_backbone
 from attngan_tf.training import damsm_trainer, gan_trainer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -81,19 +81,19 @@ def test_a_row_of_the_experiment_changes_one_thing(monkeypatch, name, changes):
 
 
 @pytest.fixture
-def small_backbone(monkeypatch):
+def no_inception(monkeypatch):
     """A small fixed network instead of Inception-v3, which is slow to build.
 
     Inception-v3 itself is trained in test_train.py.
     """
 
-    def trunk(size, layer, weights, dtype, pictures, count_padding):
-        del layer, weights, pictures, count_padding
-        network = small_trunk(size, dtype)
+    def backbone(size, layer, weights, dtype, images, count_padding):
+        del layer, weights, images, count_padding
+        network = small_backbone(size, dtype)
         network.trainable = False
         return network
 
-    monkeypatch.setattr(build, "inception_trunk", trunk)
+    monkeypatch.setattr(build, "inception_backbone", backbone)
 
 
 @pytest.fixture(scope="module")

@@ -206,5 +206,5 @@ def fresh_model(config: Config, data: Data) -> TextToImage:
         config=config,
         vocabulary=data.vocabulary,
         text_encoder=build.text_encoder(config, size, use_cudnn=False),
-        generator=build.generator(config, folded=True),
+        generator=build.generator(config, fused=True),
     )

@@ -150,7 +150,7 @@ class Evaluator:
 
     def _encoder_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         encoder = self.encoders.image_encoder
-        features = encoder.trunk_features(images)
+        features = encoder.backbone_features(images)
         projected = encoder.project(features)["image_features"]
         return {
             metric.IMAGE_FEATURES: projected,

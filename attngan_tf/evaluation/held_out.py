@@ -183,5 +183,5 @@ class HeldOut:
 
 
 def _pooled_features(image_encoder, images):
-    features = image_encoder.trunk_features(images)
+    features = image_encoder.backbone_features(images)
     return tf.cast(features["pooled"], tf.float32)

@@ -86,13 +86,15 @@ def encoder_extractor(encoders: Encoders, image_size: int) -> FeatureExtractor:
 
     def network(images):
         shape = [None, image_size, image_size, 3]
-        features = image_encoder.trunk_features(tf.ensure_shape(images, shape))
+        features = image_encoder.backbone_features(
+            tf.ensure_shape(images, shape)
+        )
         return {"pooled": features["pooled"]}
 
     step = encoders_step(encoders.config)
     return FeatureExtractor(
         name=f"the image encoder of {encoders.config.workdir}",
-        sha256=weights_digest(image_encoder.trunk),
+        sha256=weights_digest(image_encoder.backbone),
         provenance=backbone(encoders.config, step),
         size=image_size,
         network=network,

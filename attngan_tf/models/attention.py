@@ -1,20 +1,20 @@
-"""Attention over words (Eq. 2) and over regions (Eq. 7-9)."""
+"""Attention over words (Eq. 2) and over image regions (Eq. 7-9)."""
 
 import keras
 from keras import ops
 
-# Finite, for a row of -inf only would be NaN; in float32, for float16 ends
-# at 65504.
+# Finite, since a softmax over a row of -inf is NaN; for float32 only, since
+# float16 ends at 65504.
 MASKED = -1e9
 
 
 def word_mask(lengths, T: int):
-    """Bool [B, T] of int [B] lengths: True at words, False at padding."""
+    """Bool [B, T] from int [B] lengths: True at words, False at padding."""
     return ops.arange(T, dtype="int32") < ops.cast(lengths, "int32")[:, None]
 
 
 def _words_and_bias(words, lengths):
-    """Float32 words, zero at padding, and what to add to their scores.
+    """Float32 words, zero at padding, and the bias of their scores.
 
     Padding is zeroed by selection, not by a product: 0 x NaN is NaN.
     """
@@ -24,20 +24,20 @@ def _words_and_bias(words, lengths):
 
 
 def word_context(queries, words, lengths):
-    """Eq. 2 for projected words: what each place of an image reads.
+    """Word context of each position of an image (Eq. 2).
 
     Args:
-      queries: float [B, N, C], h: the features of N places.
-      words: float [B, T, C], e'.
-      lengths: int [B], the number of true words, at least 1.
+      queries: float [B, N, C], h: the features of N positions.
+      words: float [B, T, C], the projected words e'.
+      lengths: int [B], number of true words, at least 1.
 
     Returns:
       The contexts [B, N, C] in the queries' precision, and the weights
       float32 [B, N, T], which sum to 1 over the words and are 0 at padding.
     """
     words, bias = _words_and_bias(words, lengths)
-    # No bfloat16 inside: it saves nothing measurable here (8 ms of a
-    # generator's 170 at batch 8), and scores are not scaled.
+    # float32: bfloat16 would save nothing measurable here (8 ms of a
+    # generator's 170 at batch 8), and the scores are not scaled.
     h = ops.cast(queries, "float32")
     scores = ops.matmul(h, ops.swapaxes(words, 1, 2)) + bias[:, None]
     weights = ops.softmax(scores, axis=-1)  # [B, N, T]
@@ -45,10 +45,10 @@ def word_context(queries, words, lengths):
 
 
 class WordAttention(keras.Layer):
-    """F_attn: maps and words -> contexts of the maps' shape, and weights.
+    """F_attn: maps and words -> word contexts of the maps' shape, and weights.
 
     Args:
-      channels: GF, channels of the maps that ask.
+      channels: GF, channels of the maps.
     """
 
     def __init__(self, channels: int, **kwargs):
@@ -66,12 +66,12 @@ class WordAttention(keras.Layer):
         self.projection.build(word_features_shape)
 
     def call(self, h, word_features, lengths):
-        """Eq. 2, with e' = U e.
+        """Projects the words and attends to them.
 
         Args:
           h: float [B, H, W, channels].
           word_features: float [B, T, D].
-          lengths: int [B], the number of true words, at least 1.
+          lengths: int [B], number of true words, at least 1.
 
         Returns:
           The contexts [B, H, W, channels] in h's precision, and the weights
@@ -91,40 +91,43 @@ class WordAttention(keras.Layer):
 
 
 def region_attention(words, regions, lengths, gamma1: float):
-    """Eq. 7, 8 and the weights of Eq. 9, for all pairs; float32 inside.
+    """Attention of words over regions, for all pairs of images and sentences.
+
+    Eq. 7, 8 and the weights of Eq. 9, in float32.
 
     Args:
       words: float [S, T, D] of S sentences, e.
       regions: float [I, N, D] of I images, v.
-      lengths: int [S], the number of true words, at least 1.
+      lengths: int [S], number of true words, at least 1.
       gamma1: sharpness of the attention over regions.
 
     Returns:
       The weights (alpha) float32 [I, S, T, N], which sum to 1 over the
       regions, and the similarities e^T v of the same shape, before Eq. 8.
-      Rows of padding hold equal weights and no similarity.
+      Rows of padding have equal weights and similarities of 0.
     """
     I, N, D = ops.shape(regions)
     S, T, _ = ops.shape(words)
     words, bias = _words_and_bias(words, lengths)
     regions = ops.cast(regions, "float32")
-    # Regions first: one plain product, and Eq. 8's softmax on the last axis.
+    # Regions first: a single matrix product, and the softmax of Eq. 8 is over
+    # the last axis.
     similarities = ops.matmul(
         ops.reshape(regions, [-1, D]),
         ops.transpose(ops.reshape(words, [-1, D])),
     )  # [I * N, S * T]
-    shares = ops.softmax(ops.reshape(similarities, [I, N, S, T]) + bias)
+    normalized = ops.softmax(ops.reshape(similarities, [I, N, S, T]) + bias)
 
     def regions_last(x):
         x = ops.swapaxes(ops.reshape(x, [I, N, S * T]), 1, 2)
         return ops.reshape(x, [I, S, T, N])
 
-    weights = ops.softmax(gamma1 * regions_last(shares))
+    weights = ops.softmax(gamma1 * regions_last(normalized))
     return weights, regions_last(similarities)
 
 
 def context_squares(weights, regions):
-    """Squared norms [I, S, T] of Eq. 9's contexts, without the contexts.
+    """Squared norms [I, S, T] of Eq. 9's contexts.
 
     Args:
       weights: float32 [I, S, T, N].
@@ -133,8 +136,8 @@ def context_squares(weights, regions):
     I, S, T, N = ops.shape(weights)
     weights = ops.reshape(weights, [I, S * T, N])
     if regions.shape[-1] >= N:
-        # |sum_j alpha_j v_j|^2 = alpha^T V V^T alpha: at N 49 and batch 48 a
-        # DAMSM loss takes a third of the time it takes with contexts of 256.
+        # |sum_j alpha_j v_j|^2 = alpha^T V V^T alpha: with N 49 and batch 48,
+        # a DAMSM loss takes a third of the time it takes with contexts of 256.
         products = ops.matmul(regions, ops.swapaxes(regions, 1, 2))
         squares = ops.sum(ops.matmul(weights, products) * weights, axis=-1)
     else:

@@ -1,4 +1,4 @@
-"""From a configuration to networks: the only place that knows both."""
+"""Networks from a configuration: the only module that knows both."""
 
 import os
 import pkgutil
@@ -10,18 +10,18 @@ from attngan_tf.config import DISCRIMINATORS, Config
 from attngan_tf.errors import UserError
 from attngan_tf.models.discriminator import Discriminator
 from attngan_tf.models.generator import Generator
-from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
-from attngan_tf.models.inception import inception_trunk
+from attngan_tf.models.image_encoder import ImageEncoder, small_backbone
+from attngan_tf.models.inception import inception_backbone
 from attngan_tf.models.text_encoder import TextEncoder
 
 
 def text_encoder(
     config: Config, vocabulary_size: int, use_cudnn: bool | str = "auto"
 ) -> TextEncoder:
-    """The text encoder, with its weights made; float32, for it is small.
+    """The text encoder, built; always float32, as it is small.
 
-    Without cuDNN's LSTM where XLA compiles the steps: it has no kernel of that
-    operation (keras-team/keras, issue 18456).
+    It does not use cuDNN's LSTM where XLA compiles the steps: XLA has no
+    kernel of that operation (keras-team/keras, issue 18456).
     """
     network = TextEncoder(
         vocabulary_size=vocabulary_size,
@@ -37,26 +37,26 @@ def text_encoder(
 
 
 def image_encoder(
-    config: Config, weights: str | None, pictures: Iterable | None = None
+    config: Config, weights: str | None, images: Iterable | None = None
 ) -> ImageEncoder:
-    """The image encoder, with its weights made.
+    """The image encoder, built.
 
     Args:
       config: the configuration.
       weights: of Inception-v3: "imagenet", a path, or None for random ones;
         small_cnn has none to load.
-      pictures: see `inception_trunk`.
+      images: see `inception_backbone`.
 
     Raises:
       UserError: the weights cannot be loaded.
     """
     dtype = keras.DTypePolicy(config.precision)
     if config.image_encoder == "small_cnn":
-        trunk = small_trunk(config.image_encoder_size, dtype)
+        backbone = small_backbone(config.image_encoder_size, dtype)
     else:
-        trunk = _inception(config, weights, dtype, pictures)
+        backbone = _inception(config, weights, dtype, images)
     network = ImageEncoder(
-        trunk=trunk,
+        backbone=backbone,
         size=config.image_encoder_size,
         feature_size=config.feature_size,
         resize=config.image_encoder_resize,
@@ -68,7 +68,7 @@ def image_encoder(
 
 
 def _inception(
-    config: Config, weights: str | None, dtype, pictures: Iterable | None
+    config: Config, weights: str | None, dtype, images: Iterable | None
 ) -> keras.Model:
     if weights not in (None, "imagenet") and not os.path.isfile(weights):
         raise UserError(
@@ -76,12 +76,12 @@ def _inception(
             f"file; found no file at {weights!r}"
         )
     try:
-        return inception_trunk(
+        return inception_backbone(
             config.image_encoder_size,
             config.image_region_layer,
             weights,
             dtype,
-            pictures,
+            images,
             count_padding=config.inception_padding == "torch",
         )
     except Exception as error:
@@ -94,9 +94,9 @@ def _inception(
 
 
 def generator(
-    config: Config, name: str = "generator", folded: bool = False
+    config: Config, name: str = "generator", fused: bool = False
 ) -> Generator:
-    """The generator, with its weights made."""
+    """The generator, built; see `Generator` for `fused`."""
     released_dcgan = config.generator == "attndcgan"
     network = Generator(
         base_size=config.base_size,
@@ -108,7 +108,7 @@ def generator(
         residual_blocks=0 if released_dcgan else config.residual_blocks,
         attention=config.attention,
         last_head_only=_last_only(config),
-        folded=folded,
+        fused=fused,
         dtype=config.precision,
         name=name,
     )
@@ -117,12 +117,12 @@ def generator(
 
 
 def discriminator_sizes(config: Config) -> tuple[int, ...]:
-    """Sides of the images that a discriminator judges, in pixels."""
+    """Sides, in pixels, of the images that have a discriminator."""
     return config.image_sizes[-1:] if _last_only(config) else config.image_sizes
 
 
 def _last_only(config: Config) -> bool:
-    """Whether only the last stage makes an image."""
+    """Whether only the last stage generates an image."""
     return (
         config.generator == "attndcgan" or config.discriminator_stages == "last"
     )
@@ -131,12 +131,12 @@ def _last_only(config: Config) -> bool:
 def discriminators(
     config: Config, image_encoder: ImageEncoder | None = None
 ) -> dict[int, keras.Model]:
-    """A discriminator for each size that is judged, weights made.
+    """A discriminator for each of `discriminator_sizes`, built.
 
     Args:
       config: the configuration.
-      image_encoder: whose maps a discriminator of the last stage may read; not
-        needed for the paper's.
+      image_encoder: the network whose maps the last stage's discriminator may
+        read; the paper's discriminators do not need it.
     """
     return {
         size: discriminator(config, size, image_encoder)
@@ -147,10 +147,10 @@ def discriminators(
 def discriminator(
     config: Config, size: int, image_encoder: ImageEncoder | None = None
 ) -> keras.Model:
-    """The discriminator of images of one size, weights made.
+    """The discriminator of one image size, built.
 
-    One that reads the image encoder's maps judges the last stage alone; the
-    stages before it keep the paper's.
+    One that reads the image encoder's maps is used in the last stage only;
+    earlier stages have the paper's.
     """
     kind = pkgutil.resolve_name(DISCRIMINATORS[config.discriminator])
     options = {}

@@ -1,4 +1,4 @@
-"""A discriminator for one size of pictures (paper, Eq. 4 and 5)."""
+"""The discriminator of one image size (paper, 3.1)."""
 
 import keras
 from keras import ops
@@ -8,18 +8,18 @@ from attngan_tf.models.layers.batch_norm import BatchNorm
 
 
 class Discriminator(keras.Model):
-    """Judges pictures alone and together with a sentence.
+    """Logits of images alone and of images with a sentence.
 
-    The picture is halved by 4x4 convolutions down to 4x4; sizes above 64
-    then come back to 8 DF channels by 3x3 convolutions.
+    4x4 convolutions halve the image down to 4x4; sizes above 64 then return to
+    8 DF channels by 3x3 convolutions.
 
     Args:
-      image_size: side of the pictures, 4 times a power of two, at least 8.
+      image_size: side of the images, 4 times a power of two, at least 8.
       df: channels of the first map at sizes from 64 (DF). Smaller sizes
         start wider, so that all end with 8 DF.
       sentence_size: D, size of the sentence features.
-      unconditional: whether to judge pictures alone, too (AttnDCGAN's does
-        not).
+      unconditional: whether there are logits of images alone (AttnDCGAN has
+        none).
     """
 
     reads = "images"
@@ -39,14 +39,14 @@ class Discriminator(keras.Model):
         self.sentence_size = sentence_size
         self.unconditional = unconditional
         dtype = self.dtype_policy
-        self.trunk = keras.Sequential(self._trunk())
+        self.trunk = keras.Sequential(self._backbone())  # checkpoints' name
         self.joint = keras.Sequential(
             blocks.leaky_block(8 * df, 3, 1, dtype=dtype)
         )
         self.conditional_head = _logit()
         self.unconditional_head = _logit() if unconditional else None
 
-    def _trunk(self) -> list[keras.Layer]:
+    def _backbone(self) -> list[keras.Layer]:
         dtype, top = self.dtype_policy, 8 * self.df
         halvings = (self.image_size // 4).bit_length() - 1
         channels = top // 2 ** min(3, halvings - 1)
@@ -60,27 +60,32 @@ class Discriminator(keras.Model):
             layers += blocks.leaky_block(channels, 3, 1, dtype=dtype)
         return layers
 
+    @property
+    def backbone(self) -> keras.Sequential:
+        """The layers from images to features."""
+        return self.trunk
+
     def build(self, input_shape=None):
         S, top = self.image_size, 8 * self.df
-        self.trunk.build((None, S, S, 3))
+        self.backbone.build((None, S, S, 3))
         self.joint.build((None, 4, 4, top + self.sentence_size))
         self.conditional_head.build((None, 4, 4, top))
         if self.unconditional_head is not None:
             self.unconditional_head.build((None, 4, 4, top))
 
-    def code(self, images, training=False):
-        """Pictures [B, S, S, 3] in [-1, 1] -> their codes [B, 4, 4, 8 DF]."""
-        return self.trunk(images, training=training)
+    def features(self, images, training=False):
+        """Images [B, S, S, 3] in [-1, 1] -> features [B, 4, 4, 8 DF]."""
+        return self.backbone(images, training=training)
 
-    def codes(self, batches, training=False):
-        """Codes of each of several batches, which BN sees one by one.
+    def features_of_batches(self, batches, training=False):
+        """Features of each of several batches, normalized separately by BN.
 
-        It gives what `code` of each in turn does. Convolutions, though, take
-        all as one batch, so that each kernel has one gradient, not one a batch
-        to add up.
+        The result is that of `features` of each in turn. The convolutions,
+        however, take all as one batch: each kernel then has one gradient
+        instead of a sum of one for each batch.
         """
         x = ops.concatenate(batches, axis=0)
-        for layer in self.trunk.layers:
+        for layer in self.backbone.layers:
             if isinstance(layer, BatchNorm):
                 parts = ops.split(x, len(batches), axis=0)
                 x = ops.concatenate(
@@ -90,31 +95,31 @@ class Discriminator(keras.Model):
                 x = layer(x)
         return ops.split(x, len(batches), axis=0)
 
-    def conditional(self, code, sentence_features, training=False):
-        """Logits float32 [B]: does the picture fit the sentence [B, D]?"""
-        sentence = ops.cast(sentence_features, code.dtype)
-        tiled = blocks.tile_vector(sentence, code)
-        joined = ops.concatenate([code, tiled], axis=-1)
+    def conditional(self, features, sentence_features, training=False):
+        """Logits float32 [B]: does the image match the sentence [B, D]?"""
+        sentence = ops.cast(sentence_features, features.dtype)
+        tiled = blocks.tile_vector(sentence, features)
+        joined = ops.concatenate([features, tiled], axis=-1)
         return _flat(
             self.conditional_head(self.joint(joined, training=training))
         )
 
-    def unconditional_logits(self, code):
-        """Logits float32 [B]: is the picture real? None where not judged."""
+    def unconditional_logits(self, features):
+        """Logits float32 [B]: is the image real? None if not computed."""
         if self.unconditional_head is None:
             return None
-        return _flat(self.unconditional_head(code))
+        return _flat(self.unconditional_head(features))
 
     def call(self, inputs, training=False):
-        """Both judgements, as a dict, of images and sentence_features."""
-        code = self.code(inputs["images"], training=training)
+        """Both logits, as a dict, from images and sentence_features."""
+        features = self.features(inputs["images"], training=training)
         logits = {
             "conditional": self.conditional(
-                code, inputs["sentence_features"], training=training
+                features, inputs["sentence_features"], training=training
             )
         }
         if self.unconditional:
-            logits["unconditional"] = self.unconditional_logits(code)
+            logits["unconditional"] = self.unconditional_logits(features)
         return logits
 
 

@@ -6,12 +6,12 @@ from keras import ops
 from attngan_tf.models import attention as attention_lib
 from attngan_tf.models.layers import blocks
 from attngan_tf.models.layers.batch_norm import GatedBatchNorm
-from attngan_tf.models.layers.convolutions import PictureConvolution
+from attngan_tf.models.layers.convolutions import ImageConvolution
 from attngan_tf.models.layers.glu import GLU, HalvedGLU
 
 
 class ConditioningAugmentation(keras.Layer):
-    """Fca: sentence -> mu and logvar [B, condition_size] of a condition."""
+    """Fca: sentence -> mu and logvar [B, condition_size] of the condition."""
 
     def __init__(self, condition_size: int, **kwargs):
         super().__init__(**kwargs)
@@ -32,11 +32,12 @@ class ConditioningAugmentation(keras.Layer):
         return mu, logvar
 
 
-def draw_condition(mu, logvar, eps):
-    """A draw of N(mu, exp(logvar)) by standard normal eps, all [B, C].
+def sample_condition(mu, logvar, eps):
+    """Samples N(mu, exp(logvar)) with standard normal eps, all [B, C].
 
-    In float64, for in float32 the last few numbers of a batch, which fill no
-    vector of the CPU, are rounded otherwise: a row would depend on the others.
+    In float64: in float32, the last few numbers of a batch, which fill no
+    vector of the CPU, are rounded differently, so that a row would depend on
+    the size of the batch.
     """
     deviation = ops.exp(0.5 * ops.cast(logvar, "float64"))
     return mu + ops.cast(deviation, "float32") * eps
@@ -45,11 +46,11 @@ def draw_condition(mu, logvar, eps):
 class FirstStage(keras.Layer):
     """F0: condition and noise -> h0 [B, base_size, base_size, GF]."""
 
-    def __init__(self, base_size: int, gf: int, folded: bool = False, **kwargs):
+    def __init__(self, base_size: int, gf: int, fused: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.base_size = base_size
         self.gf = gf
-        self.folded = folded
+        self.fused = fused
 
     def build(self, input_shape):
         dtype = self.dtype_policy
@@ -59,15 +60,15 @@ class FirstStage(keras.Layer):
             [
                 keras.layers.Dense(
                     16 * 2 * channels,
-                    use_bias=self.folded,
+                    use_bias=self.fused,
                     kernel_initializer=keras.initializers.Orthogonal(),
                     dtype=dtype,
                 ),
-                (HalvedGLU if self.folded else GatedBatchNorm)(dtype=dtype),
+                (HalvedGLU if self.fused else GatedBatchNorm)(dtype=dtype),
                 keras.layers.Reshape([4, 4, channels], dtype=dtype),
                 *(
                     blocks.UpBlock(
-                        channels // 2 ** (i + 1), self.folded, dtype=dtype
+                        channels // 2 ** (i + 1), self.fused, dtype=dtype
                     )
                     for i in range(ups)
                 ),
@@ -84,22 +85,22 @@ class NextStage(keras.Layer):
     """F_i: h [B, H, W, GF] and its context -> h [B, 2H, 2W, GF]."""
 
     def __init__(
-        self, gf: int, residual_blocks: int, folded: bool = False, **kwargs
+        self, gf: int, residual_blocks: int, fused: bool = False, **kwargs
     ):
         super().__init__(**kwargs)
         self.gf = gf
         self.residual_blocks = residual_blocks
-        self.folded = folded
+        self.fused = fused
 
     def build(self, input_shape):
         dtype = self.dtype_policy
         self.body = keras.Sequential(
             [
                 *(
-                    blocks.ResidualBlock(self.folded, dtype=dtype)
+                    blocks.ResidualBlock(self.fused, dtype=dtype)
                     for _ in range(self.residual_blocks)
                 ),
-                blocks.UpBlock(self.gf, self.folded, dtype=dtype),
+                blocks.UpBlock(self.gf, self.fused, dtype=dtype),
             ],
             name="body",
         )
@@ -111,21 +112,21 @@ class NextStage(keras.Layer):
 
 
 class Generator(keras.Model):
-    """Draws a picture a stage from a caption's features and two noises.
+    """Generates an image in each stage, from text features and noise.
 
     Args:
-      base_size: side of the first picture, 4 times a power of two.
-      num_stages: m; the last picture's side is base_size * 2^(m-1).
+      base_size: side of the first image, 4 times a power of two.
+      num_stages: m; the last image's side is base_size * 2^(m-1).
       gf: channels of the maps (GF).
       condition_size: size of the condition c.
       z_size: size of the noise z.
       word_size: D, size of word and sentence features.
       residual_blocks: residual blocks in each stage after the first.
-      attention: "words" (Eq. 2), or "none": later stages see the condition
-        at each place instead of a word context, as in StackGAN-v2.
-      last_head_only: one picture, of the last stage (AttnDCGAN).
-      folded: BN is part of the convolutions before it (`fold_batch_norm`):
-        for drawing, not for training.
+      attention: "words", or "none": later stages read the condition at each
+        position instead of a word context, as in StackGAN-v2.
+      last_head_only: whether only the last stage has an image (AttnDCGAN).
+      fused: whether BN is part of the convolutions before it, for inference
+        (`fuse_batch_norm`).
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Generator(keras.Model):
         residual_blocks: int = 2,
         attention: str = "words",
         last_head_only: bool = False,
-        folded: bool = False,
+        fused: bool = False,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -153,28 +154,28 @@ class Generator(keras.Model):
         self.residual_blocks = residual_blocks
         self.attention = attention
         self.last_head_only = last_head_only
-        self.folded = folded
+        self.fused = fused
         dtype = self.dtype_policy
         self.augmentation = ConditioningAugmentation(
             condition_size, dtype=dtype
         )
-        self.first = FirstStage(base_size, gf, folded, dtype=dtype)
+        self.first = FirstStage(base_size, gf, fused, dtype=dtype)
         self._make_stages()
 
     def _make_stages(self) -> None:
-        """Contexts and stages after the first, and the heads."""
+        """Makes the contexts and stages after the first, and the heads."""
         later, dtype = range(1, self.num_stages), self.dtype_policy
         self.contexts = [self._context() for _ in later]
         self.stages = [
-            NextStage(self.gf, self.residual_blocks, self.folded, dtype=dtype)
+            NextStage(self.gf, self.residual_blocks, self.fused, dtype=dtype)
             for _ in later
         ]
         self.heads = {
-            f"images_{size}": PictureConvolution(dtype=dtype)
+            f"images_{size}": ImageConvolution(dtype=dtype)
             for size in self.image_sizes
         }
-        # Keras finds layers in lists and dicts; TensorFlow's checkpoints hold
-        # only those that are attributes.
+        # Keras finds layers in lists and dicts, TensorFlow's checkpoints only
+        # those that are attributes.
         for i, context in enumerate(self.contexts):
             setattr(self, f"context_{i}", context)
         for i, stage in enumerate(self.stages):
@@ -184,7 +185,7 @@ class Generator(keras.Model):
 
     @property
     def image_sizes(self) -> list[int]:
-        """Sides of the pictures drawn, in pixels."""
+        """Sides of the generated images, in pixels."""
         sizes = [self.base_size * 2**i for i in range(self.num_stages)]
         return sizes[-1:] if self.last_head_only else sizes
 
@@ -196,7 +197,7 @@ class Generator(keras.Model):
     def _context(self) -> keras.Layer:
         if self.attention == "words":
             return attention_lib.WordAttention(self.gf, dtype=self.dtype_policy)
-        return ConditionContext(self.gf, self.folded, dtype=self.dtype_policy)
+        return ConditionContext(self.gf, self.fused, dtype=self.dtype_policy)
 
     def build(self, input_shape=None):
         S, gf = self.base_size, self.gf
@@ -222,25 +223,25 @@ class Generator(keras.Model):
           inputs: a dict of word_features [B, T, D], sentence_features [B, D],
             lengths int32 [B], z [B, Z], and eps [B, condition_size]: the
             noise of the conditioning augmentation (zero gives its mean).
-            Between two captions also last_word_features [B, T', D],
-            last_lengths [B] and share []: contexts are the first caption's
-            and share of the way to the last one's, attention_S is over the
-            words of both.
+            To interpolate between two captions also last_word_features
+            [B, T', D], last_lengths [B] and alpha [] in [0, 1]: the contexts
+            are (1 - alpha) times the first caption's plus alpha times the
+            last one's, and attention_S is over the words of both.
           training: whether BN uses the batch's statistics.
 
         Returns:
           A dict of float32: images_S [B, S, S, 3] in [-1, 1] for each side S;
-          attention_S [B, T, S/2, S/2] (Eq. 2's beta) for each later stage;
+          attention_S [B, T, S/2, S/2] (beta) for each later stage;
           mu and logvar [B, condition_size].
         """
         mu, logvar = self.augmentation(inputs["sentence_features"])
-        condition = draw_condition(mu, logvar, inputs["eps"])
+        condition = sample_condition(mu, logvar, inputs["eps"])
         outputs = {"mu": mu, "logvar": logvar}
         h = self.first(
             ops.concatenate([condition, inputs["z"]], axis=-1),
             training=training,
         )
-        self._draw(h, outputs)
+        self._add_image(h, outputs)
         for context, stage in zip(self.contexts, self.stages, strict=True):
             if self.attention == "words":
                 c, weights = _attend(context, h, inputs)
@@ -250,41 +251,41 @@ class Generator(keras.Model):
             else:
                 c = context(h, condition, training=training)
             h = stage(h, c, training=training)
-            self._draw(h, outputs)
+            self._add_image(h, outputs)
         return outputs
 
-    def _draw(self, h, outputs):
-        """Adds G_i's picture, if the stage has a head."""
+    def _add_image(self, h, outputs):
+        """Adds the image of G_i, if the stage has a head."""
         name = f"images_{h.shape[1]}"
         if name in self.heads:
             outputs[name] = self.heads[name](h)
 
 
 def _attend(attention, h, inputs):
-    """The contexts of Eq. 2 and the weights, perhaps between two captions."""
+    """Word contexts and weights, or those interpolated between captions."""
     c, weights = attention(h, inputs["word_features"], inputs["lengths"])
-    if "share" not in inputs:
+    if "alpha" not in inputs:
         return c, weights
-    share = inputs["share"]
+    alpha = inputs["alpha"]
     last_c, last_weights = attention(
         h, inputs["last_word_features"], inputs["last_lengths"]
     )
-    part = ops.cast(share, c.dtype)
-    weights = [(1 - share) * weights, share * last_weights]
-    return (1 - part) * c + part * last_c, ops.concatenate(weights, axis=-1)
+    weights = [(1 - alpha) * weights, alpha * last_weights]
+    alpha = ops.cast(alpha, c.dtype)
+    return (1 - alpha) * c + alpha * last_c, ops.concatenate(weights, axis=-1)
 
 
 class ConditionContext(keras.Layer):
     """StackGAN-v2's joint block: h and the condition -> [B, H, W, GF]."""
 
-    def __init__(self, gf: int, folded: bool = False, **kwargs):
+    def __init__(self, gf: int, fused: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.gf = gf
-        self.folded = folded
+        self.fused = fused
 
     def build(self, input_shape):
         self.body = keras.Sequential(
-            blocks.glu_block(self.gf, self.folded, dtype=self.dtype_policy),
+            blocks.glu_block(self.gf, self.fused, dtype=self.dtype_policy),
             name="body",
         )
         self.body.build(input_shape)

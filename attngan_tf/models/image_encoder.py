@@ -7,17 +7,17 @@ from attngan_tf.models.layers.batch_norm import BatchNorm
 from attngan_tf.models.layers.resizing import resize_aligned
 
 
-def small_trunk(size: int, dtype) -> keras.Model:
-    """A small network for drawings, trained with the text encoder.
+def small_backbone(size: int, dtype) -> keras.Model:
+    """A small backbone for the demo, trained with the text encoder.
 
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, size/8, size/8,
       128], pooled [B, 256], maps}. `maps` are the two that discriminators
       may read: [B, size/2, size/2, 32] and [B, size/4, size/4, 64]. With the
-      later ones, drawings got their colours before their shapes.
+      later ones, generated images got their colours before their shapes.
     """
-    picture = keras.Input((size, size, 3))
-    x = picture
+    images = keras.Input((size, size, 3))
+    x = images
     maps = []
     for channels in (32, 64, 128, 256):
         x = keras.layers.Conv2D(
@@ -28,7 +28,7 @@ def small_trunk(size: int, dtype) -> keras.Model:
         maps.append(x)
     pooled = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
     return keras.Model(
-        picture,
+        images,
         {"regions": maps[2], "pooled": pooled, "maps": maps[:2]},
         name="small_cnn",
     )
@@ -39,33 +39,33 @@ def _uniform() -> keras.initializers.Initializer:
 
 
 class ImageEncoder(keras.Model):
-    """Pictures -> features of regions and of the whole, in the words' space.
+    """Images -> features of regions and of the image, in the words' space.
 
     Args:
-      trunk: the network that gives regions and pooled features.
-      size: side of the pictures the trunk takes; others are resized.
+      backbone: the network that returns regions and pooled features.
+      size: side of the images the backbone takes; others are resized.
       feature_size: D.
       resize: "half_pixel", or "aligned_corners" (released code; not
-        antialiased where pictures become smaller).
+        antialiased where images become smaller).
     """
 
     def __init__(
         self,
         *,
-        trunk: keras.Model,
+        backbone: keras.Model,
         size: int,
         feature_size: int,
         resize: str = "half_pixel",
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.trunk = trunk
+        self.trunk = backbone  # checkpoints' name
         self.size = size
         self.feature_size = feature_size
         self.resize = resize
-        # Eq. 6; the released code starts both from U(-0.1, 0.1), each with an
-        # initializer of its own: one gives the same numbers twice. float32:
-        # these features go into the DAMSM's softmaxes.
+        # Released code: both from U(-0.1, 0.1). Each has its own initializer,
+        # since one would give the same numbers twice. float32, since these
+        # features go into the DAMSM's softmaxes.
         self.region_projection = keras.layers.Dense(
             feature_size,
             use_bias=False,
@@ -76,43 +76,48 @@ class ImageEncoder(keras.Model):
             feature_size, kernel_initializer=_uniform(), dtype="float32"
         )
 
+    @property
+    def backbone(self) -> keras.Model:
+        """The network that returns regions and pooled features."""
+        return self.trunk
+
     def build(self, input_shape=None):
         regions, pooled = (
-            self.trunk.output[name].shape for name in ("regions", "pooled")
+            self.backbone.output[name].shape for name in ("regions", "pooled")
         )
         self.region_projection.build((None, None, regions[-1]))
         self.image_projection.build((None, pooled[-1]))
 
     @property
     def map_shapes(self) -> list[tuple[int, int, int]]:
-        """Height, width and channels of each of the trunk's `maps`."""
-        return [x.shape[1:] for x in self.trunk.output["maps"]]
+        """Height, width and channels of each of the backbone's `maps`."""
+        return [x.shape[1:] for x in self.backbone.output["maps"]]
 
     def features_and_maps(self, images, training=False):
-        """What one pass of the trunk gives of images of any size.
+        """Outputs of the backbone for images of any size.
 
         Args:
           images: float32 [B, H, W, 3] in [-1, 1].
-          training: whether a trained trunk's BN uses the batch.
+          training: whether the BN of a trained backbone uses the batch.
 
         Returns:
-          The dict of `trunk_features`, and the list of the trunk's maps, whose
-          shapes are `map_shapes`.
+          The dict of `backbone_features`, and the list of the backbone's
+          maps, whose shapes are `map_shapes`.
         """
         if images.shape[1:3] != (self.size, self.size):
             images = self._resized(images)
-        features = self.trunk(images, training=training)
+        features = self.backbone(images, training=training)
         _, h, w, C = features["regions"].shape
         regions = ops.reshape(features["regions"], [-1, h * w, C])
         both = {"regions": regions, "pooled": features["pooled"]}
         return both, features.get("maps", [])
 
-    def trunk_features(self, images, training=False):
-        """The trunk's features of images of any size.
+    def backbone_features(self, images, training=False):
+        """The backbone's features of images of any size.
 
         Args:
           images: float32 [B, H, W, 3] in [-1, 1].
-          training: whether a trained trunk's BN uses the batch.
+          training: whether the BN of a trained backbone uses the batch.
 
         Returns:
           A dict: regions [B, N, channels], pooled [B, channels].
@@ -135,7 +140,7 @@ class ImageEncoder(keras.Model):
         """Eq. 6.
 
         Args:
-          features: what `trunk_features` gives.
+          features: the dict of `backbone_features`.
 
         Returns:
           A dict of float32: region_features [B, N, D], image_features [B, D].
@@ -146,5 +151,5 @@ class ImageEncoder(keras.Model):
         }
 
     def call(self, images, training=False):
-        """Both steps: `project(trunk_features(images))`."""
-        return self.project(self.trunk_features(images, training=training))
+        """`project(backbone_features(images))`."""
+        return self.project(self.backbone_features(images, training=training))

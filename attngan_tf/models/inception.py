@@ -1,4 +1,4 @@
-"""Inception-v3 as the fixed trunk of the image encoder (paper, 3.2)."""
+"""Inception-v3 as the fixed backbone of the image encoder (paper, 3.2)."""
 
 import contextlib
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import keras
 from keras import ops
 
-from attngan_tf.models.layers.folding import fold
+from attngan_tf.models.layers.fusion import fuse
 
 
 @contextlib.contextmanager
 def _default_dtype(policy):
-    """keras.applications takes its precision from the global policy only."""
+    """Sets the global policy, the only one that keras.applications reads."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -20,30 +20,30 @@ def _default_dtype(policy):
         keras.config.set_dtype_policy(before)
 
 
-def inception_trunk(
+def inception_backbone(
     size: int,
     region_layer: str,
     weights: str | None,
     dtype,
-    pictures: Iterable | None = None,
+    images: Iterable | None = None,
     count_padding: bool = False,
 ) -> keras.Model:
     """Inception-v3 up to its last average pool, with fixed weights.
 
     Args:
-      size: side of the pictures, at least 75.
-      region_layer: the layer that gives the regions, mixed6 or mixed7; at size
-        299 either has 17 x 17.
+      size: side of the images, at least 75.
+      region_layer: the layer whose maps are the regions, mixed6 or mixed7;
+        both are 17 x 17 at size 299.
       weights: "imagenet", a path, or None for random weights.
       dtype: the dtype policy.
-      pictures: batches float32 [B, size, size, 3] in [-1, 1] to measure BN's
+      images: batches float32 [B, size, size, 3] in [-1, 1] to measure BN's
         statistics on, without which random weights give no usable features.
-      count_padding: whether the average pools count their padding, zeros
-        (torchvision), or leave it out (Keras).
+      count_padding: whether average pools count the zeros of their padding
+        (torchvision) or not (Keras).
 
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, h, w, 768],
-      pooled [B, 2048], maps}, each BN folded into the convolution before it.
+      pooled [B, 2048], maps}, each BN fused into the convolution before it.
       `maps` are four that discriminators may read, from fine to coarse: after
       the first pool [B, h, w, 64], mixed2 (288), mixed7 (768), mixed8 (1280).
     """
@@ -54,10 +54,10 @@ def inception_trunk(
             input_shape=(size, size, 3),
             pooling="avg",
         )
-    if pictures is not None:
-        measure_batch_norm(inception, pictures)
+    if images is not None:
+        measure_batch_norm(inception, images)
     inception = without_batch_norm(inception, count_padding)
-    trunk = keras.Model(
+    backbone = keras.Model(
         inception.input,
         {
             "regions": inception.get_layer(region_layer).output,
@@ -72,8 +72,8 @@ def inception_trunk(
         },
         name="inception_v3",
     )
-    trunk.trainable = False
-    return trunk
+    backbone.trainable = False
+    return backbone
 
 
 def _first_pool(network: keras.Model) -> keras.Layer:
@@ -87,9 +87,9 @@ def _batch_norms(network: keras.Model) -> list[keras.Layer]:
 
 
 def measure_batch_norm(network: keras.Model, batches: Iterable) -> None:
-    """Sets BN's statistics to the means of those of batches of pictures.
+    """Sets BN's statistics to the means over batches of images.
 
-    They are plain means since momentum is k/(k+1) at the k-th batch.
+    Momentum k/(k+1) at the k-th batch makes them plain means.
     """
     for k, batch in enumerate(batches):
         for norm in _batch_norms(network):
@@ -98,7 +98,7 @@ def measure_batch_norm(network: keras.Model, batches: Iterable) -> None:
 
 
 class CountingAveragePooling(keras.layers.AveragePooling2D):
-    """An average pool 3x3 in steps of 1 that counts its padding as zeros."""
+    """An average pool 3x3 with stride 1 that counts its padding as zeros."""
 
     def call(self, x):
         padded = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
@@ -108,15 +108,15 @@ class CountingAveragePooling(keras.layers.AveragePooling2D):
 def without_batch_norm(
     network: keras.Model, count_padding: bool = False
 ) -> keras.Model:
-    """The same function with each BN folded into the convolution before it.
+    """The same function with each BN fused into the convolution before it.
 
-    A frozen BN is a factor and a shift of each channel. As passes over whole
-    maps, they are most of what Inception-v3 takes on a CPU (BUILD_NOTES.md).
+    BN's passes over whole maps are most of the time that Inception-v3 takes on
+    a CPU (BUILD_NOTES.md).
 
     Args:
       network: a functional model in which every BN has no gamma and follows
         a convolution without bias.
-      count_padding: whether its average pools count their padding from now on.
+      count_padding: whether average pools count their padding in the result.
     """
     makers = {id(layer.output): layer for layer in network.layers}
     pairs = [(makers[id(bn.input)], bn) for bn in _batch_norms(network)]
@@ -135,12 +135,12 @@ def without_batch_norm(
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         return x if is_norm else layer(x, **kwargs)
 
-    folded = keras.models.clone_model(
+    fused = keras.models.clone_model(
         network, clone_function=copy, call_function=call
     )
     for conv, bn in pairs:
         (kernel,), moments = conv.get_weights(), bn.get_weights()
-        folded.get_layer(conv.name).set_weights(
-            fold(kernel, 1.0, *moments, bn.epsilon)
+        fused.get_layer(conv.name).set_weights(
+            fuse(kernel, 1.0, *moments, bn.epsilon)
         )
-    return folded
+    return fused

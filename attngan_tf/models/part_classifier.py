@@ -1,11 +1,11 @@
-"""A network that reads the colours of a bird's parts, for scores."""
+"""A network that classifies the colours of a bird's parts, for scores."""
 
 import itertools
 from collections.abc import Iterator
 
 import keras
 
-READ_SIZE = 32  # channels of what is read of each pixel
+PIXEL_SIZE = 32  # features of each pixel
 
 
 def part_classifier(
@@ -13,42 +13,46 @@ def part_classifier(
 ) -> keras.Model:
     """Images [B, size, size, 3] in [-1, 1] -> logits [B, parts, colours].
 
-    For each part, a softmax over all pixels finds the part. The colours of
-    these pixels are averaged and classified. So the network reads the colour
-    where the part is, and does not guess it from the colours of other parts.
-    A plain CNN learns such guesses: after 1000 steps of 64 images, it
-    classified 70 % of the bellies of real test images correctly, and this
-    network after 400 steps of 32 images more than 99 %.
+    For each part, a softmax over all pixels finds the part, and the features
+    of these pixels are averaged and classified. So the network uses the colour
+    at the part and does not guess it from the colours of other parts. A plain
+    CNN learns such guesses: after 1000 steps of 64 images, it classified 70 %
+    of the bellies of real test images correctly, and this network more than
+    99 % after 400 steps of 32 images.
 
-    The first weights depend on `seed` alone, and making them takes nothing
-    from the global random state.
+    The initial weights depend on `seed` alone; the global random state is
+    neither used nor changed.
 
     Args:
       size: side of the images, a multiple of 8.
       parts: P.
-      colours: classes of each part.
-      channels: of the largest feature maps; the smallest have 4 times more.
-      seed: of the first weights.
+      colours: number of classes of each part.
+      channels: channels of the largest feature maps; the smallest have 4
+        times as many.
+      seed: seed of the initial weights.
     """
     seeds = itertools.count(1000 * seed)
     images = keras.Input((size, size, 3))
     maps = _feature_maps(images, channels, seeds)
     attention = _attention(maps, size, parts, seeds)  # [B, S * S, P]
     pixels = keras.layers.Conv2D(
-        READ_SIZE, 1, activation="leaky_relu", kernel_initializer=_start(seeds)
-    )(images)
-    pixels = keras.layers.Reshape((size * size, READ_SIZE))(pixels)
-    read = keras.layers.Dot(axes=1)([attention, pixels])  # [B, P, READ_SIZE]
-    hidden = keras.layers.Dense(
-        2 * READ_SIZE,
+        PIXEL_SIZE,
+        1,
         activation="leaky_relu",
-        kernel_initializer=_start(seeds),
+        kernel_initializer=_initializer(seeds),
+    )(images)
+    pixels = keras.layers.Reshape((size * size, PIXEL_SIZE))(pixels)
+    read = keras.layers.Dot(axes=1)([attention, pixels])  # [B, P, PIXEL_SIZE]
+    hidden = keras.layers.Dense(
+        2 * PIXEL_SIZE,
+        activation="leaky_relu",
+        kernel_initializer=_initializer(seeds),
     )(read)
-    logits = keras.layers.Dense(colours, kernel_initializer=_start(seeds))
+    logits = keras.layers.Dense(colours, kernel_initializer=_initializer(seeds))
     return keras.Model(images, logits(hidden), name="part_classifier")
 
 
-def _start(seeds: Iterator[int]) -> keras.initializers.Initializer:
+def _initializer(seeds: Iterator[int]) -> keras.initializers.Initializer:
     return keras.initializers.HeNormal(next(seeds))
 
 
@@ -60,7 +64,7 @@ def _block(x, filters: int, size: int, strides: int, seeds: Iterator[int]):
         strides,
         "same",
         use_bias=False,
-        kernel_initializer=_start(seeds),
+        kernel_initializer=_initializer(seeds),
     )(x)
     x = keras.layers.BatchNormalization(momentum=0.9)(x)
     return keras.layers.ReLU()(x)
@@ -80,13 +84,13 @@ def _feature_maps(images, channels: int, seeds: Iterator[int]):
 
 
 def _attention(maps, size: int, parts: int, seeds: Iterator[int]):
-    """[B, S/2, S/2, C] -> [B, S * S, parts], whose sums over pixels are 1.
+    """[B, S/2, S/2, C] -> [B, S * S, parts], which sum to 1 over the pixels.
 
-    Each position of the maps gives the logits of 2 x 2 pixels.
+    Each position of the maps has the logits of 2 x 2 pixels.
     """
-    x = keras.layers.Conv2D(4 * parts, 1, kernel_initializer=_start(seeds))(
-        maps
-    )
+    x = keras.layers.Conv2D(
+        4 * parts, 1, kernel_initializer=_initializer(seeds)
+    )(maps)
     x = keras.layers.Reshape((size // 2, size // 2, 2, 2, parts))(x)
     x = keras.layers.Permute((1, 3, 2, 4, 5))(x)  # [B, S/2, 2, S/2, 2, P]
     x = keras.layers.Reshape((size * size, parts))(x)

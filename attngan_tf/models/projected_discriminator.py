@@ -1,7 +1,7 @@
-"""A discriminator on the image encoder's maps ("Projected GANs", 2021).
+"""A discriminator on the image encoder's maps.
 
-Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021. What the paper's
-discriminators must learn of images first, a trained network knows already.
+Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021: a trained network
+already has image features that the paper's discriminators must first learn.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from attngan_tf.models.layers.blocks import LEAK
 from attngan_tf.models.layers.convolutions import SpectralConvolution
 from attngan_tf.models.layers.resizing import resize_aligned
 
-SMALLEST_HALVED = 6  # side of the smallest map that is still halved
+SMALLEST_HALVED = 6  # side of the smallest map that is halved
 
 
 class RandomProjection(keras.layers.Layer):
     """Fixed random mixing of a network's maps, over channels and scales.
 
-    Each map gets df, 2 df, 4 df, ... channels by a random convolution 1x1.
-    From the coarsest on, each mixed map is then convolved (3x3, random),
-    enlarged and added to the next finer one (Projected GANs, 3.2). The
-    kernels are a function of the seed alone: constants, not weights.
+    A random convolution 1x1 maps them to df, 2 df, 4 df, ... channels. Then,
+    from the coarsest on, each mixed map is convolved (3x3, random), enlarged
+    and added to the next finer one (Projected GANs, 3.2). The kernels depend
+    on the seed alone: they are constants, not weights.
 
     Args:
       map_shapes: height, width and channels of each map, from fine to coarse.
-      df: channels of the finest map's projection.
-      seed: of the kernels.
+      df: channels of the finest projected map.
+      seed: seed of the kernels.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RandomProjection(keras.layers.Layer):
 
 
 def _random_kernel(rng, size: int, inputs: int, outputs: int) -> np.ndarray:
-    """Normal with variance 1 / fan-in: keeps the scale of its input."""
+    """Normal with variance 1 / fan-in, which keeps the scale of the input."""
     deviation = (size * size * inputs) ** -0.5
     kernel = rng.normal(0.0, deviation, (size, size, inputs, outputs))
     return kernel.astype("float32")
@@ -81,14 +81,14 @@ class Head(keras.layers.Layer):
     """Trained convolutions on one projected map, and their logits.
 
     Spectrally normalized convolutions 4x4 halve the map to a side of 3 to 5;
-    smaller maps get one of 3x3.
+    smaller maps have one of 3x3.
 
     Args:
       width: half of the first convolution's channels; they double with every
         further one.
-      channels: most channels of a convolution.
+      channels: largest number of channels.
       sentence_size: D, size of the sentence features.
-      unconditional: whether the map alone is judged, too.
+      unconditional: whether there are logits of the map alone.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Head(keras.layers.Layer):
             conv = SpectralConvolution(C, size, stride, dtype=dtype)
             conv.build((B, side, side, inputs))
             side, inputs = -(-side // stride), C
-            # TensorFlow's checkpoints hold attributes, not layers in lists.
+            # TensorFlow's checkpoints find attributes, not layers in lists.
             setattr(self, f"convolution_{len(self.convolutions)}", conv)
             self.convolutions.append(conv)
         self.joint = SpectralConvolution(self.channels, 3, dtype=dtype)
@@ -131,14 +131,14 @@ class Head(keras.layers.Layer):
             self.unconditional_logit.build((B, side * side * C))
 
     def features(self, x, training=False):
-        """What the logits are made from: [B, s, s, C], s 2 to 5, twice.
+        """Two maps [B, s, s, C], s 2 to 5, for the two kinds of logits.
 
-        The second goes through the convolution that the sentence joins. Its
-        part for the map is the same whatever the sentence is.
+        The second is the output of the convolution that is added to the
+        sentence's; it does not depend on the sentence.
 
         Args:
           x: a projected map [B, h, w, c].
-          training: whether the kernels' norms are followed.
+          training: whether the kernels' norms are updated.
         """
         for convolution in self.convolutions:
             x = _leaky_relu(convolution(x, training=training))
@@ -147,8 +147,8 @@ class Head(keras.layers.Layer):
     def conditional(self, features, sentence_features):
         """Logits float32 [B] of `features` with sentences [B, D].
 
-        The sentence is joined as in the paper's discriminators, tiled over
-        all positions: its part of the convolution is the same at each.
+        The sentence is tiled over all positions, as in the paper's
+        discriminators: its part of the convolution is the same at each.
         """
         _, joined = features
         sentence = self.sentence(ops.cast(sentence_features, joined.dtype))
@@ -163,9 +163,9 @@ class Head(keras.layers.Layer):
 def _leaky_relu(x):
     """LeakyReLU as a maximum.
 
-    TensorFlow 2.21 fuses its own operation with the sum before it although
-    the gradient needs that sum, fails, and then optimizes nothing else either
-    ("remapper failed").
+    TensorFlow 2.21 fuses its own operation with the sum before it, although
+    the gradient needs that sum. The fusion fails ("remapper failed"), and then
+    nothing else of the graph is optimized.
     """
     return ops.maximum(x, LEAK * x)
 
@@ -178,20 +178,21 @@ def _logit(dense, features):
 
 
 class ProjectedDiscriminator(keras.Model):
-    """Judges images by the maps that a fixed network makes of them.
+    """A discriminator on the maps of a fixed network.
 
-    It has the methods of `Discriminator`, but reads what `project` gives
-    instead of images; its codes are a list, a pair for each map, and its
-    logits those of all maps, one map after the other. The first map is the
-    image itself: lines and edges of single pixels hardly show in the others.
+    It has the methods of `Discriminator`, but its input is the output of
+    `project` instead of images. Its features are a list with a pair for each
+    map, and its logits those of all maps, one map after another. The first map
+    is the image itself: lines and edges of single pixels are hardly visible in
+    the others.
 
     Args:
       image_size: side of the images.
       map_shapes: height, width and channels of each map, from fine to coarse.
       df: channels of the finest projected map; the heads end with 4 df.
       sentence_size: D, size of the sentence features.
-      unconditional: whether to judge images alone, too.
-      seed: of the fixed projections.
+      unconditional: whether there are logits of images alone.
+      seed: seed of the fixed projections.
     """
 
     reads = "maps"
@@ -223,7 +224,7 @@ class ProjectedDiscriminator(keras.Model):
             Head(width, 4 * df, sentence_size, unconditional, dtype=dtype)
             for width in widths
         ]
-        # TensorFlow's checkpoints hold attributes, not layers in lists.
+        # TensorFlow's checkpoints find attributes, not layers in lists.
         for i, head in enumerate(self.heads):
             setattr(self, f"head_{i}", head)
 
@@ -232,51 +233,51 @@ class ProjectedDiscriminator(keras.Model):
             head.build((None, *shape))
 
     def project(self, images, maps):
-        """The fixed part: images and their maps -> the maps that heads read.
+        """The fixed part: images and their maps -> the maps of the heads.
 
         Args:
           images: float32 [B, image_size, image_size, 3] in [-1, 1].
-          maps: a fixed network's, of `map_shapes`.
+          maps: the fixed network's maps, of `map_shapes`.
         """
         projected = self.projection(maps)
         return [ops.cast(images, projected[0].dtype), *projected]
 
-    def code(self, projected, training=False):
-        """What `project` gives -> each head's features, a list of pairs."""
+    def features(self, projected, training=False):
+        """The output of `project` -> the heads' features, a list of pairs."""
         return [
             head.features(x, training=training)
             for head, x in zip(self.heads, projected, strict=True)
         ]
 
-    def codes(self, batches, training=False):
-        """Codes of each of several batches, in one pass."""
+    def features_of_batches(self, batches, training=False):
+        """Features of each of several batches, in one pass."""
         joined = [ops.concatenate(maps) for maps in zip(*batches, strict=True)]
-        code = self.code(joined, training=training)
+        features = self.features(joined, training=training)
         parts = keras.tree.map_structure(
-            lambda x: ops.split(x, len(batches)), code
+            lambda x: ops.split(x, len(batches)), features
         )
         return [
-            keras.tree.map_structure_up_to(code, lambda x, i=i: x[i], parts)
+            keras.tree.map_structure_up_to(features, lambda x, i=i: x[i], parts)
             for i in range(len(batches))
         ]
 
-    def conditional(self, code, sentence_features, training=False):
-        """Logits float32 [maps * B]: do the images fit the sentences?"""
-        del training  # nothing is normalized here
+    def conditional(self, features, sentence_features, training=False):
+        """Logits float32 [maps * B]: do the images match the sentences?"""
+        del training  # there is no normalization
         return ops.concatenate(
             [
                 head.conditional(x, sentence_features)
-                for head, x in zip(self.heads, code, strict=True)
+                for head, x in zip(self.heads, features, strict=True)
             ]
         )
 
-    def unconditional_logits(self, code):
+    def unconditional_logits(self, features):
         """Logits float32 [maps * B]: are the images real? Or None."""
         if not self.unconditional:
             return None
         return ops.concatenate(
             [
                 head.unconditional_logits(x)
-                for head, x in zip(self.heads, code, strict=True)
+                for head, x in zip(self.heads, features, strict=True)
             ]
         )

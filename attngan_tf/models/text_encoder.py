@@ -7,14 +7,14 @@ from attngan_tf.models.attention import word_mask
 
 
 class TextEncoder(keras.Model):
-    """A bi-directional LSTM: a feature for each word and for the sentence.
+    """A bidirectional LSTM: features of each word and of the sentence.
 
     Args:
-      vocabulary_size: number of words, with `<end>` as id 0.
+      vocabulary_size: number of words, including `<end>` (id 0).
       embedding_size: size of a word's embedding.
-      feature_size: D; half of it for each direction. Must be even.
-      dropout: share of each embedding that is dropped when draws are given.
-      use_cudnn: False for a graph that a machine without GPU must run.
+      feature_size: D, half of it for each direction; must be even.
+      dropout: fraction of the embeddings' values that is dropped in training.
+      use_cudnn: False for a graph that must run on a machine without a GPU.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class TextEncoder(keras.Model):
         """Encodes captions.
 
         Args:
-          token_ids: int32 [B, T], zero behind the caption's end.
+          token_ids: int32 [B, T], zero after the caption's end.
           lengths: int32 [B], each from 1 to T.
-          dropout_draws: uniform [B, T, embedding_size] in [0, 1), in training:
-            numbers of the embeddings (not words: released code) whose draw is
-            below the dropout are dropped. None: nothing is.
+          dropout_draws: uniform [B, T, embedding_size] in [0, 1), for
+            training: values of the embeddings (not words: released code) are
+            dropped where it is below `dropout`. None: nothing is dropped.
 
         Returns:
           A dict: word_features float32 [B, T, D], zero at padding;
@@ -71,8 +71,8 @@ class TextEncoder(keras.Model):
         real = word_mask(lengths, token_ids.shape[1])
         embedded = self.embedding(token_ids)
         if dropout_draws is not None and self.dropout:
-            kept = ops.cast(dropout_draws >= self.dropout, embedded.dtype)
-            embedded = embedded * kept / (1.0 - self.dropout)
+            mask = ops.cast(dropout_draws >= self.dropout, embedded.dtype)
+            embedded = embedded * mask / (1.0 - self.dropout)
         words, forward, _, backward, _ = self.lstm(embedded, mask=real)
         words = ops.cast(words, "float32")  # [B, T, D]
         sentence = ops.concatenate([forward, backward], axis=-1)

@@ -1,1 +1,1 @@
-"""The published PyTorch weights, both ways."""
+"""Reading and writing the published PyTorch weights."""

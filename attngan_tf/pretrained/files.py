@@ -1,4 +1,4 @@
-"""PyTorch files: read without running what is in them, written, recognised."""
+"""PyTorch files: reading without running code, writing, recognition."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ import numpy as np
 
 from attngan_tf.errors import UserError
 
-# git's SHA-1 of the released files' content.
+# git's SHA-1 of the content of the published files.
 AUTHENTIC = {
     "054f77df56e27c6fa99c1dbb633233d9fc0d8293": "bird generator",
     "55f71fedeef57da825679f6d3bbec4062cba240e": "bird text encoder",
@@ -19,14 +19,14 @@ AUTHENTIC = {
     "5454c1b2616de33d7d1aafaafb679cbacf941ca5": "COCO captions",
 }
 _LFS_POINTER = b"version https://git-lfs"
-# Keys under which forks put the tensors; by flag, else those of the others.
+# Keys under which forks put the tensors, by flag or for other flags.
 _WRAPPERS = {"discriminators": ("netD", "netD_state_dict", "state_dict")}
 _OTHER_WRAPPERS = ("netG", "netG_state_dict", "state_dict")
-_PREFIX = "module."  # of every name, after torch's DataParallel
+_PREFIX = "module."  # of all names, after torch's DataParallel
 
 
 def blob_id(path: str) -> str:
-    """The SHA-1 that git gives a file's content."""
+    """The SHA-1 that git computes for a file's content."""
     digest = hashlib.sha1(b"blob %d\0" % os.path.getsize(path))
     with open(path, "rb") as file:
         while block := file.read(2**20):
@@ -35,7 +35,7 @@ def blob_id(path: str) -> str:
 
 
 def check_kind(path: str, flag: str) -> None:
-    """Raises UserError for what is known to be no such file."""
+    """Raises UserError for unreadable files, pointers and web pages."""
     try:
         with open(path, "rb") as file:
             start = file.read(512).lstrip()
@@ -59,15 +59,15 @@ def check_kind(path: str, flag: str) -> None:
 
 
 def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
-    """The tensors of a .pth file by plain names, float32.
+    """The tensors of a .pth file by name, without prefixes; float32.
 
     Args:
-      path: of the file; in the legacy or the zip format.
-      flag: the flag that named it, for errors.
+      path: path of the file, in the legacy or the zip format.
+      flag: the flag with this path, for errors.
 
     Raises:
       UserError: PyTorch is missing, or the file is not a dict of tensors, or
-        asks to run code.
+        it would run code.
     """
     torch = _torch()
     check_kind(path, flag)
@@ -128,7 +128,7 @@ def _refusal(path: str, flag: str, reason: str) -> str:
 
 
 def _tensors(content, kind: type, path: str, flag: str) -> Mapping:
-    """The dict of tensors in a file, which may lie in another dict."""
+    """The dict of tensors of a file, which may be inside another dict."""
     wrappers = _WRAPPERS.get(flag, _OTHER_WRAPPERS)
     candidates = {"": content}
     if isinstance(content, Mapping):
@@ -150,7 +150,7 @@ def _tensors(content, kind: type, path: str, flag: str) -> Mapping:
 
 
 def write_state(state: Mapping[str, np.ndarray], path: str) -> None:
-    """Writes tensors as the released code saved them: the legacy format.
+    """Writes tensors in the legacy format, as the released code does.
 
     Raises:
       UserError: PyTorch is missing, or the file cannot be written.

@@ -1,12 +1,13 @@
-"""Inception-v3's convolutions: torchvision's names and BN, which has a gamma.
+"""Inception-v3 with torchvision's names, and with BN that has a gamma.
 
-Here each BN is folded into the convolution before it (`models.inception`).
+The project's network has each BN fused into the convolution before it
+(`models.inception`).
 """
 
 import keras
 import numpy as np
 
-from attngan_tf.models.layers.folding import fold
+from attngan_tf.models.layers.fusion import fuse
 
 EPSILON = 1e-3  # of Inception's BN
 _ENDS = ("weight", "bias", "running_mean", "running_var")
@@ -42,7 +43,7 @@ _BLOCKS = {
     ],
     **dict.fromkeys(("Mixed_7b", "Mixed_7c"), _8),
 }
-# In the order in which Keras makes them, too.
+# In Keras's order, too.
 UNITS = [
     *_STEM,
     *(f"{block}.{unit}" for block, names in _BLOCKS.items() for unit in names),
@@ -50,16 +51,16 @@ UNITS = [
 
 
 def units(
-    trunk: keras.Model,
+    backbone: keras.Model,
 ) -> list[tuple[tuple[str, ...], keras.layers.Conv2D]]:
-    """Names of the tensors of each unit, with the trunk's layer for it."""
+    """Names of the tensors of each unit, and the backbone's layer for it."""
 
     def number(layer) -> int:
         end = layer.name.rsplit("_", 1)[-1]
         return int(end) if end.isdecimal() else 0
 
     kind = keras.layers.Conv2D
-    convs = [layer for layer in trunk.layers if isinstance(layer, kind)]
+    convs = [layer for layer in backbone.layers if isinstance(layer, kind)]
     names = [
         (f"{unit}.conv.weight", *(f"{unit}.bn.{end}" for end in _ENDS))
         for unit in UNITS
@@ -67,18 +68,18 @@ def units(
     return list(zip(names, sorted(convs, key=number), strict=True))
 
 
-def fold_unit(weight, gamma, beta, mean, variance):
-    """Kernel HWIO and bias of a unit, in float64 until the end."""
+def fuse_unit(weight, gamma, beta, mean, variance):
+    """Kernel HWIO and bias of a unit, computed in float64."""
     kernel = weight.transpose(2, 3, 1, 0).astype(np.float64)
     vectors = (x.astype(np.float64) for x in (gamma, beta, mean, variance))
-    folded = fold(kernel, *vectors, EPSILON)
-    return [x.astype(np.float32) for x in folded]
+    fused = fuse(kernel, *vectors, EPSILON)
+    return [x.astype(np.float32) for x in fused]
 
 
-def unfold_unit(kernel, bias):
-    """A unit that does the same: its BN only adds the bias.
+def split_unit(kernel, bias):
+    """An equal unit, whose BN only adds the bias.
 
-    Its variance is 1 - epsilon, so that folding it again is exact.
+    The variance is 1 - epsilon, so that fusing it again is exact.
     """
     ones = np.ones_like(bias)
     return [

@@ -1,7 +1,7 @@
 """Which published tensor is which weight, for each network.
 
-A layout is a list of parts; each ties published tensors to a network's weights
-and knows both ways between them.
+A layout is a list of parts; each maps published tensors to weights of a
+network, and back.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,32 +21,36 @@ State = Mapping[str, np.ndarray]
 IGNORED = ".num_batches_tracked"  # BN's counters in newer files
 
 
+def _same(*arrays):
+    return arrays
+
+
 class Part(NamedTuple):
-    """Published tensors and the weights they are.
+    """Published tensors and the weights they correspond to.
 
     Attributes:
-      names: of the published tensors.
-      weights: of the network.
+      names: names of the published tensors.
+      weights: the network's weights.
       read: from the published arrays to the weights'.
       write: from the weights' arrays to the published.
     """
 
     names: tuple[str, ...]
     weights: tuple[Weight, ...]
-    read: Callable[..., Sequence[np.ndarray]]
-    write: Callable[..., Sequence[np.ndarray]]
+    read: Callable[..., Sequence[np.ndarray]] = _same
+    write: Callable[..., Sequence[np.ndarray]] = _same
 
 
 def load(parts: Sequence[Part], state: State, file: str) -> None:
-    """Gives a network the weights of a published file.
+    """Sets a network's weights from a published file.
 
     Args:
       parts: the network's layout.
       state: arrays by name.
-      file: its name, for errors.
+      file: name of the file, for errors.
 
     Raises:
-      UserError: a tensor is missing, of another shape, or of no network.
+      UserError: a tensor is missing, has another shape, or is unknown.
     """
     for part in parts:
         zeros = [np.zeros(w.shape, np.float32) for w in part.weights]
@@ -80,7 +84,7 @@ def _found(state: State) -> str:
 
 
 def state_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """A network's weights as the published file has them; float32."""
+    """A network's weights by published name; float32."""
     state = {}
     for part in parts:
         arrays = part.write(*(weight.numpy() for weight in part.weights))
@@ -88,25 +92,27 @@ def state_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
     return state
 
 
-def _same(*arrays):
-    return arrays
-
-
 def _layer(name: str, layer, bias: bool = False) -> list[Part]:
-    """A convolution, OIHW there and HWIO here, or a dense layer, OI and IO."""
+    """A convolution (OIHW published, HWIO here) or dense layer (OI, IO)."""
     axes = (2, 3, 1, 0) if len(layer.kernel.shape) == 4 else (1, 0)
     back = tuple(np.argsort(axes))
-    parts = [
-        Part(
-            (f"{name}.weight",),
-            (layer.kernel,),
-            lambda weight: [weight.transpose(axes)],
-            lambda kernel: [kernel.transpose(back)],
-        )
-    ]
-    if bias:
-        parts.append(Part((f"{name}.bias",), (layer.bias,), _same, _same))
-    return parts
+    kernel = Part(
+        (f"{name}.weight",),
+        (layer.kernel,),
+        lambda weight: [weight.transpose(axes)],
+        lambda kernel: [kernel.transpose(back)],
+    )
+    return [kernel, *([Part((f"{name}.bias",), (layer.bias,))] if bias else [])]
+
+
+def _pointwise(name: str, layer) -> Part:
+    """A published convolution 1x1 that is a dense layer here."""
+    return Part(
+        (f"{name}.weight",),
+        (layer.kernel,),
+        lambda weight: [weight[:, :, 0, 0].T],
+        lambda kernel: [kernel.T[:, :, None, None]],
+    )
 
 
 def _norm(name: str, layer) -> Part:
@@ -114,8 +120,6 @@ def _norm(name: str, layer) -> Part:
     return Part(
         tuple(f"{name}.{end}" for end in names),
         (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance),
-        _same,
-        _same,
     )
 
 
@@ -128,52 +132,42 @@ def _conv_norm(name: str, first: int, conv, norm) -> list[Part]:
 
 
 def text_encoder(network: TextEncoder) -> list[Part]:
-    """text_encoder*.pth."""
-    parts = [
-        Part(("encoder.weight",), (network.embedding.embeddings,), _same, _same)
-    ]
+    """text_encoder*.pth; the order of the gates is Keras's."""
     lstm = network.lstm
-    directions = (("", lstm.forward_layer), ("_reverse", lstm.backward_layer))
-    for end, layer in directions:
+    parts = [Part(("encoder.weight",), (network.embedding.embeddings,))]
+    for end, layer in (
+        ("", lstm.forward_layer),
+        ("_reverse", lstm.backward_layer),
+    ):
         cell = layer.cell
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         parts.append(
             Part(
                 tuple(f"rnn.{name}_l0{end}" for name in names),
                 (cell.kernel, cell.recurrent_kernel, cell.bias),
-                # The gates are in one order; PyTorch adds two biases.
+                # PyTorch adds two biases.
                 lambda w_ih, w_hh, b_ih, b_hh: [w_ih.T, w_hh.T, b_ih + b_hh],
-                lambda kernel, recurrent, bias: [
-                    kernel.T,
-                    recurrent.T,
-                    bias,
-                    np.zeros_like(bias),
-                ],
+                lambda w, u, b: [w.T, u.T, b, np.zeros_like(b)],
             )
         )
     return parts
 
 
 def image_encoder(network: ImageEncoder) -> list[Part]:
-    """image_encoder*.pth: Inception-v3 in torchvision's names, two heads."""
-    parts = [
-        Part(
-            names,
-            (layer.kernel, layer.bias),
-            inception.fold_unit,
-            inception.unfold_unit,
-        )
-        for names, layer in inception.units(network.trunk)
+    """image_encoder*.pth: Inception-v3 with torchvision's names, two heads."""
+    return [
+        *(
+            Part(
+                names,
+                (layer.kernel, layer.bias),
+                inception.fuse_unit,
+                inception.split_unit,
+            )
+            for names, layer in inception.units(network.backbone)
+        ),
+        _pointwise("emb_features", network.region_projection),
+        *_layer("emb_cnn_code", network.image_projection, True),
     ]
-    parts.append(
-        Part(
-            ("emb_features.weight",),
-            (network.region_projection.kernel,),
-            lambda weight: [weight[:, :, 0, 0].T],
-            lambda kernel: [kernel.T[:, :, None, None]],
-        )
-    )
-    return parts + _layer("emb_cnn_code", network.image_projection, True)
 
 
 def generator(network: Generator) -> list[Part]:
@@ -184,12 +178,7 @@ def generator(network: Generator) -> list[Part]:
         zip(network.contexts, network.stages, strict=True), 2
     ):
         parts.append(
-            Part(
-                (f"h_net{i}.att.conv_context.weight",),
-                (context.projection.kernel,),
-                lambda weight: [weight[:, :, 0, 0].T],
-                lambda kernel: [kernel.T[:, :, None, None]],
-            )
+            _pointwise(f"h_net{i}.att.conv_context", context.projection)
         )
         *residuals, up = stage.body.layers
         for r, block in enumerate(residuals):
@@ -207,20 +196,20 @@ def generator(network: Generator) -> list[Part]:
 def _first_stage(stage) -> list[Part]:
     dense, norm, _, *ups = stage.body.layers
     channels = dense.units // 32
-    # Two halves for the GLU, then C, 4, 4 there and 4, 4, C here.
-    places = np.arange(dense.units).reshape(2, channels, 4, 4)
-    here = places.transpose(0, 2, 3, 1).reshape(-1)
-    there = np.argsort(here)
+    # Two halves for the GLU; then C, 4, 4 published and 4, 4, C here.
+    order = np.arange(dense.units).reshape(2, channels, 4, 4)
+    order = order.transpose(0, 2, 3, 1).reshape(-1)
+    back = np.argsort(order)
     parts = [
         Part(
             ("h_net1.fc.0.weight",),
             (dense.kernel,),
-            lambda weight: [weight[here].T],
-            lambda kernel: [kernel.T[there]],
+            lambda weight: [weight[order].T],
+            lambda kernel: [kernel.T[back]],
         ),
         _norm("h_net1.fc.1", norm)._replace(
-            read=lambda *vectors: [v[here] for v in vectors],
-            write=lambda *vectors: [v[there] for v in vectors],
+            read=lambda *vectors: [v[order] for v in vectors],
+            write=lambda *vectors: [v[back] for v in vectors],
         ),
     ]
     for i, up in enumerate(ups, 1):
@@ -228,34 +217,26 @@ def _first_stage(stage) -> list[Part]:
     return parts
 
 
-# The places of a discriminator's convolutions, by the picture's size; the
+# Published names of a discriminator's convolutions, by the image size. The
 # first has no BN.
-_CODE = ["img_code_s16.0", "img_code_s16.2", "img_code_s16.5", "img_code_s16.8"]
-CODES = {
-    64: _CODE,
-    128: [*_CODE, "img_code_s32.0", "img_code_s32_1.0"],
-    256: [
-        *_CODE,
-        "img_code_s32.0",
-        "img_code_s64.0",
-        "img_code_s64_1.0",
-        "img_code_s64_2.0",
-    ],
+_S16 = ["img_code_s16.0", "img_code_s16.2", "img_code_s16.5", "img_code_s16.8"]
+_S64 = ["img_code_s64.0", "img_code_s64_1.0", "img_code_s64_2.0"]
+CONVOLUTIONS = {
+    64: _S16,
+    128: [*_S16, "img_code_s32.0", "img_code_s32_1.0"],
+    256: [*_S16, "img_code_s32.0", *_S64],
 }
 
 
 def discriminator(network: Discriminator) -> list[Part]:
     """netD*.pth, of 64, 128 or 256 pixels."""
-    layers = network.trunk.layers
+    layers = network.backbone.layers
     convs = [i for i, layer in enumerate(layers) if hasattr(layer, "kernel")]
-    places = CODES[network.image_size]
-    parts = []
-    for i, place in zip(convs, places, strict=True):
-        name, number = place.rsplit(".", 1)
-        if place == places[0]:
-            parts += _layer(place, layers[i])
-        else:
-            parts += _conv_norm(name, int(number), *layers[i : i + 2])
+    names = CONVOLUTIONS[network.image_size]
+    parts = _layer(names[0], layers[0])
+    for i, name in list(zip(convs, names, strict=True))[1:]:
+        name, number = name.rsplit(".", 1)
+        parts += _conv_norm(name, int(number), *layers[i : i + 2])
     parts += _conv_norm("COND_DNET.jointConv", 0, *network.joint.layers[:2])
     parts += _layer("COND_DNET.outlogits.0", network.conditional_head, True)
     if network.unconditional:

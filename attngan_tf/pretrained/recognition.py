@@ -1,4 +1,4 @@
-"""The sizes of published networks, from the shapes of their tensors alone."""
+"""Sizes and settings of published networks, from the shapes of tensors."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from attngan_tf.errors import UserError
 
 State = Mapping[str, np.ndarray]
 
-# What the released code sets for a data set; own data, as for CUB.
+# Released settings of each data set; own data has those of CUB.
 _CUB = {
     "damsm_lambda": 5.0,
     "batch_size": 20,
@@ -51,21 +51,21 @@ RELEASED = {
 }
 
 
-def fields(text: State, image: State, drawer: State) -> dict:
-    """Fields of the `Config` that a published model follows.
+def fields(text: State, image: State, generator: State) -> dict:
+    """Fields of the `Config` of a published model.
 
     Args:
       text: the text encoder's tensors.
-      image: the image encoder's.
-      drawer: the generator's.
+      image: the image encoder's tensors.
+      generator: the generator's tensors.
 
     Raises:
-      UserError: they are not of one model that the released code makes.
+      UserError: they do not belong to one model of the released code.
     """
     V, embedding = _shape(text, "encoder.weight", 2, "--text_encoder")
     _, hidden = _shape(text, "rnn.weight_hh_l0", 2, "--text_encoder")
     D, _ = _shape(image, "emb_cnn_code.weight", 2, "--image_encoder")
-    found = _generator(drawer, "--generator")
+    found = _generator(generator, "--generator")
     if not 2 * hidden == D == found["feature_size"]:
         raise UserError(
             "the files must be of one model: features of equal size; received "
@@ -87,7 +87,7 @@ def fields(text: State, image: State, drawer: State) -> dict:
 
 
 def discriminator_size(state: State, file: str) -> int:
-    """Side of the pictures that a discriminator judges, in pixels."""
+    """Side of a discriminator's images, in pixels."""
     _shape(state, "img_code_s16.0.weight", 4, file)
     if "img_code_s64.0.weight" in state:
         return 256
@@ -122,7 +122,7 @@ def _generator(state: State, file: str) -> dict:
 
 
 def _count(state: State, first: int, pattern: str) -> int:
-    """How many names there are, numbered from `first`."""
+    """Number of names, counted from `first`."""
     number = first
     while pattern.format(number) in state:
         number += 1

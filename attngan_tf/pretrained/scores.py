@@ -1,4 +1,4 @@
-"""Published scores of AttnGAN and of later models, 30,000 pictures each."""
+"""Published scores of AttnGAN and of later models, each of 30,000 images."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,11 +17,12 @@ DF_GAN = "Tao et al., CVPR 2022 (DF-GAN, arXiv 2008.05865)"
 class Published(NamedTuple):
     """Scores of a model.
 
-    Fields:
+    Attributes:
       name: of the model.
-      dataset: that it was trained and scored on.
-      num_stages: of AttnGAN; 3 (256 x 256 pictures) for other models.
-      damsm_lambda: Eq. 3; None: of another model, any lambda is beside it.
+      dataset: the data set of training and scoring.
+      num_stages: of AttnGAN; 3 (256 x 256 images) for other models.
+      damsm_lambda: Eq. 3's lambda, or None for other models, which are shown
+        beside runs of any lambda.
       scores: texts by the scores' names in metrics.jsonl.
       source: who published them.
     """
@@ -35,13 +36,13 @@ class Published(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Of the scored pictures, in pixels."""
+        """Side of the scored images, in pixels."""
         return 64 * 2 ** (self.num_stages - 1)
 
     def belongs_to(self, config: Config) -> bool:
-        """Whether a run is of the same data set, lambda and stages.
+        """Whether a run has the same data set, lambda and stages.
 
-        Without DAMSM, the paper's text encoder is trained by another loss.
+        Without DAMSM, the paper's text encoder is trained with another loss.
         """
         if self.damsm_lambda == 0 and config.text_training == "damsm":
             return False
@@ -54,108 +55,90 @@ class Published(NamedTuple):
         )
 
 
+def _entry(
+    name: str,
+    dataset: str,
+    source: str,
+    damsm_lambda: float | None = None,
+    num_stages: int = 3,
+    **scores: str,
+) -> Published:
+    return Published(name, dataset, num_stages, damsm_lambda, scores, source)
+
+
 def _attngan1(name: str, damsm_lambda: float, score: str, precision: str):
-    scores = {"inception_score": score, "r_precision": precision}
-    return Published(f"AttnGAN1, {name}", "cub", 2, damsm_lambda, scores, PAPER)
+    return _entry(
+        f"AttnGAN1, {name}",
+        "cub",
+        PAPER,
+        damsm_lambda,
+        2,
+        inception_score=score,
+        r_precision=precision,
+    )
 
 
+_RERUN = "AttnGAN2, released weights, scored by others"
+_SPECTRAL = "AttnGAN++ (spectral norm in D)"
 PUBLISHED = (
     _attngan1("no DAMSM", 0, "3.98 +- 0.04", "10.37 +- 5.88"),
     _attngan1("lambda 0.1", 0.1, "4.19 +- 0.06", "16.55 +- 4.83"),
     _attngan1("lambda 1", 1, "4.35 +- 0.05", "34.96 +- 4.02"),
     _attngan1("lambda 5", 5, "4.35 +- 0.04", "58.65 +- 5.41"),
     _attngan1("lambda 10", 10, "4.29 +- 0.05", "63.87 +- 4.85"),
-    Published(
+    _entry(
         "AttnGAN2, lambda 5",
         "cub",
-        3,
-        5,
-        {
-            "inception_score": "4.36 +- 0.03",
-            "r_precision": "67.82 +- 4.43",
-            "frechet": "23.98 (PyTorch), 14.01 (TensorFlow)",
-        },
         f"{PAPER}; {FID}",
+        5,
+        inception_score="4.36 +- 0.03",
+        r_precision="67.82 +- 4.43",
+        frechet="23.98 (PyTorch), 14.01 (TensorFlow)",
     ),
-    Published(
+    _entry(
         "AttnGAN2, lambda 50",
         "coco",
-        3,
-        50,
-        {
-            "inception_score": "25.89 +- 0.47",
-            "r_precision": "85.47 +- 3.69",
-            "frechet": "35.49 (PyTorch), 29.53 (TensorFlow)",
-        },
         f"{PAPER}; {FID}",
-    ),
-    Published(
-        "AttnGAN2, released weights, scored by others",
-        "cub",
-        3,
-        5,
-        {
-            "inception_score": "4.15 to 4.17",
-            "r_precision": "62 to 65",
-            "frechet": "24.27",
-        },
-        f"{USERS}; FID: {TISE}",
-    ),
-    Published(
-        "AttnGAN2, released weights, scored by others",
-        "coco",
-        3,
         50,
-        {"inception_score": "23.45 to 23.91", "frechet": "36.90"},
+        inception_score="25.89 +- 0.47",
+        r_precision="85.47 +- 3.69",
+        frechet="35.49 (PyTorch), 29.53 (TensorFlow)",
+    ),
+    _entry(
+        _RERUN,
+        "cub",
         f"{USERS}; FID: {TISE}",
+        5,
+        inception_score="4.15 to 4.17",
+        r_precision="62 to 65",
+        frechet="24.27",
     ),
-    Published(
-        "AttnGAN++ (spectral norm in D)",
-        "cub",
-        3,
-        None,
-        {"r_precision": "77.31", "frechet": "15.01"},
-        TISE,
-    ),
-    Published(
-        "AttnGAN++ (spectral norm in D)",
+    _entry(
+        _RERUN,
         "coco",
-        3,
-        None,
-        {"frechet": "26.58"},
-        TISE,
+        f"{USERS}; FID: {TISE}",
+        50,
+        inception_score="23.45 to 23.91",
+        frechet="36.90",
     ),
-    Published(
+    _entry(_SPECTRAL, "cub", TISE, r_precision="77.31", frechet="15.01"),
+    _entry(_SPECTRAL, "coco", TISE, frechet="26.58"),
+    _entry(
         "DM-GAN",
         "cub",
-        3,
-        None,
-        {
-            "inception_score": "4.75 +- 0.07",
-            "r_precision": "72.31 +- 0.91",
-            "frechet": "16.09",
-        },
         DM_GAN,
+        inception_score="4.75 +- 0.07",
+        r_precision="72.31 +- 0.91",
+        frechet="16.09",
     ),
-    Published(
+    _entry(
         "DM-GAN",
         "coco",
-        3,
-        None,
-        {
-            "inception_score": "30.49 +- 0.57",
-            "r_precision": "88.56 +- 0.28",
-            "frechet": "32.64",
-        },
         DM_GAN,
+        inception_score="30.49 +- 0.57",
+        r_precision="88.56 +- 0.28",
+        frechet="32.64",
     ),
-    Published(
-        "DF-GAN",
-        "cub",
-        3,
-        None,
-        {"inception_score": "5.10", "frechet": "14.81"},
-        DF_GAN,
-    ),
-    Published("DF-GAN", "coco", 3, None, {"frechet": "19.32"}, DF_GAN),
+    _entry("DF-GAN", "cub", DF_GAN, inception_score="5.10", frechet="14.81"),
+    _entry("DF-GAN", "coco", DF_GAN, frechet="19.32"),
 )

@@ -110,7 +110,7 @@ class DamsmStep:
     def _backbone_features(self, batch: dict) -> dict[str, tf.Tensor]:
         if "regions" in batch:
             return {name: batch[name] for name in ("regions", "pooled")}
-        return self.image_encoder.trunk_features(
+        return self.image_encoder.backbone_features(
             batch[f"images_{self.image_size}"], training=True
         )
 

@@ -60,7 +60,7 @@ class FeatureCache:
 
     def _open(self) -> dict[str, np.ndarray]:
         rows = len(self.records) * self.views
-        outputs = self.image_encoder.trunk.output
+        outputs = self.image_encoder.backbone.output
         _, h, w, C = outputs["regions"].shape
         shapes = {
             "regions": (rows, h * w, C),
@@ -101,7 +101,7 @@ class FeatureCache:
     def _fill(self, arrays: dict, done: int) -> None:
         """Computes the missing rows; continues after an interruption."""
         compute = tf.function(
-            self.image_encoder.trunk_features, autograph=False
+            self.image_encoder.backbone_features, autograph=False
         )
         first = done // BATCH
         batches = views.cached_views(

@@ -171,7 +171,7 @@ class GanStep:
         optimizer = self.discriminator_optimizers[size]
         sentence = text["sentence_features"]
         with tf.GradientTape() as tape:
-            real_features, fake_features = network.codes(
+            real_features, fake_features = network.features_of_batches(
                 [real[network.reads], fake[network.reads]], training=True
             )
             terms = losses.discriminator_loss(
@@ -231,7 +231,7 @@ class GanStep:
     def _stage_loss(self, size, inputs, text):
         """Eq. 4 of one stage, and its terms by name."""
         network = self.discriminators[size]
-        features = network.code(inputs[network.reads], training=True)
+        features = network.features(inputs[network.reads], training=True)
         loss = losses.generator_loss(
             network.unconditional_logits(features),
             network.conditional(

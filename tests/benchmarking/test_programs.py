@@ -87,11 +87,11 @@ def test_encoders_are_trained_from_images_with_cached_features(
     program = made(programs.train_damsm, config)
     assert program.batch_size == config.damsm_batch_size
     (encoder,) = program.networks["image_encoder"]
-    trunk = count(encoder.trunk, config.damsm_batch_size, [75, 75, 3])
+    backbone = count(encoder.backbone, config.damsm_batch_size, [75, 75, 3])
     found = flops.count(program.graph())
     # Inception-v3 is fixed: forward only. The projections and the text encoder
     # add little.
-    assert trunk < found.flops < 1.1 * trunk
+    assert backbone < found.flops < 1.1 * backbone
 
 
 def test_generated_images_are_those_of_the_model(tiny_config, monkeypatch):
@@ -106,7 +106,7 @@ def test_generated_images_are_those_of_the_model(tiny_config, monkeypatch):
     config = tiny_config()
     program = made(programs.generate, config)
     (model,) = models
-    assert model.generator.folded
+    assert model.generator.fused
     images = program.call()
     builder = catalog.open_configured(config)
     test = prepared_data.read_data(builder).test

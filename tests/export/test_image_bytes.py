@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
+from attngan_tf.models.image_encoder import ImageEncoder, small_backbone
 from export.image_bytes import MAX_SCANS, decode_squares
 from tests.data.hostile.drawn import noise, png, saved
 from tests.data.hostile.pictures import every_picture
@@ -42,7 +42,7 @@ def test_images_are_resized_as_by_the_image_encoder(resize, side):
     encoded = tf.io.encode_png(image)[None]
     found = decode_squares(encoded, 32, resize)
     encoder = ImageEncoder(
-        trunk=small_trunk(32, "float32"),
+        backbone=small_backbone(32, "float32"),
         size=32,
         feature_size=16,
         resize=resize,

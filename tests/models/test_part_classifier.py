@@ -16,20 +16,20 @@ def network(seed=0):
     )
 
 
-def test_logits_of_each_part_and_colour():
+def test_logits_have_the_shape_of_parts_and_colours():
     images = np.random.default_rng(0).uniform(-1, 1, (2, SIZE, SIZE, 3))
     logits = network()(images.astype(np.float32))
     assert logits.shape == (2, PARTS, COLOURS)
 
 
-def test_first_weights_are_those_of_the_seed():
+def test_initial_weights_depend_on_the_seed_alone():
     one, same, other = (network(seed).get_weights() for seed in (1, 1, 2))
     for a, b, c in zip(one, same, other, strict=True):
         np.testing.assert_array_equal(a, b)
-        assert a.std() == 0 or (a != c).all()  # biases and BN start as they are
+        assert a.std() == 0 or (a != c).all()  # biases and BN are constant
 
 
-def test_the_global_random_state_stays():
+def test_global_random_state_is_unchanged():
     keras.utils.set_random_seed(7)
     before = random.getstate(), str(np.random.get_state())
     network()
@@ -38,7 +38,7 @@ def test_the_global_random_state_stays():
 
 
 def after_seed(make):
-    """Random numbers of Keras after something was made."""
+    """Keras's random numbers after something was made."""
     keras.utils.set_random_seed(7)
     make()
     return keras.ops.convert_to_numpy(keras.random.uniform([4]))

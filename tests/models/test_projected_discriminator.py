@@ -1,4 +1,4 @@
-"""The discriminator on maps of the image encoder, and its convolutions."""
+"""The discriminator on the image encoder's maps, and its convolutions."""
 
 import keras
 import numpy as np
@@ -23,10 +23,10 @@ def make(**options) -> ProjectedDiscriminator:
     return network
 
 
-def make_maps(rows: int = 3, seed: int = 0) -> list[tf.Tensor]:
+def make_maps(seed: int = 0) -> list[tf.Tensor]:
     rng = np.random.default_rng(seed)
     return [
-        tf.constant(rng.normal(size=(rows, *shape)), tf.float32)
+        tf.constant(rng.normal(size=(3, *shape)), tf.float32)
         for shape in SHAPES
     ]
 
@@ -34,24 +34,17 @@ def make_maps(rows: int = 3, seed: int = 0) -> list[tf.Tensor]:
 def projected(network, seed: int = 0, dtype=tf.float32) -> list[tf.Tensor]:
     rng = np.random.default_rng(seed)
     images = tf.constant(rng.uniform(-1, 1, (3, 8, 8, 3)), tf.float32)
-    maps = [tf.cast(x, dtype) for x in make_maps(seed=seed)]
-    return network.project(images, maps)
+    return network.project(images, [tf.cast(x, dtype) for x in make_maps(seed)])
 
 
-def sentences(rows: int = 3) -> tf.Tensor:
-    return tf.random.stateless_normal([rows, 7], [1, 2])
-
-
-def trained_directions(layer, x, calls: int = 60) -> None:
-    for _ in range(calls):
-        layer(x, training=True)
+def sentences() -> tf.Tensor:
+    return tf.random.stateless_normal([3, 7], [1, 2])
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "stride"),
-    [(12, 4, 2), (7, 4, 2), (6, 3, 1), (4, 3, 1), (2, 3, 1)],
+    ("side", "size", "stride"), [(12, 4, 2), (7, 4, 2), (6, 3, 1), (2, 3, 1)]
 )
-def test_a_spectral_convolution_is_that_of_the_kernel_over_its_norm(
+def test_spectral_convolution_divides_the_kernel_by_its_norm(
     side, size, stride
 ):
     """The norm by a singular value decomposition, the maps by PyTorch."""
@@ -62,11 +55,12 @@ def test_a_spectral_convolution_is_that_of_the_kernel_over_its_norm(
     layer.kernel.assign(kernel)
     layer.bias.assign(np.arange(6.0))
     x = rng.normal(size=(2, side, side, 5)).astype("float32")
-    trained_directions(layer, x)
+    for _ in range(60):
+        layer(x, training=True)
     found = layer(x)
     assert found.shape == layer.compute_output_shape(x.shape)
     norm = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
-    # Padding "same" of TensorFlow: more at the end where it is odd.
+    # TensorFlow's padding "same" has more at the end where it is odd.
     lack = max((-(-side // stride) - 1) * stride + size - side, 0)
     pads = [(0, 0), *[(lack // 2, lack - lack // 2)] * 2, (0, 0)]
     expected = torch.nn.functional.conv2d(
@@ -80,7 +74,7 @@ def test_a_spectral_convolution_is_that_of_the_kernel_over_its_norm(
     )
 
 
-def test_the_power_iteration_moves_in_training_only():
+def test_power_iteration_moves_in_training_only():
     layer = SpectralConvolution(4, 3)
     layer.build((None, 8, 8, 2))
     before = layer.direction.numpy()
@@ -92,7 +86,7 @@ def test_the_power_iteration_moves_in_training_only():
     assert len(layer.trainable_variables) == 2  # kernel and bias
 
 
-def test_the_projection_is_a_function_of_the_seed_and_has_no_weights():
+def test_projection_depends_on_the_seed_alone_and_has_no_weights():
     one, same, other = (RandomProjection(SHAPES, 4, s) for s in (3, 3, 4))
     maps = make_maps()
     first = one(maps)
@@ -107,7 +101,7 @@ def test_the_projection_is_a_function_of_the_seed_and_has_no_weights():
     assert one.weights == []
 
 
-def test_finer_maps_get_a_part_of_coarser_ones_but_not_the_reverse():
+def test_coarser_maps_are_mixed_into_finer_ones_only():
     projection = RandomProjection(SHAPES, 4, 0)
     maps = make_maps()
     before = projection(maps)
@@ -121,7 +115,7 @@ def test_finer_maps_get_a_part_of_coarser_ones_but_not_the_reverse():
         assert moved == [i <= changed for i in range(3)]
 
 
-def test_the_scale_of_maps_stays():
+def test_projection_keeps_the_scale_of_the_maps():
     shapes = [(33, 33, 64), (15, 15, 288), (7, 7, 768), (3, 3, 1280)]
     rng = np.random.default_rng(0)
     maps = [rng.normal(size=(4, *x)).astype("float32") for x in shapes]
@@ -129,39 +123,36 @@ def test_the_scale_of_maps_stays():
         assert 0.5 < np.std(x) < 1.3
 
 
-def test_logits_are_those_of_every_map():
+def test_logits_of_all_maps_follow_each_other():
     network = make()
-    code = network.code(projected(network))
-    assert [x.shape[1] for x, _ in code] == [
-        4,
-        5,
-        5,
-        2,
-    ]  # the image comes first
-    found = network.conditional(code, sentences())
-    assert found.shape == network.unconditional_logits(code).shape == (12,)
-    # Of one map and one row each: rows and maps are apart.
-    head, pair = network.heads[1], [x[2:3] for x in code[1]]
+    features = network.features(projected(network))
+    # The first map is the image.
+    assert [x.shape[1] for x, _ in features] == [4, 5, 5, 2]
+    found = network.conditional(features, sentences())
+    assert found.shape == network.unconditional_logits(features).shape == (12,)
+    # The logit of one row of one map.
+    head, pair = network.heads[1], [x[2:3] for x in features[1]]
     alone = head.conditional(pair, sentences()[2:3])
     np.testing.assert_allclose(found[3 + 2], alone[0], rtol=1e-4)
-    other = network.conditional(code, sentences() + 1.0)
+    other = network.conditional(features, sentences() + 1.0)
     assert not np.any(np.isclose(found, other))
 
 
-def test_codes_of_several_batches_are_those_of_each():
+def test_features_of_several_batches_are_those_of_each():
     network = make()
     batches = [projected(network, seed) for seed in (0, 1)]
-    for code, batch in zip(network.codes(batches), batches, strict=True):
-        assert len(code) == 4
-        for ours, theirs in zip(code, network.code(batch), strict=True):
-            for a, b in zip(ours, theirs, strict=True):
+    found = network.features_of_batches(batches)
+    for features, batch in zip(found, batches, strict=True):
+        assert len(features) == 4
+        for ours, alone in zip(features, network.features(batch), strict=True):
+            for a, b in zip(ours, alone, strict=True):
                 np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_without_unconditional_logits():
+def test_network_without_unconditional_logits():
     network = make(unconditional=False)
-    code = network.code(projected(network))
-    assert network.unconditional_logits(code) is None
+    features = network.features(projected(network))
+    assert network.unconditional_logits(features) is None
     names = [w.path for w in network.weights]
     assert names
     assert not [name for name in names if "unconditional" in name]
@@ -184,14 +175,16 @@ def test_every_weight_is_saved_and_restored(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_mixed_precision_computes_in_it_and_judges_in_float32():
+def test_mixed_precision_has_float32_logits():
     network = make(dtype="mixed_bfloat16")
-    code = network.code(projected(network, 0, tf.bfloat16), training=True)
-    assert {x.dtype for pair in code for x in pair} == {tf.bfloat16}
-    logits = network.conditional(code, sentences())
-    assert logits.dtype == network.unconditional_logits(code).dtype
+    features = network.features(
+        projected(network, 0, tf.bfloat16), training=True
+    )
+    assert {x.dtype for pair in features for x in pair} == {tf.bfloat16}
+    logits = network.conditional(features, sentences())
+    assert logits.dtype == network.unconditional_logits(features).dtype
     assert logits.dtype == tf.float32
     exact = make()
     exact.set_weights(network.get_weights())
-    expected = exact.conditional(exact.code(projected(exact)), sentences())
+    expected = exact.conditional(exact.features(projected(exact)), sentences())
     np.testing.assert_allclose(logits, expected, atol=0.05)

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.fixture(scope="module", autouse=True)
-def threads(one_torch_thread):
+def _threads(one_torch_thread):
     """All of these tests use both."""

@@ -1,4 +1,4 @@
-"""PyTorch files: read in all their forms, refused where they are none."""
+"""PyTorch files: all formats are read, and other files are refused."""
 
 import subprocess
 import sys
@@ -6,21 +6,21 @@ import sys
 import numpy as np
 import pytest
 import torch
-from peers import bad_files, networks, sizes
-from peers import files as peer_files
 
 from attngan_tf.errors import UserError
 from attngan_tf.pretrained import files
+from tests.reference import files as published
+from tests.reference import networks
 
 
 @pytest.fixture(scope="module")
-def weights():
-    network = networks.generator(sizes.TINY)
+def generator():
+    network = networks.Generator(networks.TINY)
     networks.randomize(network, seed=1)
     return network
 
 
-@pytest.mark.parametrize("format", peer_files.FORMATS)
+@pytest.mark.parametrize("format", published.FORMATS)
 @pytest.mark.parametrize(
     ("prefix", "wrapper", "counters"),
     [
@@ -30,12 +30,13 @@ def weights():
         ("module.", "netG_state_dict", True),
     ],
 )
-def test_every_form_of_a_file_is_read(
-    tmp_path, weights, format, prefix, wrapper, counters
+def test_every_format_is_read(
+    tmp_path, generator, format, prefix, wrapper, counters
 ):
     path = tmp_path / "netG.pth"
-    state = peer_files.state(weights, num_batches_tracked=counters)
-    peer_files.save(state, path, format=format, prefix=prefix, wrapper=wrapper)
+    # PyTorch of Python 2 had no num_batches_tracked.
+    state = published.state(generator, counters and format != "python2")
+    published.save(state, path, format, prefix, wrapper)
     found = files.read_state(str(path), "generator")
     assert list(found) == list(state)
     for name, value in state.items():
@@ -43,19 +44,31 @@ def test_every_form_of_a_file_is_read(
         np.testing.assert_array_equal(found[name], value.numpy())
 
 
-@pytest.mark.parametrize("form", bad_files.MALICIOUS_FORMS)
-def test_a_file_that_would_run_code_is_refused(tmp_path, form):
+def test_published_format_has_byte_strings_and_gpu_tensors(tmp_path, generator):
+    """What makes the files of Python 2 special is in those of the tests."""
+    path = tmp_path / "netG.pth"
+    published.save(published.state(generator), path)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(path, weights_only=True)
+    assert b"U\x06cuda:0" in path.read_bytes()
+    assert b"U\x10ca_net.fc.weight" in path.read_bytes()
+
+
+@pytest.mark.parametrize("form", published.MALICIOUS_FORMS)
+def test_files_that_would_run_code_are_refused(tmp_path, form):
     path, marker = tmp_path / "x.pth", tmp_path / "marker"
-    bad_files.write_malicious(path, marker, form)
+    published.write_malicious(path, marker, form)
     with pytest.raises(UserError, match="--generator") as raised:
         files.read_state(str(path), "generator")
     assert "\n" not in str(raised.value)
     assert not marker.exists()
     if form != "pickle":
         assert "refused: it asks to run" in str(raised.value)
+        torch.load(path, weights_only=False)
+        assert marker.exists()  # the attack works
 
 
-def _cut(path):
+def _truncated(path):
     torch.save({"a": torch.ones(100, 100)}, path)
     path.write_bytes(path.read_bytes()[:-500])
 
@@ -64,61 +77,59 @@ def _infinite(path):
     torch.save({"fine": torch.ones(2), "wide": torch.tensor([np.inf])}, path)
 
 
+def _saved(content):
+    return lambda path: torch.save(content, path)
+
+
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
-        (bad_files.write_lfs_pointer, "git lfs pull"),
-        (bad_files.write_html_page, "web page"),
+        (published.write_lfs_pointer, "git lfs pull"),
+        (published.write_html_page, "web page"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"\x00\x01noise" * 99), "cannot be"),
-        (_cut, "cannot be read"),
+        (_truncated, "cannot be read"),
         (_infinite, "finite numbers; wide"),
-        (lambda path: torch.save([1, 2], path), "holds a list"),
-        (lambda path: torch.save({"epoch": 3}, path), "dict (epoch)"),
-        (lambda path: torch.save({}, path), "dict of tensors"),
-        (lambda path: torch.save({0: torch.ones(1)}, path), "dict (0)"),
-        (
-            lambda path: torch.save({"a": torch.eye(2).to_sparse()}, path),
-            "plain tensors",
-        ),
-        (
-            lambda path: torch.save({"a": torch.ones(1) * 1j}, path),
-            "plain tensors",
-        ),
+        (_saved([1, 2]), "holds a list"),
+        (_saved({"epoch": 3}), "dict (epoch)"),
+        (_saved({}), "dict of tensors"),
+        (_saved({0: torch.ones(1)}), "dict (0)"),
+        (_saved({"a": torch.eye(2).to_sparse()}), "plain tensors"),
+        (_saved({"a": torch.ones(1) * 1j}), "plain tensors"),
         (lambda path: path.mkdir(), "must be a file to read"),
         (lambda path: None, "must be a file to read"),
     ],
     ids=range(14),
 )
-def test_what_is_no_such_file_is_told_in_a_line(tmp_path, write, said):
+def test_other_files_give_an_error_of_one_line(tmp_path, write, message):
     path = tmp_path / "netG.pth"
     write(path)
     with pytest.raises(UserError) as raised:
         files.read_state(str(path), "generator")
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "--generator" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_without_pytorch_it_says_what_to_install(tmp_path):
+def test_missing_pytorch_gives_the_command_to_install_it(tmp_path):
     program = (
         "import sys; sys.modules['torch'] = None\n"
-        "from attngan_tf.config import UserError\n"
+        "from attngan_tf.errors import UserError\n"
         "from attngan_tf.pretrained import files\n"
         "try: files.read_state('x', 'generator')\n"
         "except UserError as error: print(error)"
     )
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", program],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert said.count("\n") == 1
-    assert "pip install 'attngan_tf[convert]'" in said
+    assert printed.count("\n") == 1
+    assert "pip install 'attngan_tf[convert]'" in printed
 
 
-def test_the_blob_id_is_gits(tmp_path):
+def test_blob_id_is_that_of_git(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"hello\n")
     assert files.blob_id(str(path)) == (
@@ -126,7 +137,7 @@ def test_the_blob_id_is_gits(tmp_path):
     )
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_files_that_are_written_are_read_again(tmp_path):
     rng = np.random.default_rng(0)
     state = {"a": rng.standard_normal([3, 4], np.float32).T}
     path = tmp_path / "x.pth"

@@ -1,16 +1,17 @@
-"""Sizes of published models, from shapes alone."""
+"""Sizes and settings of published models, from the shapes of tensors alone."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from paired import released
-from peers import networks, sizes
 
 from attngan_tf.config import Config
 from attngan_tf.errors import UserError
 from attngan_tf.pretrained import recognition
+from tests.reference import networks
+from tests.reference.networks import COCO, CUB, TINY
+from tests.reference.pairing import released
 
 
 def shapes(make, *arguments):
@@ -21,61 +22,63 @@ def shapes(make, *arguments):
     return {k: np.broadcast_to(zero, tuple(v.shape)) for k, v in state.items()}
 
 
-def fields(table, dcgan=False):
+def text_encoder(sizes):
+    return shapes(networks.TextEncoder, sizes)
+
+
+def image_encoder(sizes):
+    return shapes(networks.ImageEncoder, sizes["feature_size"], 299)
+
+
+def generator(sizes, dcgan=False):
+    return shapes(networks.Generator, sizes, dcgan)
+
+
+def fields(sizes, dcgan=False):
     return recognition.fields(
-        shapes(networks.text_encoder, table),
-        shapes(networks.image_encoder, table),
-        shapes(networks.generator, table, dcgan),
+        text_encoder(sizes), image_encoder(sizes), generator(sizes, dcgan)
     )
 
 
-@pytest.mark.parametrize("dataset", ["cub", "coco"])
-def test_published_sizes_give_the_released_settings(dataset):
-    table = {"cub": sizes.CUB, "coco": sizes.COCO}[dataset]
-    found = Config(workdir="w", **fields(table))
-    wanted = dataclasses.replace(
-        released(dataset, table), workdir="w", inception_weights="none"
+@pytest.mark.parametrize(("dataset", "sizes"), [("cub", CUB), ("coco", COCO)])
+def test_published_sizes_give_the_released_settings(dataset, sizes):
+    found = Config(workdir="w", **fields(sizes))
+    expected = dataclasses.replace(
+        released(dataset, {}), workdir="w", inception_weights="none"
     )
-    assert found == wanted
+    assert found == expected
 
 
-def test_attndcgan_is_recognised():
-    found = fields(sizes.CUB, dcgan=True)
+def test_attndcgan_is_recognized():
+    found = fields(CUB, dcgan=True)
     assert found["generator"] == "attndcgan"
     assert found["damsm_lambda"] == 1.0
     assert found["dataset"] == "cub"
 
 
-def test_other_sizes_are_of_own_data():
-    found = fields(sizes.TINY)
+def test_other_sizes_are_taken_as_own_data():
+    found = fields(TINY)
     assert found["dataset"] == "folder"
     for name in ("gf", "z_size", "condition_size", "residual_blocks"):
-        assert found[name] == sizes.TINY[name]
+        assert found[name] == TINY[name]
     assert found["num_stages"] == 3
     assert found["base_size"] == 64
 
 
-def test_files_of_several_models_are_refused():
-    text = shapes(networks.text_encoder, sizes.TINY)
-    image = shapes(networks.image_encoder, sizes.TINY)
+def test_files_of_different_models_are_refused():
+    text, image = text_encoder(TINY), image_encoder(TINY)
     with pytest.raises(UserError, match="received 16 of the text encoder, 16"):
-        recognition.fields(text, image, shapes(networks.generator, sizes.CUB))
-    cub, coco = sizes.CUB, sizes.COCO
+        recognition.fields(text, image, generator(CUB))
     with pytest.raises(UserError, match="cub's vocabulary of 5450 words and c"):
         recognition.fields(
-            shapes(networks.text_encoder, cub),
-            shapes(networks.image_encoder, cub),
-            shapes(networks.generator, coco),
+            text_encoder(CUB), image_encoder(CUB), generator(COCO)
         )
     with pytest.raises(UserError, match="--text_encoder must hold encoder"):
         recognition.fields(image, image, image)
 
 
-@pytest.mark.parametrize("i", [0, 1, 2])
-def test_discriminators_are_told_apart(i):
-    def make(table):
-        return networks.discriminators(table)[i]
-
-    state = shapes(make, sizes.TINY)
-    assert recognition.discriminator_size(state, "f") == 64 * 2**i
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_size_and_width_of_discriminators(size):
+    state = shapes(networks.Discriminator, TINY, size)
+    assert recognition.discriminator_size(state, "f") == size
     assert recognition.width(state) == 4

@@ -7,7 +7,7 @@ import pytest
 
 from attngan_tf.data import catalog
 from attngan_tf.data.views import Records
-from attngan_tf.models.image_encoder import ImageEncoder, small_trunk
+from attngan_tf.models.image_encoder import ImageEncoder, small_backbone
 from attngan_tf.training.feature_cache import NAMES, FeatureCache
 
 SIZE = 16
@@ -20,7 +20,7 @@ def make(tiny_config):
     catalog.prepare(builder)
     records = Records(builder, "train")
     encoder = ImageEncoder(
-        trunk=small_trunk(SIZE, "float32"), size=SIZE, feature_size=8
+        backbone=small_backbone(SIZE, "float32"), size=SIZE, feature_size=8
     )
 
     def make(folder, identity="one"):

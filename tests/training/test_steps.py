@@ -172,7 +172,7 @@ def eq_3(step, batch, config, tape_variables):
             )
             if network.reads == "maps":
                 images = network.project(images, maps)
-            code = network.code(images, training=True)
+            code = network.features(images, training=True)
             total += losses.generator_loss(
                 network.unconditional_logits(code),
                 network.conditional(code, sentence, training=True),

@@ -1,6 +1,6 @@
-"""Batch normalization by TensorFlow's fused kernel, over all replicas.
+"""Batch normalization with TensorFlow's fused kernel, over all replicas.
 
-The one file of models/ that uses TensorFlow: keras.ops has no fused kernel,
+The only module of models/ that uses TensorFlow: keras.ops has no fused kernel,
 and Keras's own layer takes three times as long (BUILD_NOTES.md).
 """
 
@@ -9,15 +9,16 @@ import tensorflow as tf
 
 from attngan_tf.models.layers.glu import glu
 
-MOMENTUM = 0.9  # share of the moving statistics that stays at each step
+MOMENTUM = 0.9  # weight of the old moving statistics in each update
 EPSILON = 1e-5  # added to the variance
 
 
 class BatchNorm(keras.layers.Layer):
-    """Normalizes channels to beta and gamma; gamma starts from N(1, 0.02).
+    """Batch normalization with gamma initialized from N(1, 0.02).
 
-    Moments are those of the global batch. The moving variance takes the
-    unbiased one, as PyTorch's does. float32 inside, whatever the precision.
+    Moments are those of the global batch. The moving variance is updated with
+    the unbiased variance, as PyTorch's is. The computation is in float32,
+    whatever the precision.
     """
 
     def build(self, input_shape):
@@ -85,7 +86,7 @@ class BatchNorm(keras.layers.Layer):
         return tf.cast(scaled, maps.dtype)
 
     def _global_moments(self, maps):
-        """Mean and biased variance [C] of all replicas, and their count."""
+        """Mean and biased variance [C] over all replicas, and the count."""
         context = tf.distribute.get_replica_context()
         maps = tf.cast(maps, tf.float32)
         count = tf.cast(tf.size(maps) // maps.shape[-1], tf.float32)
@@ -99,7 +100,7 @@ class BatchNorm(keras.layers.Layer):
         return mean, squares / count, count
 
     def _move(self, mean, variance):
-        """Moves the statistics towards those of a batch."""
+        """Moves the statistics towards those of the batch."""
         for moving, new in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),
@@ -119,7 +120,7 @@ class GatedBatchNorm(BatchNorm):
     def _fused(self, maps, gamma, beta):
         if maps.dtype == tf.float32:
             return _normalized_and_gated(maps, gamma, beta)
-        # In bfloat16 another pass takes longer, and half as much is kept.
+        # In bfloat16, recomputation takes longer and saves half as much.
         y, mean, variance = super()._fused(maps, gamma, beta)
         return _gated(y), mean, variance
 
@@ -129,7 +130,7 @@ class GatedBatchNorm(BatchNorm):
 
 @tf.custom_gradient
 def _gated(x):
-    """A GLU of x [..., 2C] that keeps x alone for the gradient."""
+    """A GLU of x [..., 2C] that stores only x for the gradient."""
 
     def gradient(upstream):
         return _gate_gradient(_after(upstream, x), upstream)
@@ -139,7 +140,7 @@ def _gated(x):
 
 @tf.custom_gradient
 def _normalized_and_gated(x, gamma, beta):
-    """BN by the batch's moments and a GLU; keeps x alone for the gradient.
+    """BN with the batch's moments, and a GLU; stores x for the gradient.
 
     Args:
       x: float32 [B, H, W, 2C].
@@ -147,8 +148,8 @@ def _normalized_and_gated(x, gamma, beta):
       beta: float32 [2C].
 
     Returns:
-      The output [B, H, W, C], the mean and the unbiased variance [2C], of
-      which no gradient is taken.
+      The output [B, H, W, C], and the mean and the unbiased variance [2C],
+      which have no gradient.
     """
     y, mean, variance, *saved = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=EPSILON
@@ -178,17 +179,17 @@ def _normalized_and_gated(x, gamma, beta):
 
 
 def _after(upstream, x):
-    """x, not before `upstream` is there.
+    """Returns x, but only once `upstream` has been computed.
 
-    What is computed of x again would otherwise be computed, and kept, as soon
-    as x is there.
+    Otherwise, what is recomputed from x would be computed, and stored, as soon
+    as x is available.
     """
     with tf.control_dependencies([upstream]):
         return tf.identity(x)
 
 
 def _gate_gradient(x, upstream):
-    """The GLU's gradient for x [..., 2C] from that for its output [..., C]."""
+    """The GLU's gradient for x [..., 2C], from that for its output."""
     values, gates = tf.split(x, 2, axis=-1)
     gates = tf.sigmoid(gates)
     opened = upstream * gates

@@ -1,4 +1,4 @@
-"""Layers that the generator and the discriminators are built from."""
+"""Blocks of the generator and the discriminators."""
 
 import keras
 from keras import ops
@@ -23,7 +23,7 @@ def conv(
     kind: type[keras.layers.Layer] = Convolution,
     **kwargs,
 ) -> keras.layers.Layer:
-    """A convolution, orthogonal at the start, padding "same"."""
+    """A convolution with orthogonal initialization and padding "same"."""
     return kind(
         filters,
         size,
@@ -36,13 +36,13 @@ def conv(
 
 
 def glu_block(
-    channels: int, folded: bool = False, **kwargs
+    channels: int, fused: bool = False, **kwargs
 ) -> list[keras.layers.Layer]:
-    """Convolution 3x3, BN and GLU to so many channels.
+    """Convolution 3x3, BN and GLU, with `channels` outputs.
 
-    Folded, the convolution does the BN's part.
+    If `fused`, BN is part of the convolution.
     """
-    if folded:
+    if fused:
         gated = conv(
             2 * channels, 3, use_bias=True, kind=GatedConvolution, **kwargs
         )
@@ -53,32 +53,32 @@ def glu_block(
 class UpBlock(keras.layers.Layer):
     """[B, H, W, C] -> [B, 2H, 2W, channels]: nearest x2, conv, BN, GLU.
 
-    BN and GLU work on the phases of `UpConvolution`, whose places are those
-    of the large map in another order.
+    BN and GLU are applied to the phases of `UpConvolution`, which hold the
+    positions of the large map in another order.
     """
 
-    def __init__(self, channels: int, folded: bool = False, **kwargs):
+    def __init__(self, channels: int, fused: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        self.folded = folded
+        self.fused = fused
 
     def build(self, input_shape):
         dtype = self.dtype_policy
-        kind = GatedUpConvolution if self.folded else UpConvolution
+        kind = GatedUpConvolution if self.fused else UpConvolution
         self.conv = kind(
             2 * self.channels,
-            use_bias=self.folded,
+            use_bias=self.fused,
             kernel_initializer=keras.initializers.Orthogonal(),
             dtype=dtype,
         )
         self.conv.build(input_shape)
-        if not self.folded:
+        if not self.fused:
             self.gate = GatedBatchNorm(dtype=dtype)
             self.gate.build((*input_shape[:-1], 2 * self.channels))
 
     def call(self, x, training=False):
         phases = ops.concatenate(self.conv(x), 0)
-        if not self.folded:
+        if not self.fused:
             phases = self.gate(phases, training=training)
         return interleave(phases)
 
@@ -90,7 +90,7 @@ class UpBlock(keras.layers.Layer):
 def leaky_block(
     channels: int, size: int, strides: int, normalize: bool = True, **kwargs
 ) -> list[keras.Layer]:
-    """Convolution, BN (if asked) and LeakyReLU, for discriminators."""
+    """Convolution, BN (if `normalize`) and LeakyReLU, for discriminators."""
     return [
         conv(channels, size, strides, **kwargs),
         *([BatchNorm(**kwargs)] if normalize else []),
@@ -99,19 +99,19 @@ def leaky_block(
 
 
 class ResidualBlock(keras.Layer):
-    """x + conv, BN, GLU, conv, BN of x; the shape [B, H, W, C] stays."""
+    """x plus convolution, BN, GLU, convolution and BN of x: [B, H, W, C]."""
 
-    def __init__(self, folded: bool = False, **kwargs):
+    def __init__(self, fused: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self.folded = folded
+        self.fused = fused
 
     def build(self, input_shape):
         channels, dtype = input_shape[-1], self.dtype_policy
         self.body = keras.Sequential(
             [
-                *glu_block(channels, self.folded, dtype=dtype),
-                conv(channels, 3, use_bias=self.folded, dtype=dtype),
-                *([] if self.folded else [BatchNorm(dtype=dtype)]),
+                *glu_block(channels, self.fused, dtype=dtype),
+                conv(channels, 3, use_bias=self.fused, dtype=dtype),
+                *([] if self.fused else [BatchNorm(dtype=dtype)]),
             ],
             name="body",
         )
@@ -125,6 +125,6 @@ class ResidualBlock(keras.Layer):
 
 
 def tile_vector(vector, like):
-    """[B, C] -> [B, H, W, C], the same at each place of `like`."""
+    """[B, C] -> [B, H, W, C], the same at each position of `like`."""
     _, H, W, _ = like.shape
     return ops.tile(vector[:, None, None, :], [1, H, W, 1])

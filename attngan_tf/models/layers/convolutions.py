@@ -1,6 +1,6 @@
-"""Convolutions that take less time than the plain ones, to the same numbers.
+"""Faster equivalents of Keras's convolutions.
 
-What each saves is in BUILD_NOTES.md, "Speed".
+BUILD_NOTES.md, "Speed", has the time that each saves.
 """
 
 import keras
@@ -9,16 +9,16 @@ from keras import ops
 
 from attngan_tf.models.layers.glu import halved_glu
 
-SMALL_MAP = 16  # places up to which a convolution is a matrix product
+SMALL_MAP = 16  # positions up to which a matrix product is used
 
 
 class Convolution(keras.layers.Conv2D):
-    """Keras's; to maps of 4x4 or less, padding "same", a matrix product.
+    """Conv2D that is a matrix product if the output is 4x4 or smaller.
 
-    There a kernel of many channels is larger than the maps, and oneDNN takes
-    up to four times as long for its gradient as the product. Groups,
-    dilation, kernels or strides that are no squares, and kernels that are no
-    multiple of the stride stay Keras's.
+    There, a kernel of many channels is larger than the maps, and oneDNN takes
+    up to four times as long for its gradient as the product. It needs padding
+    "same", one group, no dilation, and a square kernel whose size is a
+    multiple of the stride; otherwise this is Keras's convolution.
     """
 
     def call(self, x):
@@ -32,7 +32,7 @@ class Convolution(keras.layers.Conv2D):
 
     @property
     def _is_plain(self) -> bool:
-        """Whether `_windows` gives what this convolution reads."""
+        """Whether `_windows` returns what this convolution reads."""
         return (
             self.padding == "same"
             and self.data_format == "channels_last"
@@ -44,7 +44,7 @@ class Convolution(keras.layers.Conv2D):
 
 
 def _has_small_map(x, stride: int) -> bool:
-    """Whether a convolution of x, padding "same", is better a product."""
+    """Whether the output of a convolution, padding "same", is small."""
     _, H, W, _ = x.shape
     return -(-H // stride) * -(-W // stride) <= SMALL_MAP
 
@@ -63,8 +63,8 @@ class SpectralConvolution(keras.layers.Layer):
     """A convolution with bias whose kernel has spectral norm 1.
 
     Miyato et al. 2018: the kernel, as a matrix [size^2 C, filters], is divided
-    by its largest singular value, which one step of the power iteration at
-    each training call estimates. The iteration's vector is saved with the
+    by its largest singular value, which is estimated by one step of the power
+    iteration in each training call. The iteration's vector is saved with the
     weights. Padding is "same".
 
     Args:
@@ -123,19 +123,12 @@ class SpectralConvolution(keras.layers.Layer):
         B, H, W, _ = input_shape
         return B, -(-H // self.stride), -(-W // self.stride), self.filters
 
-    def get_config(self):
-        return super().get_config() | {
-            "filters": self.filters,
-            "size": self.size,
-            "stride": self.stride,
-        }
-
 
 class GatedConvolution(Convolution):
     """A convolution 3x3 and `halved_glu`: [B, H, W, C] -> [.., filters / 2].
 
-    Values and gates are convolutions of their own, from one kernel: the split
-    of their map would be one more pass over it.
+    The two halves of the kernel are convolved separately: splitting their
+    common map would be one more pass over it.
     """
 
     def call(self, x):
@@ -152,17 +145,17 @@ class GatedConvolution(Convolution):
         return (*input_shape[:-1], self.filters // 2)
 
 
-class PictureConvolution(keras.layers.Layer):
+class ImageConvolution(keras.layers.Layer):
     """3x3 without bias, and tanh: [B, H, W, C] -> [B, H, W, 3].
 
-    Three channels would leave most of a CPU's vector empty. So each column of
-    the kernel makes three channels of its own, in one convolution 3x1 to
-    nine, and one 1x3 puts a place's and its neighbours' together. That one
+    Three channels would leave most of a CPU's vector empty. So a convolution
+    3x1 computes three channels for each column of the kernel, nine in all, and
+    a convolution 1x3 adds those of a position and its neighbours. The latter
     and the output are float32 under mixed precision, too.
     """
 
     def build(self, input_shape):
-        # The name that Keras's convolutions give it, in checkpoints as well.
+        # The name that Keras's convolutions have in checkpoints.
         self._kernel = self.add_weight(
             shape=(3, 3, input_shape[-1], 3),
             name="kernel",
@@ -192,8 +185,9 @@ class PictureConvolution(keras.layers.Layer):
 def _windows(x, size: int, stride: int):
     """Windows of "same" padding: [B, H, W, C] -> [B, H', W', size^2 C].
 
-    A window is `count` x `count` blocks of stride x stride places. Blocks are
-    cut by `slice`: the gradient of x[:, i::stride] takes many times as long.
+    A window is `count` x `count` blocks of stride x stride positions. Blocks
+    are cut by `slice`: the gradient of x[:, i::stride] takes many times as
+    long.
     """
     count = size // stride
     pads, sides = [], []
@@ -219,15 +213,15 @@ def _windows(x, size: int, stride: int):
 
 
 class UpConvolution(keras.layers.Layer):
-    """Nearest x2, then 3x3, as four convolutions 2x2 of the small map.
+    """Nearest x2, then a convolution 3x3, as four 2x2 of the small map.
 
-    Of the nine places of the large map's window, those that are copies of one
-    small place meet the sum of their weights: 16 products for four places
-    instead of 36.
+    The nine positions of a window of the large map are copies of four
+    positions of the small one, so that weights can be summed before they are
+    multiplied: 16 products for four positions instead of 36.
 
     Args:
       filters: channels of the output.
-      use_bias: whether it has a bias.
+      use_bias: whether there is a bias.
       kernel_initializer: of the kernel [3, 3, C, filters].
     """
 
@@ -244,11 +238,11 @@ class UpConvolution(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        # The name that Keras's convolutions give it, in checkpoints as well.
+        # The name that Keras's convolutions have in checkpoints.
         self._kernel = self.add_weight(
             shape=(3, 3, input_shape[-1], self.filters),
             name="kernel",
-            autocast=False,  # sums of bfloat16 would be rounded twice
+            autocast=False,  # bfloat16 sums would be rounded twice
             initializer=self.kernel_initializer,
         )
         if self.use_bias:
@@ -258,34 +252,35 @@ class UpConvolution(keras.layers.Layer):
 
     @property
     def kernel(self) -> keras.Variable:
-        """The kernel of the large map's convolution, as it is stored."""
+        """The kernel [3, 3, C, filters] of the large map's convolution."""
         return self._kernel
 
     def call(self, x):
         """[B, H, W, C] -> four [B, H, W, filters].
 
-        They are the large map's places of even and odd rows and columns: even
-        even, even odd, odd even, odd odd. `interleave` puts them together.
+        These phases are the positions of the large map with even and odd rows
+        and columns: even even, even odd, odd even, odd odd. `interleave`
+        joins them.
         """
         bias = self.bias if self.use_bias else None
         return self._phases(x, self.kernel, bias)
 
     def _phases(self, x, kernel, bias):
         kernels = [
-            [ops.cast(shared, x.dtype) for shared in _shared(rows, 1)]
-            for rows in _shared(kernel, 0)
+            [ops.cast(summed, x.dtype) for summed in _summed(rows, 1)]
+            for rows in _summed(kernel, 0)
         ]
         _, H, W, _ = x.shape
         padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
         phases = []
         for p in (0, 1):
             for q in (0, 1):
-                # Cut from what is computed, not from what is read: that would
-                # be kept four times for the gradient. TensorFlow's explicit
-                # padding takes 34 times as long in bfloat16 there, and the
-                # gradient of x[:, p:q] several times that of `slice`.
+                # The output is cut, not the input, which would be stored four
+                # times for the gradient. TensorFlow's explicit padding takes
+                # 34 times as long in bfloat16, and the gradient of x[:, p:q]
+                # several times as long as that of `slice`.
                 y = ops.conv(padded, kernels[p][q], padding="valid")
-                if bias is not None:  # at once: a part of the convolution
+                if bias is not None:  # here: fused with the convolution
                     y = y + ops.cast(bias, y.dtype)
                 y = ops.slice(y, [0, p, q, 0], [-1, H, W, kernel.shape[-1]])
                 phases.append(y)
@@ -293,15 +288,6 @@ class UpConvolution(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return [(*input_shape[:-1], self.filters)] * 4
-
-    def get_config(self):
-        return super().get_config() | {
-            "filters": self.filters,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
-        }
 
 
 class GatedUpConvolution(UpConvolution):
@@ -321,11 +307,11 @@ class GatedUpConvolution(UpConvolution):
         return [(*input_shape[:-1], self.filters // 2)] * 4
 
 
-def _shared(kernel, axis: int):
-    """Kernels 3 -> 2 along an axis, for places of even and of odd number.
+def _summed(kernel, axis: int):
+    """Kernels 3 -> 2 along an axis, for even and for odd positions.
 
-    Of a window of three on the large map, two places are copies of one: the
-    last two at even places, the first two at odd ones.
+    Two of the three positions of a window of the large map are copies of one:
+    the last two at even positions, the first two at odd ones.
     """
     first, middle, last = ops.split(kernel, 3, axis=axis)
     return (
@@ -335,7 +321,7 @@ def _shared(kernel, axis: int):
 
 
 def interleave(phases):
-    """[4 B, H, W, C], the phases one after the other -> [B, 2H, 2W, C]."""
+    """[4 B, H, W, C], the phases one after another -> [B, 2H, 2W, C]."""
     _, H, W, C = phases.shape
     y = ops.reshape(phases, [2, 2, -1, H, W, C])
     y = ops.transpose(y, [2, 3, 0, 4, 1, 5])

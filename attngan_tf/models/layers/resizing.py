@@ -1,11 +1,11 @@
-"""Maps in another size."""
+"""Resizing with aligned corners."""
 
 import numpy as np
 from keras import ops
 
 
 def resize_aligned(images, size: int):
-    """Bilinear [B, H, W, C] -> [B, size, size, C]; corners stay corners."""
+    """Bilinear [B, H, W, C] -> [B, size, size, C] with aligned corners."""
     _, H, W, _ = images.shape
     rows, columns = (
         ops.cast(_interpolation(n, size), images.dtype) for n in (H, W)
@@ -14,6 +14,6 @@ def resize_aligned(images, size: int):
 
 
 def _interpolation(n: int, size: int) -> np.ndarray:
-    """A matrix [size, n] of the fractions of n positions in each new one."""
+    """A matrix [size, n]: the weights of n positions in each new one."""
     positions = np.linspace(0.0, n - 1.0, size)[:, None]
     return np.maximum(0.0, 1.0 - np.abs(positions - np.arange(n)))

@@ -1,0 +1,1 @@
+"""Programs that measured the numbers of docs/performance.md."""

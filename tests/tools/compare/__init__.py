@@ -1,0 +1,1 @@
+"""The project's speed beside PyTorch's: python -m tests.tools.compare."""
