@@ -139,7 +139,7 @@ def test_families_have_all_shipped_values(monkeypatch):
 
 @pytest.mark.slow
 def test_two_steps_of_both_stages_of_each_family(
-    monkeypatch, small_backbone, data
+    monkeypatch, no_inception, data
 ):
     tried = set()
     for path in SHIPPED:
