@@ -202,7 +202,7 @@ def test_diversity_of_a_collapsed_generator(make, tiny_data):
 @pytest.fixture(scope="module")
 def demo_data(tmp_path_factory):
     dataset = builder.Demo(data_dir=str(tmp_path_factory.mktemp("demo")))
-    dataset.PICTURES = {"train": 20, "test": 120}
+    dataset.NUM_IMAGES = {"train": 20, "test": 120}
     catalog.prepare(dataset)
     return prepared_data.read_data(dataset)
 
