@@ -44,69 +44,45 @@ SCORES_FILE = "scores.png"
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
-    common = {"flag_values": values}
     command.define_model_flags(values)
+    command.define_seed_flag(
+        values, 0, "seed of the first image's noise; image n has seed + n"
+    )
+    integer = functools.partial(flags.DEFINE_integer, flag_values=values)
     flags.DEFINE_list(
         "metrics",
         None,
         f"metrics to compute, of {', '.join(METRICS)}; default: all that apply "
         "(is: to feature extractors with classes; colour and parts: to the "
         "demo data)",
-        **common,
+        flag_values=values,
     )
-    flags.DEFINE_integer(
+    integer(
         "num_images",
         1000,
         "images to generate, and maximum number of real images to compare with "
         "them; published scores use 30000",
         lower_bound=100,
-        **common,
     )
-    flags.DEFINE_integer(
-        "splits", 10, "splits of the Inception score", lower_bound=1, **common
-    )
-    command.define_seed_flag(
-        values, 0, "seed of the first image's noise; image n has seed + n"
-    )
+    integer("splits", 10, "splits of the Inception score", lower_bound=1)
     flags.DEFINE_enum(
         "split",
         "test",
         ["test", "train"],
         "split of the captions, and of the real images to compare with",
-        **common,
+        flag_values=values,
     )
-    _define_network_flags(values)
-    _define_data_flags(values)
+    _define_device_flags(values)
+    _define_path_flags(values)
 
 
-def _define_network_flags(values: flags.FlagValues) -> None:
-    common = {"flag_values": values}
-    flags.DEFINE_string(
-        "backend",
-        None,
-        "feature extractor of fid, kid, precision_recall and is: "
-        f"{KINDS}; default: the run's own image encoder",
-        **common,
-    )
-    flags.DEFINE_string(
-        "backend_weights",
-        "imagenet",
-        "weights of --backend=inception_v3: imagenet (downloaded) or a path",
-        **common,
-    )
-    flags.DEFINE_string(
-        "encoders",
-        None,
-        "workdir of the evaluation encoders, for r_precision, retrieval and, "
-        "without --backend, the metrics of features; default: the run's own",
-        **common,
-    )
+def _define_device_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "distribution",
         "auto",
         ["auto", "one_device", "mirrored"],
         "devices that generate images: auto uses every GPU, or the CPU",
-        **common,
+        flag_values=values,
     )
     flags.DEFINE_integer(
         "virtual_devices",
@@ -114,37 +90,46 @@ def _define_network_flags(values: flags.FlagValues) -> None:
         "number of devices to split the CPU into, to test several replicas",
         lower_bound=0,
         upper_bound=64,
-        **common,
+        flag_values=values,
     )
 
 
-def _define_data_flags(values: flags.FlagValues) -> None:
-    common = {"flag_values": values}
-    flags.DEFINE_string(
-        "data_dir",
+def _define_path_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of networks, folders and reports."""
+    string = functools.partial(flags.DEFINE_string, flag_values=values)
+    string(
+        "backend",
         None,
-        "folder of the raw data; default: the run's",
-        **common,
+        "feature extractor of fid, kid, precision_recall and is: "
+        f"{KINDS}; default: the run's own image encoder",
     )
-    flags.DEFINE_string(
-        "prepared_dir",
+    string(
+        "backend_weights",
+        "imagenet",
+        "weights of --backend=inception_v3: imagenet (downloaded) or a path",
+    )
+    string(
+        "encoders",
         None,
-        "folder of the prepared data; default: the run's",
-        **common,
+        "workdir of the evaluation encoders, for r_precision, retrieval and, "
+        "without --backend, the metrics of features; default: the run's own",
+    )
+    string("data_dir", None, "folder of the raw data; default: the run's")
+    string(
+        "prepared_dir", None, "folder of the prepared data; default: the run's"
+    )
+    string(
+        "report",
+        None,
+        "folder of a report that compares the runs whose workdirs follow the "
+        "flags: a table and curves; nothing is scored",
     )
     flags.DEFINE_bool(
         "follow",
         False,
         "score every checkpoint of a run while it is trained, each once, "
         "until the run is done; writes scores.png",
-        **common,
-    )
-    flags.DEFINE_string(
-        "report",
-        None,
-        "folder of a report that compares the runs whose workdirs follow the "
-        "flags: a table and curves; nothing is scored",
-        **common,
+        flag_values=values,
     )
 
 

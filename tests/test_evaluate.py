@@ -23,6 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 from attngan_tf import evaluate
 from attngan_tf.config import Config
 from attngan_tf.errors import UserError
+from attngan_tf.runs.scores import Value
 
 TRAIN, TEST = 24, 110  # images of birds_folder
 
@@ -118,8 +119,8 @@ def test_every_score_is_logged_with_its_conditions(evaluated):
 
 def test_scores_are_printed_and_written_to_tensorboard(evaluated, workdir):
     line, printed = evaluated
-    assert f"{line['frechet']:.2f}" in printed
-    assert f"{line['real_frechet']:.2f}" in printed
+    for name in ("frechet", "real_frechet"):
+        assert Value(line[name], 100).text() in printed
     assert "R-precision among 100, %" in printed
     assert f"sha256 {line['feature_extractor']['sha256']}" in printed
     assert "note: the Frechet distance (FID) of N 100" in printed

@@ -31,3 +31,25 @@ def random_images():
         return rng.uniform(-1, 1, shape).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def render_bird():
+    """Renders birds of one colour, or of one for each part, as PIL images."""
+    from attngan_tf.data.demo import builder
+
+    def make(colours, index, rng=None, **fields):
+        if isinstance(colours, str):
+            colours = [colours] * len(builder.PARTS)
+        default = {
+            "colours": dict(zip(builder.PARTS, colours, strict=True)),
+            "pose": builder.POSES[index % 3],
+            "left": index % 2 == 0,
+            "size": 0.5,
+            "long_beak": index % 5 == 0,
+            "ground": "plain",
+        }
+        rng = np.random.default_rng(index) if rng is None else rng
+        return builder.draw_bird(builder.Bird(**(default | fields)), rng)
+
+    return make

@@ -73,7 +73,7 @@ def test_every_part_of_real_images_is_classified(trained, real):
 
 
 @pytest.mark.slow
-def test_colours_do_not_depend_on_other_parts(trained):
+def test_colours_do_not_depend_on_other_parts(trained, render_bird):
     """In the data set, half of the backs have the wings' colour."""
     names = list(builder.PALETTE)
     images, true = [], []
@@ -81,23 +81,12 @@ def test_colours_do_not_depend_on_other_parts(trained):
         rng = np.random.default_rng([3, index])
         colours = rng.integers(len(names), size=len(builder.PARTS))
         true.append(colours)
-        images.append(image_of([names[i] for i in colours], index, rng))
-    found = trained.classify(tf.constant(np.stack(images)))
+        colours = [names[i] for i in colours]
+        images.append(render_bird(colours, index, rng, size=0.8, ground="sky"))
+    images = np.stack(images).astype(np.float32) / 127.5 - 1
+    found = trained.classify(tf.constant(images))
     right = (found["part_colours"].numpy() == np.array(true)).mean(axis=0)
     assert right.min() >= 0.9
-
-
-def image_of(colours, index, rng):
-    """A bird of these colours, float32 [128, 128, 3]."""
-    bird = builder.Bird(
-        colours=dict(zip(builder.PARTS, colours, strict=True)),
-        pose=builder.POSES[index % 3],
-        left=index % 2 == 0,
-        size=0.8,
-        long_beak=index % 5 == 0,
-        ground="sky",
-    )
-    return np.asarray(builder.draw_bird(bird, rng), np.float32) / 127.5 - 1
 
 
 @pytest.mark.slow

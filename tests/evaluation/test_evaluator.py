@@ -7,7 +7,6 @@ from PIL import Image
 
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder, captions
-from attngan_tf.data.demo.drawing import draw_bird
 from attngan_tf.data.views import centre_views
 from attngan_tf.encoders import load_encoders
 from attngan_tf.evaluation import evaluator
@@ -207,29 +206,18 @@ def demo_data(tmp_path_factory):
     return prepared_data.read_data(dataset)
 
 
-def birds_of(colours):
-    """Birds of these colours, reduced to SIZE: float32."""
-    images = []
-    for index, colour in enumerate(colours):
-        bird = builder.Bird(
-            colours=dict.fromkeys(builder.PARTS, colour),
-            pose=builder.POSES[index % 3],
-            left=False,
-            size=0.5,
-            long_beak=False,
-            ground="plain",
-        )
-        image = draw_bird(bird, np.random.default_rng(index))
-        images.append(np.asarray(image.resize((SIZE, SIZE), Image.BOX)))
-    return np.stack(images) / np.float32(127.5) - 1
-
-
-def test_colour_of_birds_of_one_colour(make, tiny_model, demo_data):
+def test_colour_of_birds_of_one_colour(
+    make, tiny_model, demo_data, render_bird
+):
     found = make("colour", data=demo_data)
     captions, colours = zip(
         *builder.single_colour_captions(110, seed=0), strict=True
     )
-    birds = birds_of(colours)
+    birds = [
+        render_bird(colour, index).resize((SIZE, SIZE), Image.BOX)
+        for index, colour in enumerate(colours)
+    ]
+    birds = np.stack(birds) / np.float32(127.5) - 1
     for images, low, high in ((birds, 90, 100), (birds[::-1], 0, 10)):
         found.model = copier = Copier(images, tiny_model)
         (row,) = found.score()
