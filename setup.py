@@ -51,9 +51,8 @@ setuptools.setup(
             "pytest-xdist>=3.8,<4",
             "pyyaml>=6.0,<7",
             "ruff==0.17.5",
-            # References for scores; torchmetrics runs on torch, below.
+            # Independent computations of scores.
             "scipy>=1.13,<2",
-            "torchmetrics>=1.8,<2",
             # The page, in Debian's chromium and chromium-driver.
             "selenium>=4.40,<5",
             # The PyTorch reference of tests/reference/.
