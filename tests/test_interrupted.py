@@ -125,7 +125,7 @@ def test_an_interrupted_evaluation_is_repeated(
         def wrapped(self, *arguments):
             if not interrupted:
                 interrupted.append(True)
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             return function(self, *arguments)
 
         return wrapped

@@ -1,7 +1,6 @@
 """Signals, and blocks that defer them."""
 
 import contextlib
-import os
 import signal
 import time
 
@@ -12,7 +11,7 @@ from attngan_tf.cli.interruption import InterruptedTraining, Interruption
 
 
 def send(number=signal.SIGTERM):
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

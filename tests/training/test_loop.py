@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import signal
 
 import keras
@@ -120,7 +119,7 @@ def test_a_run_resumes_at_its_last_checkpoint(make, network):
 def test_a_signal_saves_the_step(make, network):
     def interrupt(step):
         if step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     events = []
     loop = make(checkpoint_interval=100, events=[(2, interrupt)])
