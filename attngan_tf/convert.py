@@ -18,6 +18,7 @@ from attngan_tf.models import build
 from attngan_tf.pretrained import files, layouts, recognition
 from attngan_tf.runs import checkpoint
 from attngan_tf.runs import workdir as workdirs
+from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.text_to_image import load
 
 NETWORKS = ("text_encoder", "image_encoder", "generator")
@@ -195,7 +196,7 @@ def _write_encoders(
         "image_encoder": image_encoder,
         checkpoint.VOCABULARY_SIZE: tf.Variable(rows, trainable=False),
     }
-    checkpoint.Checkpoints(os.path.join(folder, "damsm"), items, 1).offer(0, 0)
+    Checkpoints(os.path.join(folder, "damsm"), items, 1).offer(0, 0)
 
 
 def _write_gan(
@@ -214,7 +215,7 @@ def _write_gan(
         parts = layouts.discriminator(network)
         layouts.load(parts, state, f"netD of {size} pixels")
         items[f"discriminator_{size}"] = network
-    checkpoint.Checkpoints(os.path.join(folder, "gan"), items, 1).save(0)
+    Checkpoints(os.path.join(folder, "gan"), items, 1).save(0)
 
 
 def _write_flagfile(folder: str, config: Config) -> None:
