@@ -269,7 +269,7 @@ def test_damaged_lines_are_listed(run_folder, report):
     folder = run_folder("cut", lines)
     text, (row, *_) = report(folder)
     assert row["step"] == "5"
-    assert f"- cut: {folder}/metrics.jsonl, line 2: not a whole" in text
+    assert f"- cut: {folder}/metrics.jsonl, line 2: not a report" in text
 
 
 def test_only_the_reports_files_are_written(run_folder, tmp_path):
