@@ -27,7 +27,7 @@ def discriminator_flops(config: Config, size: int) -> int:
     """Of a picture in a GAN step: the discriminator's update, and G's."""
     network = build.discriminator(config, size)
     top = 8 * config.df
-    code = count(network.code, 1, [size, size, 3])
+    code = count(network.features, 1, [size, size, 3])
     judged = count(network.unconditional_logits, 1, [4, 4, top])
     judged += count(network.conditional, 1, [4, 4, top], [config.feature_size])
     kernel = network.trainable_variables[0]
