@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.tools.compare import __main__ as compare
 from tests.tools.growth import __main__ as growth
+from tests.tools.growth import point
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -103,10 +104,10 @@ def test_number_of_calls_depends_on_their_duration(
     monkeypatch, durations, median
 ):
     clock, left = [0.0], list(durations)
-    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(point.time, "perf_counter", lambda: clock[0])
 
     def call():
         clock[0] += left.pop(0)
 
-    assert growth.median_seconds(call) == median
+    assert point.median_seconds(call) == median
     assert not left

@@ -28,7 +28,7 @@ def discriminator_flops(config: Config, size: int) -> int:
     """An image's part of a GAN step: the discriminator's update, and G's."""
     network = build.discriminator(config, size)
     top = 8 * config.df
-    features = count(network.code, 1, [size, size, 3])
+    features = count(network.features, 1, [size, size, 3])
     logits = count(network.unconditional_logits, 1, [4, 4, top])
     logits += count(network.conditional, 1, [4, 4, top], [config.feature_size])
     kernel = network.trainable_variables[0]

@@ -15,6 +15,7 @@ from tests.reference import networks
 from tests.reference.paired_step import SIZES, Pair, PairedStep, fixed_encoders
 from tests.reference.pairing import difference, double_precision, give_fused
 
+pytestmark = pytest.mark.slow
 EXACT = 1e-9  # norm of a tensor's difference, relative to the reference's
 FLOAT32 = 1e-3
 
@@ -28,14 +29,7 @@ def double_encoders():
     return encoders, reference.image_encoder
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "cub",
-        pytest.param("coco", marks=pytest.mark.slow),
-        pytest.param("dcgan", marks=pytest.mark.slow),
-    ],
-)
+@pytest.fixture(scope="module", params=["cub", "coco", "dcgan"])
 def exact(request, double_encoders) -> list[Pair]:
     """In float64: before the first step, and after each of three."""
     with double_precision():
@@ -99,7 +93,6 @@ def whole(by_name: dict, network: str) -> np.ndarray:
     return np.concatenate([by_name[name].ravel() for name in names])
 
 
-@pytest.mark.slow
 def test_float32_step():
     """Terms, BN statistics, and each network's gradient as a whole."""
     reference = networks.build(SIZES)

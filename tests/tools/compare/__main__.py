@@ -5,7 +5,6 @@ turns, so that whatever slows down the machine slows down all of them.
 """
 
 import argparse
-import importlib
 import multiprocessing
 import os
 import pathlib
@@ -13,27 +12,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
+
+from tests.tools.compare import worker
 
 SIDES, PRECISIONS = ("ours", "reference"), ("float32", "bf16")
 PROGRAMS = ("generate", "train", "damsm", "damsm_cached", "one_png")
 Key = tuple[str, str]  # side and precision
-
-
-def worker(pipe, side, program, precision, batch_size, folder) -> None:
-    """A process: sends seconds and peak memory of each call asked for."""
-    from attngan_tf.benchmarking.memory import peak_rss
-
-    make = importlib.import_module(f"tests.tools.compare.{side}").PROGRAMS
-    call = make[program](precision, batch_size, folder)
-    for _ in range(2):
-        call()
-    pipe.send("ready")
-    while pipe.recv():
-        start = time.perf_counter()
-        call()
-        pipe.send((time.perf_counter() - start, peak_rss()))
 
 
 def measure(
@@ -46,7 +31,7 @@ def measure(
         pipes[key], theirs = context.Pipe()
         arguments = (theirs, key[0], program, key[1])
         arguments += (options.batch_size, folder)
-        context.Process(target=worker, args=arguments, daemon=True).start()
+        context.Process(target=worker.run, args=arguments, daemon=True).start()
         theirs.close()
         pipes[key].recv()
         found[key] = []
