@@ -20,6 +20,7 @@ from export.serving.rest import RestApp
 from export.serving.servable import Servable
 from export.serving.settings import Settings
 
+_SIGNAL_SECONDS = 0.2  # between two checks for a signal
 _POLL_SECONDS = 1.0  # between two searches for new versions
 _DRAIN_SECONDS = 20.0  # Kubernetes kills after 30
 
@@ -65,11 +66,12 @@ def serve(settings: Settings) -> None:
     grpc.start()
     update = functools.partial(_keep_current, models, settings)
     threading.Thread(target=update, daemon=True).start()
-    ended = threading.Event()
+    signals = []  # an Event's lock would not be safe in a signal handler
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda number, _: signals.append(number))
     _report_ready(settings, bound.getsockname()[1], port)
-    ended.wait()
+    while not signals:  # another thread may receive it, and wakes nobody
+        time.sleep(_SIGNAL_SECONDS)
     report("answering the requests that are running")
     grpc_ended = grpc.stop(_DRAIN_SECONDS)
     if not rest.drain(_DRAIN_SECONDS):

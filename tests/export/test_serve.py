@@ -188,7 +188,10 @@ def test_unread_output_does_not_stop_the_drain(base):
             time.sleep(0.5)
             process.terminate()
             assert answer.result().json() == {"predictions": [2.0]}
-        assert process.wait(timeout=60) == 0
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
 
 
 def error_line(*command) -> str:
