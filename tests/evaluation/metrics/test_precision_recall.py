@@ -52,3 +52,9 @@ def test_the_same_set_has_both():
 def test_invalid_features_are_rejected(generated, rule):
     with pytest.raises(ValueError, match=rule):
         precision_recall(generated, np.zeros((9, 2)))
+
+
+def test_the_edge_of_a_ball_belongs_to_it():
+    real = np.arange(5.0)[:, None]
+    found = precision_recall(np.full((2, 1), 5.0), real, neighbours=1)
+    assert found == (1.0, 0.0)
