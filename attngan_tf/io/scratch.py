@@ -5,12 +5,8 @@ import fcntl
 import glob
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
-from typing import IO
-
-LOCK_FILE = ".writers"  # locked by each process that writes in its folder
 
 
 @contextlib.contextmanager
@@ -33,9 +29,9 @@ def writer(base: str, *patterns: str) -> Iterator[None]:
     """Lets this process write in `base` beside others while the block runs.
 
     Before and after the block, the files that killed processes left are
-    removed, unless another process is writing: its lock ends with it. The lock
-    is on a file opened for writing, which NFS shows to all hosts. On a file
-    system without locks, nothing is removed.
+    removed, unless another process is writing: each holds a lock on the folder
+    itself, which ends with the process. On a file system without such locks
+    (NFS), nothing is removed.
 
     Args:
       base: a folder; created if necessary.
@@ -44,89 +40,51 @@ def writer(base: str, *patterns: str) -> Iterator[None]:
     Raises:
       OSError: the folder cannot be written.
     """
-    with _open(base, patterns) as file:
+    os.makedirs(base, exist_ok=True)
+    descriptor = os.open(base, os.O_RDONLY)
+    try:
+        _remove_if_alone(descriptor, base, patterns)
+        # Waits only while another process removes files.
+        _lock(descriptor, fcntl.LOCK_SH)
         try:
             yield
         finally:
-            if _alone(file):
-                _remove(base, patterns)
-                with contextlib.suppress(OSError):
-                    os.remove(file.name)
+            _remove_if_alone(descriptor, base, patterns)
+    finally:
+        os.close(descriptor)
 
 
 def remove_left(base: str, *patterns: str) -> None:
-    """Removes the files that killed writers left, if possible.
-
-    A folder without such files is not written to.
-    """
-    if any(_found(base, (*patterns, LOCK_FILE))):
+    """Removes the files that killed writers left, if possible."""
+    if any(_found(base, patterns)):
         with contextlib.suppress(OSError), writer(base, *patterns):
             pass
 
 
-def _open(base: str, patterns: tuple[str, ...]) -> IO:
-    """The open lock file, locked together with other writers.
-
-    Another writer may remove the folder or the file at any moment, so both are
-    created, and checked, until they are still there after locking.
-    """
-    path = os.path.join(base, LOCK_FILE)
-    while True:
-        try:
-            os.makedirs(base, exist_ok=True)
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if not stat.S_ISDIR(os.lstat(base).st_mode):
-                    raise
-            continue  # another process created and removed it meanwhile
-        with contextlib.ExitStack() as stack:
-            try:
-                file = stack.enter_context(open(path, "ab"))
-            except FileNotFoundError:
-                continue  # the folder was removed meanwhile
-            if _alone(file):
-                _remove(base, patterns)
-            # Waits only while another process removes files.
-            _flock(file, fcntl.LOCK_SH)
-            # The last writer removes the lock file.
-            if _is_there(file):
-                stack.pop_all()
-                return file
-
-
-def _alone(file: IO) -> bool:
-    """Whether no other process writes; if so, none can start to."""
-    return _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB) and _is_there(file)
-
-
-def _flock(file: IO, kind: int) -> bool:
-    """Locks a file; False if it is locked, or there are no locks."""
-    try:
-        fcntl.flock(file, kind)
-    except OSError:
-        return False
-    return True
-
-
-def _is_there(file: IO) -> bool:
-    """Whether an open lock file is still the one that others will open."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
-    except OSError:
-        return False
-
-
-def _found(base: str, patterns: tuple[str, ...]) -> Iterator[str]:
-    """Paths of unfinished files; `base` may have special characters."""
-    for pattern in patterns:
-        yield from glob.iglob(os.path.join(glob.escape(base), pattern))
-
-
-def _remove(base: str, patterns: tuple[str, ...]) -> None:
+def _remove_if_alone(
+    descriptor: int, base: str, patterns: tuple[str, ...]
+) -> None:
     """Removes unfinished files; one that cannot be removed stays."""
+    if not _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        return
     for path in _found(base, patterns):
         with contextlib.suppress(OSError):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
             else:
                 os.remove(path)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    """Locks a folder; False if it is locked, or there are no locks."""
+    try:
+        fcntl.flock(descriptor, kind)
+    except OSError:
+        return False
+    return True
+
+
+def _found(base: str, patterns: tuple[str, ...]) -> Iterator[str]:
+    """Paths of unfinished files; `base` may have special characters."""
+    for pattern in patterns:
+        yield from glob.iglob(os.path.join(glob.escape(base), pattern))
