@@ -1,13 +1,13 @@
 #!/bin/sh
-# Runs the command that follows as one worker of a job, by these variables:
-#   WORKERS   how many there are
+# Runs the given command as one worker of a job. It reads these variables:
+#   WORKERS   the number of workers
 #   SERVICE   the headless service that names them, and the job's own name
-#   PORT      where each of them listens
+#   PORT      the port on which each worker listens
 #   WORKDIR   --workdir of the command
 #   JOB_COMPLETION_INDEX   this worker's number from 0, from an Indexed Job
 #
-# Training that is asked to end saves and exits 0, and a job would count that
-# as completed: until the run is done, this ends with 75, "try again".
+# Training that is interrupted saves and exits with 0, which a job would count as
+# completed. Until the run is done, this script therefore exits with 75.
 set -eu
 
 cluster='' index=0
@@ -25,11 +25,11 @@ done=$WORKDIR/DONE
 
 "$@" &
 child=$!
-# A shell keeps signals to itself, and those of a container come to it.
+# Signals to a container go to this shell, which must forward them.
 trap 'kill -TERM "$child" 2>/dev/null || true' TERM INT
 code=0
 wait "$child" || code=$?
-# A signal ends the waiting, not the command.
+# A signal ends `wait`, but not the command.
 while kill -0 "$child" 2>/dev/null; do
     code=0
     wait "$child" || code=$?
