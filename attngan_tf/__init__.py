@@ -12,7 +12,7 @@ start_command()  # before any module of a command imports TensorFlow
 
 
 def __getattr__(name: str):
-    # TensorFlow takes seconds to import: only who loads a model pays.
+    # TensorFlow takes seconds to import, so only `load` imports it.
     if name == "load":
         from attngan_tf.text_to_image import load
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 class Adam(keras.optimizers.Adam):
     """Keras's Adam in a single pass over the weights.
 
-    Keras's own takes eleven passes over weights, gradients and moments: 3 %
-    of a GAN step on a CPU (BUILD_NOTES.md). The equations are the same:
-    epsilon is added to the uncorrected root.
+    Keras's own takes eleven passes over weights, gradients and moments, 3 % of
+    a GAN step on a CPU (docs/performance.md). The equations are the same:
+    epsilon is added to the square root before its bias correction.
     """
 
     def update_step(self, gradient, variable, learning_rate):

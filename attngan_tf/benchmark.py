@@ -1,7 +1,7 @@
 """python -m attngan_tf.benchmark: the speed of training and generation.
 
-`share_of_peak` in the printed line is the fraction of the machine's arithmetic
-that is used: the networks' operations per second (`flops`) divided by those of
+`share_of_peak` in the printed line is the fraction of the machine's peak that
+is reached: the networks' operations per second (`flops`) divided by those of
 the fastest matrix product in the same run (`machine`).
 """
 
@@ -60,7 +60,7 @@ def speeds(program: Program, steps: int) -> dict[str, float]:
     """The speed of a program and, if it has one, of its input pipeline.
 
     `input_over_train` is the pipeline's images per second divided by those of
-    the steps, which wait for the pipeline if it is below 1.
+    the steps. If it is below 1, training waits for its input.
     """
     batch_size = program.batch_size
     if program.pipeline is not None:
@@ -82,12 +82,12 @@ def speeds(program: Program, steps: int) -> dict[str, float]:
 def arithmetic(
     program: Program, images_per_second: float, precision: str
 ) -> dict:
-    """The networks' operations, and their fraction of the machine's peak.
+    """The networks' operations, and the fraction of the machine's peak reached.
 
     Args:
       program: the program that was timed.
       images_per_second: its speed.
-      precision: a Keras policy; the peak is measured in its compute type.
+      precision: a Keras policy; the peak is measured in its compute dtype.
 
     Returns:
       parameters (including fixed networks and BN statistics),
@@ -126,7 +126,7 @@ def write_profile(call: Callable[[], object], folder: str) -> None:
 def benchmark(
     config: Config, mode: str, steps: int, profile: str | None = None
 ) -> dict:
-    """Measures; writes only a profile, and prepared data if necessary.
+    """Runs a measurement; writes only a profile, and data if not yet prepared.
 
     Args:
       config: sizes, data and devices; its workdir is not written to.
@@ -135,8 +135,8 @@ def benchmark(
       profile: folder for a TensorBoard profile of a few more calls.
 
     Returns:
-      images_per_second, step_ms (median), compile_s (the first call, with its
-      tracing), peak_rss_mb, and the settings of the measurement; then, if
+      A dict: images_per_second, step_ms (median), compile_s (the first call,
+      with tracing), peak_rss_mb, the settings of the measurement and, if
       networks run, the results of `arithmetic`.
     """
     strategy = distribution.make_strategy(config)

@@ -1,4 +1,4 @@
-"""Every setting of a run: one frozen dataclass."""
+"""All settings of a run, in one frozen dataclass."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ from attngan_tf.errors import UserError
 from attngan_tf.io.files import replacing
 from attngan_tf.options import check_option, option
 
-# The classes of the names of --discriminator.
+# The class for each value of --discriminator.
 DISCRIMINATORS = {
     "paper": "attngan_tf.models.discriminator:Discriminator",
     "projected": (
@@ -56,14 +56,14 @@ class Config:
     )
     captions_per_image: int = option(
         0,
-        "number of captions every image must have; 0: that of the data set "
-        "(10 in CUB, 5 in COCO, at least one in others)",
+        "number of captions that each image must have; 0: the number in the "
+        "data set (10 in CUB, 5 in COCO, at least one in others)",
         minimum=0,
     )
     stage: str = option(
         "all",
         "what to train: the encoders (damsm), the GAN with trained encoders "
-        "(gan), or one after the other (all)",
+        "(gan), or the encoders and then the GAN (all)",
         choices=("all", "damsm", "gan"),
         may_change=True,
     )
@@ -155,8 +155,8 @@ class Config:
     )
     image_region_layer: str = option(
         "mixed6",
-        "layer of Inception-v3 whose output are the regions; the paper's "
-        "'mixed 6e' is mixed7",
+        "layer of Inception-v3 whose output gives the regions; mixed7 is the "
+        "layer that the paper calls 'mixed 6e' (released code)",
         choices=("mixed6", "mixed7"),
     )
     inception_padding: str = option(
@@ -167,8 +167,9 @@ class Config:
     )
     image_encoder_resize: str = option(
         "half_pixel",
-        "how images are resized for the image encoder: with the corners of "
-        "the corner pixels aligned, or with their centres (released code)",
+        "how images are resized for the image encoder: half_pixel aligns the "
+        "edges of the images, aligned_corners the centres of their corner "
+        "pixels (released code)",
         choices=("half_pixel", "aligned_corners"),
     )
     image_encoder_size: int = option(
@@ -177,7 +178,7 @@ class Config:
     damsm_cached_views: int = option(
         0,
         "number of views (crops and flips) of each training image whose "
-        "Inception features are cached on disk for encoder training; 0: "
+        "Inception-v3 features are cached on disk for encoder training; 0: "
         "features of new views are computed at every step",
         minimum=0,
         maximum=64,
@@ -197,7 +198,7 @@ class Config:
         5.0, "sharpness of a word's attention over regions (Eq. 9)", minimum=0
     )
     damsm_gamma2: float = option(
-        5.0, "weight of the best matching words (Eq. 10)", minimum=1e-6
+        5.0, "how much the best matching words dominate (Eq. 10)", minimum=1e-6
     )
     damsm_gamma3: float = option(
         10.0, "sharpness of the match over the batch (Eq. 11)", minimum=0
@@ -208,7 +209,7 @@ class Config:
     )
     word_score: str = option(
         "paper",
-        "Eq. 10 as printed, or without its 1/gamma2 as in the released code",
+        "Eq. 10 as printed (paper), or without its factor 1/gamma2 (released)",
         choices=("paper", "released"),
     )
     damsm_learning_rate: float = option(
@@ -217,7 +218,7 @@ class Config:
     damsm_learning_rate_decay: float = option(
         0.98,
         "factor of the encoders' learning rate after each epoch, down to a "
-        "tenth",
+        "tenth of the initial rate",
         minimum=0.1,
         maximum=1.0,
     )
@@ -231,15 +232,15 @@ class Config:
     # GAN: Eq. 3-5.
     discriminator: str = option(
         "paper",
-        "discriminators: the paper's, or, for the last stage, one that reads "
-        "feature maps of the fixed image encoder (Sauer et al., Projected "
-        "GANs, 2021), which needs far fewer steps",
+        "discriminators: the paper's; or, with projected, the last stage's "
+        "reads feature maps of the fixed image encoder and needs far fewer "
+        "steps (Sauer et al., Projected GANs, 2021)",
         choices=tuple(DISCRIMINATORS),
     )
     discriminator_stages: str = option(
         "all",
-        "stages that have a discriminator: all, or the last; the other stages "
-        "then generate no image",
+        "stages that have a discriminator: all, or the last; with last, the "
+        "other stages generate no image",
         choices=("all", "last"),
     )
     batch_size: int = option(
@@ -258,8 +259,8 @@ class Config:
     )
     damsm_stages: str = option(
         "last",
-        "stages whose images the generator's DAMSM loss is computed of: the "
-        "last, or all, summed",
+        "stages whose images the generator's DAMSM loss is computed for: the "
+        "last, or the sum over all",
         choices=("last", "all"),
     )
     finetune_damsm: bool = option(
@@ -269,13 +270,13 @@ class Config:
     )
     gan_loss_scale: str = option(
         "paper",
-        "Eq. 4 as printed, or without its 1/2 as in the released code",
+        "Eq. 4 as printed (paper), or without its factor 1/2 (released)",
         choices=("paper", "released"),
     )
     gan_mismatched_pairs: bool = option(
         False,
-        "train discriminators with pairs of a real image and the caption of "
-        "another, too (released code)",
+        "also train discriminators with mismatched pairs: a real image and "
+        "the caption of another (released code)",
     )
     gan_learning_rate: float = option(
         2e-4, "learning rate of the generator", minimum=0
@@ -285,8 +286,8 @@ class Config:
     )
     discriminator_augmentation: bool = option(
         False,
-        "translate and cut the discriminators' images, real and generated "
-        "(DiffAugment); for small data sets",
+        "augment the discriminators' images, real and generated, by "
+        "translation and cutout (DiffAugment); for small data sets",
     )
     ema_decay: float = option(
         0.999,
@@ -299,7 +300,7 @@ class Config:
     )
     condition_noise: bool = option(
         True,
-        "sample the conditioning noise eps after training, too (released "
+        "sample the conditioning noise eps also after training (released "
         "code); otherwise use the mean",
     )
 
@@ -328,8 +329,8 @@ class Config:
 
     intra_op_threads: int = option(
         0,
-        "threads of one operation; 0: TensorFlow's default, one per core; "
-        "small networks train faster with 1",
+        "number of threads that one operation uses; 0: TensorFlow's default, "
+        "one per core; small networks train faster with 1",
         minimum=0,
         may_change=True,
     )
@@ -418,7 +419,11 @@ class Config:
         return dataclasses.replace(cls(**fields), workdir=workdir)
 
     def differences(self, other: "Config") -> list[str]:
-        """Lines "name: other's there, ours here" for conflicting fields."""
+        """The conflicting fields, such as "gf: 64 there, 32 here".
+
+        "There" is the other configuration. Fields that may change when a run
+        is resumed do not conflict.
+        """
         return [
             f"{field.name}: {getattr(other, field.name)!r} there, "
             f"{getattr(self, field.name)!r} here"

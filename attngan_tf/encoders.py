@@ -1,4 +1,4 @@
-"""The DAMSM's trained encoders: captions and images to features, and scores."""
+"""The DAMSM's trained encoders: features of captions and images, and scores."""
 
 import dataclasses
 from typing import NamedTuple
@@ -19,7 +19,7 @@ SCORES = ("sentence_score", "word_score")
 
 
 def traced_once(*inputs: tf.TensorSpec):
-    """Decorates a method that is traced once, for all callers."""
+    """Decorator: makes a method a `tf.function` that is traced only once."""
     return tf.function(input_signature=inputs, autograph=False)
 
 
@@ -29,7 +29,7 @@ class CaptionEncoder:
     Args:
       vocabulary: the words that the text encoder was trained with.
       text_encoder: trained.
-      words_num: number of words of a caption that are used (T).
+      words_num: maximum number of words of a caption that are used (T).
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class CaptionEncoder:
         """Features of captions string [B].
 
         Returns:
-          token_ids int32 [B, T], lengths int32 [B], word_features [B, T, D],
-          sentence_features [B, D].
+          token_ids int32 [B, T], lengths int32 [B], word_features float32
+          [B, T, D], sentence_features float32 [B, D].
         """
         token_ids, lengths = self.vocabulary.encode(captions, self.words_num)
         features = self.text_encoder(token_ids, lengths)
@@ -83,7 +83,7 @@ def pair_scores(
     """How well the image of each row fits the caption of that row.
 
     Args:
-      config: the constants of the word score.
+      config: contains the constants of the word score.
       text: returned by `CaptionEncoder.encode`.
       image: returned by `ImageEncoder`, with as many rows.
 
@@ -124,8 +124,8 @@ def load_encoders(
 
     Args:
       workdir: a run's folder.
-      use_cudnn: False for a model to export.
-      precision: of the networks; None: the one they were trained in.
+      use_cudnn: False for a model that will be exported.
+      precision: of the networks; None: that of training.
       which: GAN checkpoint (last, best, or a step) of encoders that were
         trained together with the GAN.
 
@@ -172,14 +172,18 @@ def trained_encoders(
 def trained_text_encoder(
     config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
 ) -> TextEncoder:
-    """The best pre-trained text encoder of a workdir."""
+    """The best pre-trained text encoder of a workdir.
+
+    Raises:
+      UserError: there is none, or the vocabulary does not fit it.
+    """
     embeddings = checkpoint.vocabulary_size(config.workdir)
     if embeddings != len(vocabulary):
         raise UserError(
             f"vocab.txt of {config.workdir} must have as many words as its "
             f"text encoder has embeddings; received {len(vocabulary)} words "
-            f"and {embeddings} embeddings; put back the file the encoder was "
-            "trained with"
+            f"and {embeddings} embeddings; restore the file that the encoder "
+            "was trained with"
         )
     text_encoder = build.text_encoder(config, len(vocabulary), use_cudnn)
     checkpoint.restore(
@@ -189,7 +193,11 @@ def trained_text_encoder(
 
 
 def trained_image_encoder(config: Config) -> ImageEncoder:
-    """The best pre-trained image encoder of a workdir."""
+    """The best pre-trained image encoder of a workdir.
+
+    Raises:
+      UserError: there is none.
+    """
     image_encoder = build.image_encoder(config, None)
     checkpoint.restore(
         config.workdir, "damsm", "best", image_encoder=image_encoder

@@ -8,8 +8,8 @@ class UserError(Exception):
 def printable(text: str) -> str:
     """The text in one line, with unprintable characters escaped as in Python.
 
-    These are line ends, escape sequences of terminals, marks that change the
-    direction of writing, and bytes of file names that are not UTF-8.
+    Such characters are line ends, terminal escape sequences, marks that change
+    the direction of writing, and bytes of file names that are not UTF-8.
     """
     return "".join(
         letter

@@ -53,8 +53,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "metrics",
         None,
         f"metrics to compute, of {', '.join(METRICS)}; default: all that apply "
-        "(is: to feature extractors with classes; colour and parts: to the "
-        "demo data)",
+        "(is applies to feature extractors with classes, colour and parts to "
+        "the demo data)",
         flag_values=values,
     )
     integer(
@@ -111,8 +111,9 @@ def _define_path_flags(values: flags.FlagValues) -> None:
     string(
         "encoders",
         None,
-        "workdir of the evaluation encoders, for r_precision, retrieval and, "
-        "without --backend, the metrics of features; default: the run's own",
+        "workdir of the evaluation encoders, for r_precision and retrieval "
+        "and, without --backend, for fid, kid and precision_recall; default: "
+        "the run's own",
     )
     string("data_dir", None, "folder of the raw data; default: the run's")
     string(
@@ -121,14 +122,14 @@ def _define_path_flags(values: flags.FlagValues) -> None:
     string(
         "report",
         None,
-        "folder of a report that compares the runs whose workdirs follow the "
-        "flags: a table and curves; nothing is scored",
+        "folder for a report, a table and curves, that compares the runs "
+        "whose workdirs follow the flags; nothing is scored",
     )
     flags.DEFINE_bool(
         "follow",
         False,
-        "score every checkpoint of a run while it is trained, each once, "
-        "until the run is done; writes scores.png",
+        "score each checkpoint of a run in training once, until the run is "
+        "done, and write scores.png",
         flag_values=values,
     )
 
@@ -136,10 +137,10 @@ def _define_path_flags(values: flags.FlagValues) -> None:
 def open_data(
     config: Config, data_dir: str | None, prepared_dir: str | None
 ) -> Data:
-    """Opens the data a model was trained on; prepares it if necessary.
+    """Opens the data that a model was trained on; prepares it if necessary.
 
     Args:
-      config: the model's.
+      config: the model's configuration.
       data_dir: the folder of the raw data, if it has moved.
       prepared_dir: the folder of the prepared data, if it has moved.
     """
@@ -153,7 +154,7 @@ def open_data(
 
 @contextlib.contextmanager
 def _named(name: str, values: flags.FlagValues) -> Iterator[None]:
-    """Adds the flag to the user errors of the block."""
+    """Adds the flag to the message of a user error in the block."""
     try:
         yield
     except UserError as error:
@@ -161,7 +162,7 @@ def _named(name: str, values: flags.FlagValues) -> Iterator[None]:
 
 
 class Task(NamedTuple):
-    """What to score, checked before there is a checkpoint."""
+    """What to score; checked before a checkpoint is needed."""
 
     config: Config
     strategy: tf.distribute.Strategy
@@ -289,7 +290,7 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     check_flags(values, arguments)
     if values.report is not None:
         for path in write_report(values.report, arguments):

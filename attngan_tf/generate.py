@@ -1,4 +1,4 @@
-"""python -m attngan_tf.generate: images for your own sentences."""
+"""python -m attngan_tf.generate: images for your own captions."""
 
 import os
 
@@ -25,7 +25,7 @@ def define_flags(values: flags.FlagValues) -> None:
     common = {"flag_values": values}
     command.define_model_flags(values)
     flags.DEFINE_string(
-        "captions_file", None, "text file with a caption a line", **common
+        "captions_file", None, "text file with one caption per line", **common
     )
     flags.DEFINE_string("output", "pictures", "folder for the images", **common)
     command.define_seed_flag(
@@ -53,7 +53,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def define_comparison_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of sheets that compare captions or noises."""
+    """Defines the flags for sheets that compare captions or noise vectors."""
     common = {"flag_values": values}
     flags.DEFINE_string(
         "grid",
@@ -67,8 +67,8 @@ def define_comparison_flags(values: flags.FlagValues) -> None:
         None,
         list(ENDS),
         "generate a row of images that interpolates between two captions with "
-        "the same noise, or between the noises of --seed and the next seed for "
-        "one caption",
+        "the same noise, or between the noise of --seed and that of the next "
+        "seed for one caption",
         **common,
     )
     flags.DEFINE_integer(

@@ -52,8 +52,8 @@ def _word_scores(regions, words, lengths, gamma1, gamma2):
 def _sliced_word_scores(regions, words, lengths, gamma1, gamma2, size):
     """`_word_scores` with at most `size` sentences at a time.
 
-    Each slice is recomputed for its gradient: otherwise a loop stores the
-    arrays of all its steps.
+    Each slice is recomputed for the gradient. Otherwise the loop would store
+    the arrays of all its iterations.
     """
     I = ops.shape(regions)[0]
     S, T, D = ops.shape(words)
@@ -67,8 +67,8 @@ def _sliced_word_scores(regions, words, lengths, gamma1, gamma2, size):
     def step(i, scores):
         part = ops.slice(words, [i * size, 0, 0], [size, T, D])
         true = ops.slice(lengths, [i * size], [size])
-        # TensorFlow runs up to ten steps at once. With this dependency on the
-        # last step, steps and their gradients wait for each other.
+        # TensorFlow runs up to ten iterations at once. With this dependency on
+        # the previous one, they and their gradients run one after another.
         part = part + 0.0 * scores[0, 0, 0]
 
         def score(regions, words):
@@ -103,9 +103,9 @@ def word_scores(
     Args:
       region_features: float [I, N, D].
       word_features: float [S, T, D].
-      lengths: int [S], number of true words, at least 1.
+      lengths: int [S], number of words without padding, at least 1.
       gamma1: sharpness of a word's attention over regions.
-      gamma2: weight of the best matching words, above 0.
+      gamma2: how much the best matching words dominate, above 0.
       form: "paper", or "released": without the 1/gamma2 before the log.
       max_elements: largest number of similarities (I x S x T x N) in memory;
         if there are more (or I or S is unknown in tracing), sentences are
@@ -138,7 +138,7 @@ def word_scores(
 def sentence_scores(image_features, sentence_features):
     """Cosines float32 [I, S] of images [I, D] and sentences [S, D].
 
-    R(Q, D) in the sentence terms of the DAMSM loss (paper, 3.2).
+    They are R(Q, D) in the sentence terms of the DAMSM loss (paper, 3.2).
     """
     images = ops.cast(image_features, "float32")
     sentences = ops.cast(sentence_features, "float32")
@@ -152,7 +152,7 @@ def sentence_scores(image_features, sentence_features):
 def matching_loss(scores, gamma3: float, class_ids=None):
     """Cross-entropies of matching within the batch (Eq. 11-13).
 
-    The paper prints a sum over the batch, the released code takes the mean.
+    The mean over the batch (released code; the paper prints the sum).
 
     Args:
       scores: float [B, B], R of image i (row) and sentence j; the matching
@@ -162,8 +162,8 @@ def matching_loss(scores, gamma3: float, class_ids=None):
         mismatches of each other (released code).
 
     Returns:
-      Two float32 scalars: of finding the sentence of an image, and of finding
-      the image of a sentence.
+      Two float32 scalars: the loss of finding the sentence of an image, and
+      that of finding the image of a sentence.
     """
     logits = gamma3 * ops.cast(scores, "float32")
     labels = ops.arange(ops.shape(logits)[0], dtype="int32")
@@ -181,7 +181,7 @@ def matching_loss(scores, gamma3: float, class_ids=None):
 
 
 class DamsmLoss(NamedTuple):
-    """The terms w1, w2, s1, s2 and their sum; float32 scalars."""
+    """The terms of Eq. 14, in its order, and their sum; float32 scalars."""
 
     words_image_to_text: Scalar
     words_text_to_image: Scalar
@@ -203,18 +203,20 @@ def damsm_loss(
     gamma3: float,
     word_score: str = "paper",
 ) -> DamsmLoss:
-    """Eq. 14 over a batch; its other pairs are the mismatches.
+    """The DAMSM loss of a batch (Eq. 14).
+
+    The mismatched sentences of an image are those of the batch's other images.
 
     Args:
       region_features: float [B, N, D].
       image_features: float [B, D].
       word_features: float [B, T, D].
       sentence_features: float [B, D].
-      lengths: int [B], number of true words, at least 1.
+      lengths: int [B], number of words without padding, at least 1.
       class_ids: int [B] or None; see `matching_loss`.
       gamma1: see `word_scores`.
       gamma2: see `word_scores`.
-      gamma3: see `matching_loss`; for words and sentences alike.
+      gamma3: see `matching_loss`; the same for words and sentences.
       word_score: the `form` of `word_scores`.
 
     Raises:
@@ -251,8 +253,8 @@ def joint_embedding_loss(
 
     Reed et al. (CVPR 2016), Eq. 1-5, with inner products as scores: the score
     of each pair must exceed those with images and sentences of other classes
-    by a margin of 1. The paper takes the maximum of the violations, their
-    released code and this function the mean.
+    by a margin of 1. The paper takes the maximum of the violations; its
+    released code and this function take the mean.
 
     Args:
       image_features: float [B, D].
@@ -307,7 +309,7 @@ def generator_loss(
       unconditional_logits: float [B] of generated images, or None if the
         discriminator has none (AttnDCGAN).
       conditional_logits: float [B] of generated images.
-      scale: "paper": half of each term; "released": the whole.
+      scale: "paper": half of the sum of the terms; "released": the sum.
 
     Raises:
       ValueError: `scale` is unknown.
@@ -342,21 +344,21 @@ def discriminator_loss(
     wrong_conditional=None,
     wrong_factor=1.0,
 ) -> DiscriminatorLoss:
-    """A discriminator's loss (Eq. 5), or the released one with wrong pairs.
+    """A discriminator's loss: Eq. 5, or the released code's.
 
-    The released loss is (real_u + real_c) / 2 + (fake_u + fake_c + wrong_c) / 3
-    and, without unconditional logits (AttnDCGAN), real_c + (fake_c + wrong_c)
-    / 2. The paper's is half the sum of all terms.
+    Without mismatched ("wrong") pairs it is half the sum of all terms (paper).
+    With them it is (real_u + real_c) / 2 + (fake_u + fake_c + wrong_c) / 3 or,
+    without unconditional logits (AttnDCGAN), real_c + (fake_c + wrong_c) / 2.
 
     Args:
       real_unconditional: logits float [B] of real images, or None.
       real_conditional: logits [B] of real images with their sentences.
       fake_unconditional: logits [B] of generated images, or None.
       fake_conditional: logits [B] of generated images.
-      wrong_conditional: logits of real images with the sentences of others
-        (any number; B - 1 in the released code), or None.
-      wrong_factor: factor of the wrong term, for replicas with unequal numbers
-        of wrong pairs.
+      wrong_conditional: logits of real images with the sentences of other
+        images (any number; B - 1 in the released code), or None.
+      wrong_factor: factor of that term, for replicas with unequal numbers of
+        mismatched pairs.
     """
     terms = {
         "real_unconditional": _if_given(_real_loss, real_unconditional),
@@ -378,9 +380,10 @@ def discriminator_loss(
 
 
 def kl_loss(mu, logvar):
-    """KL of N(mu, exp(logvar)) from N(0, 1), both [B, C]: a float32 scalar.
+    """KL divergence of N(mu, exp(logvar)) from N(0, 1), a float32 scalar.
 
-    The mean over batch and dimensions (released code).
+    Both inputs are float [B, C]. The mean over batch and dimensions (released
+    code).
     """
     mu, logvar = ops.cast(mu, "float32"), ops.cast(logvar, "float32")
     return -0.5 * ops.mean(1.0 + logvar - ops.square(mu) - ops.exp(logvar))

@@ -1,4 +1,4 @@
-"""A field of a configuration: its default, rule and help, and its check."""
+"""Fields of a configuration: default, rule, help text and validation."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ def option(
 
 
 def plain_type(annotation) -> tuple[type, bool]:
-    """A field's type without `| None`, and whether None is allowed."""
+    """The type of a field without `| None`, and whether None is allowed."""
     if isinstance(annotation, types.UnionType):
         return typing.get_args(annotation)[0], True
     return annotation, False

@@ -8,20 +8,20 @@ from attngan_tf.errors import printable
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Those of training, so that its flagfiles fit, and --beam_options."""
+    """Defines --beam_options and all flags of training, for its flagfiles."""
     command.define_config_flags(values)
     flags.DEFINE_string(
         "beam_options",
         "",
-        "flags of Apache Beam in one text, such as --runner=FlinkRunner: the "
-        "workers of such a job read the images, and the runner may use the "
-        "network; empty: this process reads them",
+        "flags of Apache Beam in one string, such as --runner=FlinkRunner; "
+        "the workers of the Beam job then read the images, and the runner may "
+        "use the network; empty: this process reads them",
         flag_values=values,
     )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     if arguments:
         raise command.flags_only("prepare", arguments)
     config = command.config_from_flags(values)

@@ -1,10 +1,10 @@
-"""Noise of generated images, and their pixels."""
+"""Sampling of noise, and conversion of images to 8 bits."""
 
 import tensorflow as tf
 
 
 def noise(seeds: tf.Tensor, *sizes: int) -> list[tf.Tensor]:
-    """Standard normal float32 [B, size] for each size.
+    """Standard normal noise, float32 [B, size] for each size.
 
     A row depends on its seed alone; the seeds are int64 [B].
     """
@@ -26,7 +26,7 @@ def slerp(first: tf.Tensor, last: tf.Tensor, fraction: tf.Tensor) -> tf.Tensor:
 
     Vectors on the straight line between them are shorter than any noise that
     the generator was trained on (White 2016, arXiv:1609.04468). Fraction 0
-    returns the first vector exactly, 1 the last. Vectors of one direction are
+    returns the first vector exactly, 1 the last. Parallel vectors are
     interpolated linearly.
     """
     lengths = tf.norm(first) * tf.norm(last)
@@ -46,6 +46,6 @@ def caption_seeds(captions: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """float32 [..., 3] in [-1, 1] -> uint8, rounded to the nearest."""
+    """float32 [..., 3] in [-1, 1] -> uint8, rounded to the nearest level."""
     scaled = tf.round((images + 1.0) * 127.5)
     return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)

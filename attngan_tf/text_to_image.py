@@ -39,11 +39,11 @@ class TextToImage(CaptionEncoder):
     lists and return arrays.
 
     Args:
-      config: the configuration it was trained with.
+      config: the configuration of the training.
       vocabulary: the words that the text encoder was trained with.
       text_encoder: trained.
       generator: trained; usually with averaged (EMA) weights.
-      step: step of GAN training that the weights are of.
+      step: the step of GAN training at which the weights were saved.
     """
 
     def __init__(
@@ -113,21 +113,22 @@ class TextToImage(CaptionEncoder):
     def from_ends(
         self, captions: tf.Tensor, seeds: tf.Tensor, fraction: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The generator's outputs, one row, between two captions or noises.
+        """Interpolates between two captions or noises: one row of outputs.
 
         Noise is interpolated spherically (see `slerp`), the sentence features
-        and each word context (Eq. 2) linearly. Word features cannot be:
-        captions differ in length, and the third word of one has nothing to do
-        with the third of the other. With the words of the nearer caption
-        alone, the image jumps half way, since it follows the words more than
-        the sentence.
+        and each word context (Eq. 2) linearly. Word features cannot be
+        interpolated: captions differ in length, and the third word of one has
+        nothing to do with the third of the other. If only the words of the
+        nearer caption were used, the image would jump half way, since it
+        depends more on the words than on the sentence.
 
         Args:
           captions: string [2], of the first and the last image.
           seeds: int64 [2], of the first and the last image.
           fraction: float32, from 0 (first image) to 1 (last image).
         """
-        # Each alone, so that the ends equal the images of one caption exactly.
+        # Encoded one at a time, so that the ends exactly equal the images that
+        # are generated for one caption.
         first, last = (self.encode(captions[i : i + 1]) for i in (0, 1))
         sentences = [text["sentence_features"] for text in (first, last)]
         z, eps = (
@@ -178,6 +179,9 @@ class TextToImage(CaptionEncoder):
           names: the outputs to return; None: all.
           batch_size: number of images generated at a time.
 
+        Returns:
+          Arrays by name, each with B rows.
+
         Raises:
           UserError: captions is not a list, or the number of seeds differs.
         """
@@ -189,8 +193,8 @@ class TextToImage(CaptionEncoder):
         captions = list(captions)
         if not captions or (seeds is not None and len(seeds) != len(captions)):
             raise UserError(
-                "there must be one or more captions, and one seed for each if "
-                f"any; received {len(captions)} captions and {seeds} as seeds"
+                "there must be one or more captions, and one seed for each or "
+                f"None; received {len(captions)} captions and {seeds} as seeds"
             )
         if seeds is None:
             seeds = self.caption_seeds(captions)
@@ -209,14 +213,14 @@ class TextToImage(CaptionEncoder):
         seeds: Sequence[int],
         fractions: Sequence[float],
     ) -> np.ndarray:
-        """The last stage's images between two captions or noises.
+        """Interpolates the last stage's images between two captions or noises.
 
         Images are generated one at a time, since other batch sizes round
-        differently: fractions 0 and 1 equal the images of the ends exactly.
+        differently. Fractions 0 and 1 give exactly the images of the ends.
 
         Args:
-          captions: of both ends; see `from_ends`.
-          seeds: of both ends.
+          captions: of the first and the last image; see `from_ends`.
+          seeds: of the first and the last image.
           fractions: N, each from 0 to 1.
 
         Returns:
@@ -230,7 +234,7 @@ class TextToImage(CaptionEncoder):
         return to_uint8(tf.concat(images, axis=0)).numpy()
 
     def caption_seeds(self, captions: Sequence[str]) -> list[int]:
-        """The seed that belongs to each caption: a hash of its text."""
+        """The default seed of each caption: a hash of its text."""
         return caption_seeds(tf.constant(list(captions))).numpy().tolist()
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
@@ -260,7 +264,7 @@ class TextToImage(CaptionEncoder):
 
     @property
     def encoders(self) -> Encoders:
-        """The DAMSM it was trained with."""
+        """The DAMSM that the generator was trained with."""
         return Encoders(self.config, self, self.image_encoder)
 
     def score(
@@ -295,7 +299,7 @@ class TextToImage(CaptionEncoder):
         return {k: np.concatenate([x[k] for x in batches]) for k in SCORES}
 
     def restore(self, which: str) -> None:
-        """Reads the weights of a checkpoint of the GAN; see `load`."""
+        """Restores the weights of a GAN checkpoint; see `load`."""
         networks = {"average": self.generator}
         if self.config.finetune_damsm:
             networks["text_encoder"] = self.text_encoder
@@ -316,8 +320,8 @@ def load(
     Args:
       workdir: a run's folder.
       which: checkpoint of the GAN: last, best, or a step.
-      use_cudnn: False for a model to export.
-      precision: of the networks; None: the one they were trained in.
+      use_cudnn: False for a model that will be exported.
+      precision: of the networks; None: that of training.
 
     Raises:
       UserError: a file is missing, or files do not fit one another.

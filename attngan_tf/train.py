@@ -31,7 +31,8 @@ def train(config: Config) -> None:
     strategy = distribution.make_strategy(config)
     config = distribution.own_workdir(config, strategy)
     with (
-        # After the strategy: that of several workers handles SIGTERM itself.
+        # After the strategy is made: MultiWorkerMirroredStrategy sets its own
+        # handler of SIGTERM.
         Interruption() as interruption,
         interruption.errors_converted(),
         workdir.locked(config.workdir),
@@ -79,14 +80,14 @@ def _train(
 
 
 def _check_encoders_unchanged(stage: DamsmTrainer, config: Config) -> None:
-    """Raises UserError if the encoders of a started GAN would be trained."""
+    """Raises UserError if encoders would change after GAN training began."""
     done = stage.checkpoints.last_step()
     if done < stage.total_steps and checkpoint.exists(config.workdir, "gan"):
         raise UserError(
             f"the GAN of {config.workdir} was started with encoders of step "
             f"{done}, which must not change; received {stage.total_steps} "
-            "steps for them; train others in a new --workdir, or use as many "
-            "steps as before"
+            "encoder steps; train other encoders in a new --workdir, or use "
+            "as many steps as before"
         )
 
 

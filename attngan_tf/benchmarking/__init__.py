@@ -1,1 +1,1 @@
-"""What the benchmark measures: programs, FLOPs, memory, the machine."""
+"""Parts of the benchmark: programs, FLOPs, memory, the machine."""

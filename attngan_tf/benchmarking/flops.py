@@ -1,8 +1,8 @@
-"""Floating-point operations of a traced graph's products.
+"""Counts the floating-point operations of a traced graph.
 
-Convolutions, their gradients and matrix products are counted, which are nearly
-all of the arithmetic of these networks. A multiply-add is two operations, also
-with a convolution's padding.
+Only convolutions, their gradients and matrix products are counted, which are
+nearly all of the arithmetic of these networks. A multiply-add counts as two
+operations. Products with a convolution's padding are counted as well.
 """
 
 import math
@@ -33,9 +33,9 @@ def count(
 ) -> Count:
     """Counts the operations of a concrete function's graph.
 
-    As the runtime does, it leaves out operations that no output and no change
-    of state depends on: a tape also adds gradients that nothing uses. The
-    largest of several branches is counted.
+    Like the runtime, it skips operations that no output and no change of state
+    depends on: a gradient tape also adds gradients that nothing uses. Of
+    several branches, the one with the most operations is counted.
 
     Args:
       graph: graph of a concrete function; shapes that depend on its inputs
@@ -57,7 +57,7 @@ def count(
 def _needed(
     tensors: Iterable[tf.Tensor], operations: Iterable[tf.Operation]
 ) -> dict[tf.Operation, set[int]]:
-    """All operations that tensors and operations depend on, and these.
+    """The given operations, and all that they and the tensors depend on.
 
     Returns:
       For each operation, which of its outputs are used.
@@ -115,12 +115,12 @@ def _count_loop(op: tf.Operation) -> Count:
     if not once.flops:
         return once
     return Count(
-        once.flops, (*once.left_out, "turns of a loop after its first")
+        once.flops, (*once.left_out, "iterations of a loop after the first")
     )
 
 
 def _turns(loop: tf.Operation) -> int | None:
-    """How often a loop's body runs at most; None if that is not known.
+    """The maximum number of a loop's iterations; None if it is not known.
 
     It is known from a counter that starts at a known number, rises by 1, and is
     compared with another known number by the condition.
@@ -162,7 +162,7 @@ def _is_constant(body: tf.Graph, index: int) -> bool:
 
 
 def _source(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor that identity operations pass on."""
+    """The tensor before any identity operations."""
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
     return tensor
@@ -178,7 +178,7 @@ def _number(tensor: tf.Tensor) -> int | None:
 
 
 def _size(*shapes: Iterable[int | None]) -> int | None:
-    """The product of all sides; None if one is unknown."""
+    """The product of all dimensions; None if one is unknown."""
     sides = []
     for shape in shapes:
         if isinstance(shape, tf.TensorShape) and shape.rank is None:
@@ -188,7 +188,7 @@ def _size(*shapes: Iterable[int | None]) -> int | None:
 
 
 def _convolution(outputs: tf.Tensor, kernel: tf.Tensor) -> int | None:
-    """Each output value is a sum of products with its channel's weights."""
+    """Multiply-adds: one per output value and weight of its channel."""
     if kernel.shape.rank is None:
         return None
     return _size(outputs.shape, kernel.shape[:-1])
@@ -204,7 +204,7 @@ def _matrix_product(op: tf.Operation, transposed: str) -> int | None:
 
 
 def _einsum(op: tf.Operation) -> int | None:
-    """Each combination of indices is one product of two operands."""
+    """Multiply-adds: one per combination of all indices."""
     if len(op.inputs) == 1:
         return 0
     equation = op.get_attr("equation").decode()
@@ -228,8 +228,8 @@ PRODUCTS = {
     "BatchMatMulV2": lambda op: _matrix_product(op, "adj_x"),
     "Einsum": _einsum,
 }
-# Prefixes of operations whose products are not counted, with their gradients,
-# other versions and fused forms.
+# Prefixes of operations that are not counted although they contain products;
+# they also match gradients, other versions and fused forms.
 UNKNOWN = (
     "BatchMatMul",
     "Conv2D",

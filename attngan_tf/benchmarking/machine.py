@@ -1,4 +1,4 @@
-"""The machine: its devices and their peak of matrix products."""
+"""The machine: its devices and their peak speed of matrix products."""
 
 import contextlib
 import pathlib
@@ -9,8 +9,8 @@ import tensorflow as tf
 
 SIZES = (512, 1024, 2048, 4096, 8192)  # sides of the matrices
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
-LONG = 0.1  # seconds of a product after which no larger one is timed
-SECONDS = 0.5  # seconds for which each size is timed
+LONG = 0.1  # seconds; after a slower product, larger ones are skipped
+SECONDS = 0.5  # minimum total time of the products of one size
 
 
 def matrix_product_peak(dtype: str) -> float:
@@ -29,7 +29,7 @@ def matrix_product_peak(dtype: str) -> float:
 
 
 def fastest_product(size: int, dtype: str) -> float:
-    """Seconds of the fastest of several products of matrices of a size."""
+    """Seconds of the fastest of several products of [size, size] matrices."""
     left, right = (
         tf.cast(tf.random.normal([size, size]), dtype) for _ in range(2)
     )
@@ -37,7 +37,7 @@ def fastest_product(size: int, dtype: str) -> float:
     # The first product takes longer, since it allocates memory.
     while len(seconds) < 3 or sum(seconds) < SECONDS:
         start = time.perf_counter()
-        float(tf.matmul(left, right)[0, 0])  # waits for it
+        float(tf.matmul(left, right)[0, 0])  # waits for the result
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
@@ -53,7 +53,7 @@ def devices(strategy: tf.distribute.Strategy) -> int:
 def lacks_bfloat16() -> bool:
     """Whether the processor is known to lack instructions for bfloat16.
 
-    Only Linux lists them; on other systems the result is False.
+    Only Linux lists the instructions; on other systems the result is False.
     """
     found = ""
     with contextlib.suppress(OSError):

@@ -9,8 +9,8 @@ STATUS = "/proc/self/status"  # Linux
 def peak_rss() -> int:
     """Peak memory of this process so far, in bytes.
 
-    VmHWM is that of this program alone. getrusage's ru_maxrss includes the peak
-    of the process that started it, which exec passes on.
+    Linux's VmHWM is the peak of this program alone. The ru_maxrss of getrusage
+    includes the peak of the process that started it, since exec passes it on.
     """
     try:
         with open(STATUS, encoding="utf-8") as file:

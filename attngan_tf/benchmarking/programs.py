@@ -1,6 +1,6 @@
 """The programs that the benchmark times, with untrained networks.
 
-Trained weights take the same time.
+Trained networks take the same time.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class Program(NamedTuple):
     """A program to time.
 
     Attributes:
-      call: takes a step, or makes a batch, and waits for its end.
+      call: runs a step, or makes a batch, and waits until it is done.
       batch_size: number of images in a call, over all replicas.
       strategy: the devices.
       networks: the networks that run, by name.
@@ -103,12 +103,12 @@ def _steps(
 ) -> Program:
     """Training steps on batches that are in memory.
 
-    So their images per second do not depend on the pipeline, and the ratio of
-    both rates shows which waits for the other.
+    The steps' images per second therefore do not depend on the input pipeline,
+    and the ratio of the two rates shows which one waits for the other.
 
     Args:
       compiled: the step.
-      term: name of one of its terms.
+      term: name of a loss term of the step, which is read to wait for the step.
       strategy: the devices.
       data: makes the batches.
       networks: see `Program`.
@@ -117,7 +117,7 @@ def _steps(
     batches = list(itertools.islice(iterator, BATCHES))
     turns = itertools.cycle(batches)
     return Program(
-        call=lambda: float(compiled(next(turns))[term]),  # waits for it
+        call=lambda: float(compiled(next(turns))[term]),
         batch_size=data.batch_size,
         strategy=strategy,
         networks=networks,
@@ -129,7 +129,7 @@ def _steps(
 def generate(
     config: Config, strategy: tf.distribute.Strategy, data: Data
 ) -> Program:
-    """Captions to pixels as in an exported model, with fused BN.
+    """Generation from captions as in an exported model, with fused BN.
 
     It runs on the first device of the strategy.
     """
@@ -159,10 +159,10 @@ def generate(
 
 
 def generation_graph(model: TextToImage, batch_size: int) -> tf.Graph:
-    """The graph of text encoder and generator for a known batch size.
+    """The graph of text encoder and generator for a fixed batch size.
 
-    The model's own graph has no batch size, so its operations cannot be
-    counted.
+    The batch size of the model's own graph is unknown, so that its operations
+    cannot be counted.
     """
     B, T, generator = batch_size, model.words_num, model.generator
 
@@ -181,7 +181,7 @@ def generation_graph(model: TextToImage, batch_size: int) -> tf.Graph:
 
 
 def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
-    """A step of GAN training, with new encoders."""
+    """A step of GAN training, with untrained encoders."""
     text_encoder = build.text_encoder(config, vocabulary_size)
     image_encoder = build.image_encoder(config, None)
     return gan_trainer.gan_step(config, text_encoder, image_encoder)
@@ -190,7 +190,7 @@ def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
 def fresh_damsm_step(
     config: Config, vocabulary_size: int, data: TrainingData
 ) -> DamsmStep:
-    """A step of encoder training on batches of such data."""
+    """A step of encoder training on batches of `data`, with new encoders."""
     return damsm_trainer.damsm_step(
         config,
         build.text_encoder(config, vocabulary_size),
@@ -200,7 +200,7 @@ def fresh_damsm_step(
 
 
 def fresh_model(config: Config, data: Data) -> TextToImage:
-    """An untrained model with the networks of an exported one."""
+    """An untrained model with the same networks as an exported one."""
     size = len(data.vocabulary)
     return TextToImage(
         config=config,

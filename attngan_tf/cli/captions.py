@@ -13,7 +13,7 @@ CHOICES = re.compile(r"\{([^{}]*)\}")
 
 
 def clean(text: str) -> str:
-    """An argument as valid Unicode: a shell may pass other bytes."""
+    """An argument as valid Unicode, since a shell may pass any bytes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -34,8 +34,8 @@ def read_captions(path: str | None, arguments: Sequence[str]) -> list[str]:
             ) from None
         if "\0" in text:
             raise UserError(
-                "--captions_file must be a text file with a caption a line; "
-                f"received {path}, which is not a text file"
+                "--captions_file must be a text file with one caption per "
+                f"line; received {path}, which is not a text file"
             )
         captions += [line.strip() for line in text.splitlines() if line.strip()]
     if not captions:
@@ -83,7 +83,7 @@ def variants(template: str) -> list[Variant]:
 
 
 def _variant(parts: Sequence[str], chosen: Sequence[str]) -> Variant:
-    """The sentence with these choices instead of the odd parts."""
+    """The sentence in which the odd parts are replaced by these choices."""
     texts = [*parts]
     texts[1::2] = chosen
     letters = [

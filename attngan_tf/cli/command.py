@@ -17,7 +17,8 @@ from attngan_tf.config import Config
 from attngan_tf.errors import UserError, printable
 from attngan_tf.options import plain_type
 
-# Messages of int() and float() for other text, and the rule it breaks.
+# Starts of the messages of int() and float() for invalid text, and the rule
+# that is printed instead.
 NUMBERS = {
     "invalid literal for int()": "a whole number",
     "could not convert string to float": "a number",
@@ -70,7 +71,7 @@ def define_model_flags(values: flags.FlagValues) -> None:
 def define_seed_flag(
     values: flags.FlagValues, default: int | None, help_text: str
 ) -> None:
-    """Defines --seed, the seed of the first sample's noise."""
+    """Defines --seed, the seed of the first image's noise."""
     flags.DEFINE_integer(
         "seed",
         default,
@@ -113,7 +114,11 @@ def check_workdir(values: flags.FlagValues) -> None:
 
 
 def config_from_flags(values: flags.FlagValues) -> Config:
-    """The configuration of parsed flags; raises UserError."""
+    """The configuration of parsed flags.
+
+    Raises:
+      UserError: a value breaks the rule of its field, or two fields conflict.
+    """
     fields = {
         field.name: values[field.name].value
         for field in dataclasses.fields(Config)
@@ -132,16 +137,16 @@ def run(
     """Runs a command: a user error ends it in one line with exit code 1.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt, so that unfinished files are
-    removed, and end it in one line with exit code 128 + their number.
+    removed, and end it in one line with exit code 128 + the signal's number.
 
     Args:
       define: defines the command's flags on the given values.
       main: does the work; takes the parsed flags and the other arguments.
-      resumable: whether a second run resumes an interrupted one, which then
-        ends with exit code 0.
+      resumable: whether running the command again resumes an interrupted run;
+        the exit code of an interrupted run is then 0.
     """
     define(flags.FLAGS)
-    # --help lists the flags of the command's own module only.
+    # By default, --help lists only the flags of the command's own module.
     for flag in flags.FLAGS.flags_by_module_dict().get(__name__, []):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
@@ -182,7 +187,7 @@ def _run_main(main: Callable, argv: Sequence[str], resumable: bool) -> None:
         _quiet()
         main(flags.FLAGS, list(argv[1:]))
     except (Exception, KeyboardInterrupt) as error:
-        if signals:  # libraries may turn it into an error of their own
+        if signals:  # libraries may replace KeyboardInterrupt by their errors
             line = startup.NOTHING_LOST if resumable else "interrupted"
             print(line, file=sys.stderr)
             sys.exit(0 if resumable else 128 + signals[0])
@@ -192,7 +197,7 @@ def _run_main(main: Callable, argv: Sequence[str], resumable: bool) -> None:
 
 
 def _plain(message: str) -> str:
-    """The message of absl, without Python's own message about a number."""
+    """A message of absl, in which Python's text about numbers is replaced."""
     for python, rule in NUMBERS.items():
         pattern = rf"flag --(\w+)=(.*): {re.escape(python)}.*"
         if found := re.fullmatch(pattern, message, re.DOTALL):
@@ -203,7 +208,7 @@ def _plain(message: str) -> str:
 def _quiet() -> None:
     """Silences TensorFlow's messages about each file that it writes.
 
-    Importing TensorFlow sets the verbosity of absl to 0 as well.
+    Importing TensorFlow also sets the verbosity of absl to 0 (info).
     """
     if not flags.FLAGS["verbosity"].present:
         absl_logging.set_verbosity(absl_logging.WARNING)
@@ -211,7 +216,7 @@ def _quiet() -> None:
 
 
 def flags_only(name: str, arguments: list[str]) -> UserError:
-    """The error of a command that takes flags only, for other arguments."""
+    """The error for arguments of a command that takes flags only."""
     return UserError(
         f"{name} takes flags only; received {' '.join(arguments)}; write "
         "--name=value"

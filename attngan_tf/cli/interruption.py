@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training saves its state before it ends."""
+"""Ctrl-C and SIGTERM: training saves its state before the process ends."""
 
 import contextlib
 import signal
@@ -12,19 +12,20 @@ SECOND_SIGNAL = 1.0  # seconds after which another signal ends the process
 
 
 class InterruptedTraining(BaseException):
-    """A signal asked the process to end; the text describes what was saved.
+    """A signal interrupted the training; the text describes what was saved.
 
-    Like KeyboardInterrupt it is no Exception, so that handlers of errors do not
-    catch it.
+    Like KeyboardInterrupt it is not a subclass of Exception, so that `except
+    Exception` does not catch it.
     """
 
 
 class Interruption:
-    """Raises `InterruptedTraining` on a signal, but after deferred blocks.
+    """Raises `InterruptedTraining` on a signal, or after a `deferred` block.
 
-    Another signal a second later ends the process at once. Within that second
-    it is ignored, since a shell and a job's parent may both pass on one
-    request. Outside of the main thread, Python receives no signals.
+    A second signal ends the process at once if it comes more than a second
+    later. Before, it is ignored, since a shell and a parent process may both
+    forward the same Ctrl-C. Outside of the main thread, Python receives no
+    signals.
     """
 
     def __init__(self):
@@ -64,8 +65,8 @@ class Interruption:
     def errors_converted(self) -> Iterator[None]:
         """Raises `InterruptedTraining` for an error that the signal caused.
 
-        C code that calls Python may drop our exception and raise one of its
-        own: dm-tree does when it checks the type of an object.
+        C code that calls Python may replace the exception by its own, as
+        dm-tree does when it checks the type of an object.
         """
         try:
             yield
@@ -80,9 +81,9 @@ class Interruption:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Defers the exception to the end of a block that must not be cut.
+        """Defers the exception to the end of a block that must be completed.
 
-        Of nested blocks, the outermost raises.
+        Of nested blocks, the outermost one raises it.
         """
         asked, outer = self._asked, self._deferring
         self._deferring = True

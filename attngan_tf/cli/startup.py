@@ -1,8 +1,8 @@
 """The start of a command: TensorFlow logs nothing, and Ctrl-C ends it at once.
 
-A user error is then one line, and so is Ctrl-C during the seconds of imports.
-TF_CPP_MIN_LOG_LEVEL does not affect what TensorFlow logs by Abseil while it is
-loaded and looks for GPUs (tensorflow/tensorflow#100442, as of 2.21).
+A user error then prints one line, and so does Ctrl-C during the imports.
+TF_CPP_MIN_LOG_LEVEL does not affect what TensorFlow logs with Abseil while it
+is loaded and looks for GPUs (tensorflow/tensorflow#100442, as of 2.21).
 """
 
 import contextlib
@@ -17,8 +17,9 @@ import tempfile
 from collections.abc import Iterator
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-# Only what ends the process is logged. TensorFlow's errors are raised as well,
-# except that oneDNN lacks a type on processors without AVX-512.
+# Only fatal messages are logged. TensorFlow also raises the other errors that
+# it would log, except for one: that oneDNN does not support a data type on
+# processors without AVX-512.
 FATAL = "3"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # Lines about oneDNN, the processor's instructions, and missing CUDA drivers.
@@ -29,7 +30,7 @@ HIDDEN = re.compile(
 # Prefixes of the commands that use `command.run`, which calls `started`.
 COMMANDS = ("attngan_tf.", "export.saved_model", "export.serve")
 TRAINING = "attngan_tf.train"
-NOTHING_LOST = "interrupted; nothing is lost: run the same command to go on"
+NOTHING_LOST = "interrupted; nothing is lost: run the same command to continue"
 _handlers = {}  # the signals' handlers before the start
 
 
@@ -37,8 +38,8 @@ def use_onednn() -> None:
     """Makes TensorFlow use oneDNN on every x86 processor.
 
     By default it does so only with AVX-512. With AVX2 alone, a GAN step takes
-    2.2 to 2.5 times as long without it (BUILD_NOTES.md). A value that the user
-    has set is retained.
+    2.2 to 2.5 times as long without oneDNN (docs/performance.md). A value that
+    the user has set is retained.
     """
     os.environ.setdefault(ONEDNN, "1")
 
@@ -46,9 +47,9 @@ def use_onednn() -> None:
 def start_command() -> None:
     """Sets up signals and TensorFlow's logging at the start of a command.
 
-    Does nothing in other programs, which own their signals and logs. A command
-    is run by `python -m`, for which sys.argv is ["-m", ...] until Python has
-    found the module, and has imported this package for that.
+    Does nothing in other programs, which control their own signals and logs. A
+    command is run by `python -m`: while Python looks for the module, and
+    imports this package to find it, sys.argv is ["-m", ...].
     """
     if sys.argv[:1] != ["-m"]:
         return
@@ -76,8 +77,8 @@ def _module() -> str:
 def _handle_signals() -> None:
     """Makes Ctrl-C and SIGTERM end the process with one line.
 
-    An exception would be raised somewhere in an import, where libraries turn it
-    into an error of their own.
+    An exception would be raised during an import, where libraries replace it by
+    their own errors.
     """
     stderr = os.dup(2)  # it is redirected later
     trains = _module() == TRAINING
@@ -97,7 +98,7 @@ def _handle_signals() -> None:
 def _stderr_filtered() -> Iterator[None]:
     """Removes the lines `HIDDEN` from what is written to stderr in the block.
 
-    It works on the file descriptor, which libraries in C write to.
+    It redirects the file descriptor, since libraries in C write to that.
     """
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as written:

@@ -1,4 +1,4 @@
-"""Networks from a configuration: the only module that knows both."""
+"""Builds networks from a configuration."""
 
 import os
 import pkgutil
@@ -18,10 +18,10 @@ from attngan_tf.models.text_encoder import TextEncoder
 def text_encoder(
     config: Config, vocabulary_size: int, use_cudnn: bool | str = "auto"
 ) -> TextEncoder:
-    """The text encoder, built; always float32, as it is small.
+    """The text encoder, built; always in float32, since it is small.
 
-    It does not use cuDNN's LSTM where XLA compiles the steps: XLA has no
-    kernel of that operation (keras-team/keras, issue 18456).
+    It does not use cuDNN's LSTM if XLA compiles the steps, since XLA has no
+    kernel for that operation (keras-team/keras, issue 18456).
     """
     network = TextEncoder(
         vocabulary_size=vocabulary_size,
@@ -43,8 +43,8 @@ def image_encoder(
 
     Args:
       config: the configuration.
-      weights: of Inception-v3: "imagenet", a path, or None for random ones;
-        small_cnn has none to load.
+      weights: weights of Inception-v3: "imagenet", a path, or None for random
+        ones; ignored for small_cnn.
       images: see `inception_backbone`.
 
     Raises:
@@ -135,8 +135,8 @@ def discriminators(
 
     Args:
       config: the configuration.
-      image_encoder: the network whose maps the last stage's discriminator may
-        read; the paper's discriminators do not need it.
+      image_encoder: the network whose maps a projected discriminator reads;
+        the paper's discriminators do not need it.
     """
     return {
         size: discriminator(config, size, image_encoder)
@@ -149,8 +149,8 @@ def discriminator(
 ) -> keras.Model:
     """The discriminator of one image size, built.
 
-    One that reads the image encoder's maps is used in the last stage only;
-    earlier stages have the paper's.
+    A projected discriminator is used in the last stage only; earlier stages
+    have the paper's.
     """
     kind = pkgutil.resolve_name(DISCRIMINATORS[config.discriminator])
     options = {}

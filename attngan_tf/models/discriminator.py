@@ -10,13 +10,13 @@ from attngan_tf.models.layers.batch_norm import BatchNorm
 class Discriminator(keras.Model):
     """Logits of images alone and of images with a sentence.
 
-    4x4 convolutions halve the image down to 4x4; sizes above 64 then return to
-    8 DF channels by 3x3 convolutions.
+    4x4 convolutions halve the image until it is 4x4. For sizes above 64, 3x3
+    convolutions then reduce the channels to 8 DF.
 
     Args:
       image_size: side of the images, 4 times a power of two, at least 8.
-      df: channels of the first map at sizes from 64 (DF). Smaller sizes
-        start wider, so that all end with 8 DF.
+      df: DF, channels of the first map at sizes of at least 64. Smaller sizes
+        start with more channels, so that all end with 8 DF.
       sentence_size: D, size of the sentence features.
       unconditional: whether there are logits of images alone (AttnDCGAN has
         none).
@@ -39,7 +39,7 @@ class Discriminator(keras.Model):
         self.sentence_size = sentence_size
         self.unconditional = unconditional
         dtype = self.dtype_policy
-        self.trunk = keras.Sequential(self._backbone())  # checkpoints' name
+        self.trunk = keras.Sequential(self._backbone())  # name in checkpoints
         self.joint = keras.Sequential(
             blocks.leaky_block(8 * df, 3, 1, dtype=dtype)
         )
@@ -80,9 +80,9 @@ class Discriminator(keras.Model):
     def features_of_batches(self, batches, training=False):
         """Features of each of several batches, normalized separately by BN.
 
-        The result is that of `features` of each in turn. The convolutions,
-        however, take all as one batch: each kernel then has one gradient
-        instead of a sum of one for each batch.
+        The result equals that of `features` for each batch. The convolutions
+        process all batches as one, so that the gradient of each kernel is
+        computed once instead of once for each batch.
         """
         x = ops.concatenate(batches, axis=0)
         for layer in self.backbone.layers:
@@ -111,7 +111,11 @@ class Discriminator(keras.Model):
         return _flat(self.unconditional_head(features))
 
     def call(self, inputs, training=False):
-        """Both logits, as a dict, from images and sentence_features."""
+        """Both kinds of logits, for a dict of images and sentence_features.
+
+        Returns:
+          A dict of float32 [B]: conditional and, if computed, unconditional.
+        """
         features = self.features(inputs["images"], training=training)
         logits = {
             "conditional": self.conditional(
@@ -124,7 +128,7 @@ class Discriminator(keras.Model):
 
 
 def _logit() -> keras.Layer:
-    """The convolution 4x4 -> 1 of a logit, with bias, always in float32."""
+    """A convolution of a 4x4 map to one logit, with bias, always in float32."""
     return keras.layers.Conv2D(
         1,
         4,

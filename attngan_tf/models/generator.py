@@ -11,7 +11,7 @@ from attngan_tf.models.layers.glu import GLU, HalvedGLU
 
 
 class ConditioningAugmentation(keras.Layer):
-    """Fca: sentence -> mu and logvar [B, condition_size] of the condition."""
+    """F^ca: sentence features [B, D] -> mu and logvar [B, condition_size]."""
 
     def __init__(self, condition_size: int, **kwargs):
         super().__init__(**kwargs)
@@ -35,9 +35,9 @@ class ConditioningAugmentation(keras.Layer):
 def sample_condition(mu, logvar, eps):
     """Samples N(mu, exp(logvar)) with standard normal eps, all [B, C].
 
-    In float64: in float32, the last few numbers of a batch, which fill no
-    vector of the CPU, are rounded differently, so that a row would depend on
-    the size of the batch.
+    The deviation is computed in float64. In float32, a CPU rounds the last
+    numbers of a batch, which do not fill a vector, differently from the others,
+    so that a row would depend on the size of the batch.
     """
     deviation = ops.exp(0.5 * ops.cast(logvar, "float64"))
     return mu + ops.cast(deviation, "float32") * eps
@@ -82,7 +82,7 @@ class FirstStage(keras.Layer):
 
 
 class NextStage(keras.Layer):
-    """F_i: h [B, H, W, GF] and its context -> h [B, 2H, 2W, GF]."""
+    """F_i: h and its context [B, H, W, GF] -> the next h [B, 2H, 2W, GF]."""
 
     def __init__(
         self, gf: int, residual_blocks: int, fused: bool = False, **kwargs
@@ -118,14 +118,15 @@ class Generator(keras.Model):
       base_size: side of the first image, 4 times a power of two.
       num_stages: m; the last image's side is base_size * 2^(m-1).
       gf: channels of the maps (GF).
-      condition_size: size of the condition c.
-      z_size: size of the noise z.
+      condition_size: size of the condition.
+      z_size: Z, size of the noise z.
       word_size: D, size of word and sentence features.
       residual_blocks: residual blocks in each stage after the first.
       attention: "words", or "none": later stages read the condition at each
         position instead of a word context, as in StackGAN-v2.
-      last_head_only: whether only the last stage has an image (AttnDCGAN).
-      fused: whether BN is part of the convolutions before it, for inference
+      last_head_only: whether only the last stage generates an image (as in
+        AttnDCGAN).
+      fused: whether BN is fused into the convolutions before it, for inference
         (`fuse_batch_norm`).
     """
 
@@ -174,8 +175,8 @@ class Generator(keras.Model):
             f"images_{size}": ImageConvolution(dtype=dtype)
             for size in self.image_sizes
         }
-        # Keras finds layers in lists and dicts, TensorFlow's checkpoints only
-        # those that are attributes.
+        # Keras finds layers in lists and dicts; TensorFlow's checkpoints find
+        # only attributes.
         for i, context in enumerate(self.contexts):
             setattr(self, f"context_{i}", context)
         for i, stage in enumerate(self.stages):
@@ -217,15 +218,15 @@ class Generator(keras.Model):
             head.build((None, None, None, gf))
 
     def call(self, inputs, training=False):
-        """Eq. 1.
+        """Generates the images of all stages (Eq. 1).
 
         Args:
           inputs: a dict of word_features [B, T, D], sentence_features [B, D],
             lengths int32 [B], z [B, Z], and eps [B, condition_size]: the
             noise of the conditioning augmentation (zero gives its mean).
-            To interpolate between two captions also last_word_features
-            [B, T', D], last_lengths [B] and alpha [] in [0, 1]: the contexts
-            are (1 - alpha) times the first caption's plus alpha times the
+            To interpolate between two captions, also last_word_features
+            [B, T', D], last_lengths [B] and alpha [] in [0, 1]. The contexts
+            are then (1 - alpha) times the first caption's plus alpha times the
             last one's, and attention_S is over the words of both.
           training: whether BN uses the batch's statistics.
 
@@ -276,7 +277,7 @@ def _attend(attention, h, inputs):
 
 
 class ConditionContext(keras.Layer):
-    """StackGAN-v2's joint block: h and the condition -> [B, H, W, GF]."""
+    """StackGAN-v2's joint block: h and condition [B, C] -> [B, H, W, GF]."""
 
     def __init__(self, gf: int, fused: bool = False, **kwargs):
         super().__init__(**kwargs)

@@ -13,8 +13,8 @@ def small_backbone(size: int, dtype) -> keras.Model:
     Returns:
       A model [B, size, size, 3] in [-1, 1] -> {regions [B, size/8, size/8,
       128], pooled [B, 256], maps}. `maps` are the two that discriminators
-      may read: [B, size/2, size/2, 32] and [B, size/4, size/4, 64]. With the
-      later ones, generated images got their colours before their shapes.
+      may read: [B, size/2, size/2, 32] and [B, size/4, size/4, 64]. If they
+      also read the later ones, generators learn colours before shapes.
     """
     images = keras.Input((size, size, 3))
     x = images
@@ -43,8 +43,8 @@ class ImageEncoder(keras.Model):
 
     Args:
       backbone: the network that returns regions and pooled features.
-      size: side of the images the backbone takes; others are resized.
-      feature_size: D.
+      size: side of the backbone's input; images of other sizes are resized.
+      feature_size: D, size of the features.
       resize: "half_pixel", or "aligned_corners" (released code; not
         antialiased where images become smaller).
     """
@@ -59,13 +59,13 @@ class ImageEncoder(keras.Model):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.trunk = backbone  # checkpoints' name
+        self.trunk = backbone  # name in checkpoints
         self.size = size
         self.feature_size = feature_size
         self.resize = resize
-        # Released code: both from U(-0.1, 0.1). Each has its own initializer,
-        # since one would give the same numbers twice. float32, since these
-        # features go into the DAMSM's softmaxes.
+        # Released code: both kernels are from U(-0.1, 0.1). Each has its own
+        # initializer, since one would give the same numbers twice. float32,
+        # since these features go into the DAMSM's softmaxes.
         self.region_projection = keras.layers.Dense(
             feature_size,
             use_bias=False,
@@ -98,7 +98,8 @@ class ImageEncoder(keras.Model):
 
         Args:
           images: float32 [B, H, W, 3] in [-1, 1].
-          training: whether the BN of a trained backbone uses the batch.
+          training: whether the BN of a trainable backbone uses the batch's
+            statistics.
 
         Returns:
           The dict of `backbone_features`, and the list of the backbone's
@@ -117,7 +118,7 @@ class ImageEncoder(keras.Model):
 
         Args:
           images: float32 [B, H, W, 3] in [-1, 1].
-          training: whether the BN of a trained backbone uses the batch.
+          training: see `features_and_maps`.
 
         Returns:
           A dict: regions [B, N, channels], pooled [B, channels].
@@ -137,7 +138,7 @@ class ImageEncoder(keras.Model):
         )
 
     def project(self, features):
-        """Eq. 6.
+        """Projects features into the words' space (Eq. 6).
 
         Args:
           features: the dict of `backbone_features`.

@@ -1,7 +1,7 @@
-"""A discriminator on the image encoder's maps.
+"""A discriminator that reads feature maps of the image encoder.
 
 Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021: a trained network
-already has image features that the paper's discriminators must first learn.
+already has image features that AttnGAN's discriminators must first learn.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ SMALLEST_HALVED = 6  # side of the smallest map that is halved
 class RandomProjection(keras.layers.Layer):
     """Fixed random mixing of a network's maps, over channels and scales.
 
-    A random convolution 1x1 maps them to df, 2 df, 4 df, ... channels. Then,
-    from the coarsest on, each mixed map is convolved (3x3, random), enlarged
+    Random 1x1 convolutions give the maps df, 2 df, 4 df, ... channels. Then,
+    starting with the coarsest, each map is convolved (3x3, random), enlarged
     and added to the next finer one (Projected GANs, 3.2). The kernels depend
     on the seed alone: they are constants, not weights.
 
@@ -71,7 +71,7 @@ class RandomProjection(keras.layers.Layer):
 
 
 def _random_kernel(rng, size: int, inputs: int, outputs: int) -> np.ndarray:
-    """Normal with variance 1 / fan-in, which keeps the scale of the input."""
+    """Normal with variance 1 / fan-in, which preserves the input's scale."""
     deviation = (size * size * inputs) ** -0.5
     kernel = rng.normal(0.0, deviation, (size, size, inputs, outputs))
     return kernel.astype("float32")
@@ -80,8 +80,8 @@ def _random_kernel(rng, size: int, inputs: int, outputs: int) -> np.ndarray:
 class Head(keras.layers.Layer):
     """Trained convolutions on one projected map, and their logits.
 
-    Spectrally normalized convolutions 4x4 halve the map to a side of 3 to 5;
-    smaller maps have one of 3x3.
+    Spectrally normalized 4x4 convolutions halve the map to a side of 3 to 5; a
+    map with a side below 6 has one 3x3 convolution instead.
 
     Args:
       width: half of the first convolution's channels; they double with every
@@ -131,10 +131,10 @@ class Head(keras.layers.Layer):
             self.unconditional_logit.build((B, side * side * C))
 
     def features(self, x, training=False):
-        """Two maps [B, s, s, C], s 2 to 5, for the two kinds of logits.
+        """Two maps [B, s, s, C], with s from 2 to 5.
 
-        The second is the output of the convolution that is added to the
-        sentence's; it does not depend on the sentence.
+        The first is for the unconditional logits. The second is for the
+        conditional ones, which add the projected sentence to it.
 
         Args:
           x: a projected map [B, h, w, c].
@@ -147,8 +147,8 @@ class Head(keras.layers.Layer):
     def conditional(self, features, sentence_features):
         """Logits float32 [B] of `features` with sentences [B, D].
 
-        The sentence is tiled over all positions, as in the paper's
-        discriminators: its part of the convolution is the same at each.
+        As in the paper's discriminators, the sentence is tiled over all
+        positions, so that its projection is the same at each.
         """
         _, joined = features
         sentence = self.sentence(ops.cast(sentence_features, joined.dtype))
@@ -163,9 +163,9 @@ class Head(keras.layers.Layer):
 def _leaky_relu(x):
     """LeakyReLU as a maximum.
 
-    TensorFlow 2.21 fuses its own operation with the sum before it, although
-    the gradient needs that sum. The fusion fails ("remapper failed"), and then
-    nothing else of the graph is optimized.
+    TensorFlow 2.21 tries to fuse its own LeakyReLU with the sum before it,
+    although the gradient needs that sum. The fusion fails ("remapper failed"),
+    and then the rest of the graph is not optimized either.
     """
     return ops.maximum(x, LEAK * x)
 
@@ -178,13 +178,13 @@ def _logit(dense, features):
 
 
 class ProjectedDiscriminator(keras.Model):
-    """A discriminator on the maps of a fixed network.
+    """A discriminator that reads the maps of a fixed network.
 
     It has the methods of `Discriminator`, but its input is the output of
     `project` instead of images. Its features are a list with a pair for each
-    map, and its logits those of all maps, one map after another. The first map
-    is the image itself: lines and edges of single pixels are hardly visible in
-    the others.
+    map, and its logits are those of all maps, one map after another. The first
+    map is the image itself, since the other maps hardly show lines and edges of
+    single pixels.
 
     Args:
       image_size: side of the images.
@@ -233,17 +233,17 @@ class ProjectedDiscriminator(keras.Model):
             head.build((None, *shape))
 
     def project(self, images, maps):
-        """The fixed part: images and their maps -> the maps of the heads.
+        """The part without weights: images and their maps -> the heads' maps.
 
         Args:
           images: float32 [B, image_size, image_size, 3] in [-1, 1].
-          maps: the fixed network's maps, of `map_shapes`.
+          maps: the fixed network's maps, with the shapes `map_shapes`.
         """
         projected = self.projection(maps)
         return [ops.cast(images, projected[0].dtype), *projected]
 
     def features(self, projected, training=False):
-        """The output of `project` -> the heads' features, a list of pairs."""
+        """The output of `project` -> a list with a pair of maps per head."""
         return [
             head.features(x, training=training)
             for head, x in zip(self.heads, projected, strict=True)
@@ -272,7 +272,7 @@ class ProjectedDiscriminator(keras.Model):
         )
 
     def unconditional_logits(self, features):
-        """Logits float32 [maps * B]: are the images real? Or None."""
+        """Logits float32 [maps * B]: are the images real? None without them."""
         if not self.unconditional:
             return None
         return ops.concatenate(

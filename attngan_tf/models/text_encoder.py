@@ -14,7 +14,7 @@ class TextEncoder(keras.Model):
       embedding_size: size of a word's embedding.
       feature_size: D, half of it for each direction; must be even.
       dropout: fraction of the embeddings' values that is dropped in training.
-      use_cudnn: False for a graph that must run on a machine without a GPU.
+      use_cudnn: False for a graph that must also run without a GPU.
     """
 
     def __init__(
@@ -61,8 +61,9 @@ class TextEncoder(keras.Model):
           token_ids: int32 [B, T], zero after the caption's end.
           lengths: int32 [B], each from 1 to T.
           dropout_draws: uniform [B, T, embedding_size] in [0, 1), for
-            training: values of the embeddings (not words: released code) are
-            dropped where it is below `dropout`. None: nothing is dropped.
+            training: single values of the embeddings, not whole words
+            (released code), are dropped where it is below `dropout`. None:
+            nothing is dropped.
 
         Returns:
           A dict: word_features float32 [B, T, D], zero at padding;

@@ -1,4 +1,4 @@
-"""What the trainers of both stages are assembled from."""
+"""Parts that the trainers of both stages use."""
 
 import functools
 import os
@@ -54,8 +54,8 @@ def encoder_step(
 
     Args:
       config: the configuration.
-      text_encoder: to be trained.
-      image_encoder: to be trained, as far as it is trainable.
+      text_encoder: the text encoder to train.
+      image_encoder: the image encoder; its trainable weights are trained.
       rate: learning rate, or its schedule.
       image_size: side of the images in a batch, in pixels.
     """
@@ -104,7 +104,7 @@ def adopt_encoders(config: Config) -> None:
     """Copies the best encoders of the workdir `config.encoders` to this one.
 
     Raises:
-      UserError: there are none, or this configuration describes others.
+      UserError: there are none, or they do not fit this configuration.
     """
     source = Config.load(config.encoders)
     for name in ENCODER_FIELDS:

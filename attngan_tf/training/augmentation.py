@@ -1,8 +1,8 @@
 """Augmentation of the images that discriminators read, real and generated.
 
-DiffAugment (Zhao et al. 2020): translation and cutout, both differentiable,
-prevent a discriminator from memorizing a small data set. Its colour changes
-are left out, since captions describe colours.
+DiffAugment (Zhao et al. 2020): differentiable translation and cutout prevent a
+discriminator from memorizing a small data set. The paper's colour changes are
+left out, since captions describe colours.
 """
 
 import tensorflow as tf
@@ -11,7 +11,7 @@ NUMBERS = 4  # random numbers that augment one image
 
 
 def augment(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-    """Translates images, and cuts a square out of each.
+    """Translates each image, and sets a square of it to 0.
 
     Args:
       images: float32 [B, S, S, 3] in [-1, 1].

@@ -1,4 +1,4 @@
-"""Pre-training of the encoders: what one step does, on one replica."""
+"""One step of pre-training the encoders, on one replica."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,9 +11,10 @@ from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.training import distribution
 
-# Takes the features and the batch of this replica; returns the terms over the
-# pairs of all replicas, one of them `total`. Each replica computes the whole
-# loss, so it must be divided by their number before the gradient is taken.
+# Takes the features and the batch of this replica; returns the terms of the
+# loss over the pairs of all replicas, one of them `total`. Since each replica
+# computes this whole loss, it must be divided by the number of replicas before
+# the gradient is taken.
 EncoderLoss = Callable[
     [dict, dict], losses.DamsmLoss | losses.JointEmbeddingLoss
 ]
@@ -64,12 +65,14 @@ class DamsmStep:
         """Updates the encoders on this replica's part of a batch.
 
         Args:
-          batch: token_ids, lengths, class_id, dropout_draws, and either
-            images_S, or the regions and pooled features of the image
-            encoder's backbone.
+          batch: token_ids int32 [B, T], lengths int32 [B], class_id int [B],
+            dropout_draws float32 [B, T, embedding_size] in [0, 1), and either
+            images_S float32 [B, S, S, 3] in [-1, 1], or the image encoder's
+            backbone features: regions [B, N, C] and pooled [B, C'].
 
         Returns:
-          The loss terms, divided by the number of replicas.
+          The loss terms and the norm of the text encoder's gradient before
+          clipping, divided by the number of replicas.
         """
         R = distribution.replicas()
         with tf.GradientTape() as tape:
@@ -92,13 +95,13 @@ class DamsmStep:
             )
         ]
         gradients, norm = self._clip(distribution.all_reduce_sum(gradients))
-        # Already summed for clipping; `apply` sums over replicas again.
+        # Divided, since `apply` sums the gradients over the replicas again.
         self.optimizer.apply([g / R for g in gradients], weights)
         reported = terms._asdict() | {"text_gradient_norm": norm}
         return {name: value / R for name, value in reported.items()}
 
     def _clip(self, gradients: list) -> tuple[list, tf.Tensor]:
-        """Gradients with the text encoder's clipped, and their norm before."""
+        """Clips the text encoder's gradients; also returns the norm before."""
         # In float16 the loss is scaled up, and so is the gradient's norm.
         scale = self.optimizer.scale_loss(1.0)
         count = len(self.text_weights)
@@ -118,7 +121,7 @@ class DamsmStep:
 def global_damsm_loss(
     features: dict, batch: dict, *, same_class_mask: bool, loss: dict
 ) -> losses.DamsmLoss:
-    """Eq. 14 over all replicas: an `EncoderLoss` once the options are bound.
+    """Eq. 14 over all replicas; an `EncoderLoss` if the options are bound.
 
     Args:
       features: this replica's region_features, image_features, word_features

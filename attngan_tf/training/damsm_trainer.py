@@ -1,4 +1,4 @@
-"""Encoder training, assembled from a configuration."""
+"""Encoder training, set up from a configuration."""
 
 import os
 import time
@@ -65,7 +65,7 @@ class DamsmTrainer:
       config: the configuration.
       strategy: the devices.
       data: the prepared data.
-      interruption: raises when the user asks the training to stop.
+      interruption: raises when Ctrl-C or SIGTERM stops the training.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DamsmTrainer:
     def _loop(
         self, strategy: tf.distribute.Strategy, interruption: Interruption
     ) -> Loop:
-        """The loop, which scores and saves after each epoch."""
+        """The training loop, which scores and saves after each epoch."""
         epoch = max(1, round(self.training_data.steps_per_epoch))
         return Loop(
             strategy=strategy,
@@ -162,13 +162,13 @@ class DamsmTrainer:
             seed=config.seed,
         )
         print(
-            f"features of {config.damsm_cached_views} views an image: "
+            f"features of {config.damsm_cached_views} views per image: "
             f"{cache.bytes / 1e6:.0f} MB in {cache.folder}"
         )
         return cache.attach(batches)
 
     def _score(self, step: int) -> None:
-        """Scores the encoders by real held-out images; saves the best ones."""
+        """Scores the encoders on held-out images; saves the best ones."""
         config, start = self.config, time.monotonic()
         pooled = self._pooled
         if pooled is None:
@@ -191,7 +191,7 @@ class DamsmTrainer:
         self.checkpoints.offer(step, score.mean)
 
     def _conditions(self, step: int) -> dict:
-        """What the score depends on besides its N, as JSON values."""
+        """What the score depends on, apart from its N, as JSON values."""
         config = self.config
         return {
             "encoders": provenance.encoders(

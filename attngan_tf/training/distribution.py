@@ -1,4 +1,4 @@
-"""Devices, and what replicas and workers exchange."""
+"""Devices, and communication between replicas and workers."""
 
 import contextlib
 import dataclasses
@@ -30,7 +30,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
 
 
 def devices(config: Config) -> tf.distribute.Strategy:
-    """As `make_strategy`, for evaluation: any number of replicas fits."""
+    """As `make_strategy`, but accepts any number of replicas (evaluation)."""
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if config.precision == "mixed_float16" and not has_gpu:
         raise UserError(
@@ -39,7 +39,7 @@ def devices(config: Config) -> tf.distribute.Strategy:
         )
     if config.distribution == "multi_worker":
         return _multi_worker()
-    # TensorFlow starts its devices here, and must know a cluster before that.
+    # This initializes TensorFlow's devices; a cluster must be set up before.
     gpus = tf.config.list_logical_devices("GPU") if has_gpu else []
     names = [gpu.name for gpu in gpus] or _cpus(config.virtual_devices)
     if config.distribution == "one_device":
@@ -50,7 +50,7 @@ def devices(config: Config) -> tf.distribute.Strategy:
 
 
 def _set_threads(threads: int) -> None:
-    """Sets how many threads one operation uses."""
+    """Sets the number of threads that one operation uses."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:  # TensorFlow already runs
@@ -78,7 +78,7 @@ def _cpus(count: int) -> list[str]:
 
 
 def _multi_worker() -> tf.distribute.Strategy:
-    """The strategy of TF_CONFIG's cluster, whose workers all answer."""
+    """The strategy for TF_CONFIG's cluster, once all its workers answer."""
     if not os.environ.get("TF_CONFIG"):
         raise UserError(
             "--distribution=multi_worker reads the cluster from the "
@@ -90,7 +90,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         cluster = resolver.cluster_spec()
         if resolver.task_type not in ("worker", "chief"):
-            raise ValueError("it names no task of a worker")
+            raise ValueError("its task is not that of a worker")
         wait_for_all(
             [
                 address
@@ -119,7 +119,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         ) from None
 
 
-# What TensorFlow raises, sooner or later, after another worker has ended.
+# Errors that TensorFlow may raise after another worker has ended.
 _WORKER_LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -152,7 +152,7 @@ def lost_workers_reported(
         ) from error
 
 
-# Starts of lines that say where in a graph an error occurred, and not which.
+# Starts of lines that locate an error in a graph but do not explain it.
 _LOCATIONS = (
     "Graph execution error",
     "Detected at node",
@@ -173,8 +173,8 @@ def _detail(error: tf.errors.OpError) -> str:
 def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
     """The configuration with this worker's own workdir.
 
-    The first worker uses the run's. Each of the others has a folder of its own
-    inside it, since all workers save, and resume from, their own checkpoints.
+    The first worker uses the workdir of the run. Each of the others has its own
+    folder inside it, since each worker resumes from its own checkpoints.
     """
     resolver = strategy.cluster_resolver
     if not has_workers(strategy):
@@ -191,8 +191,9 @@ def own_workdir(config: Config, strategy: tf.distribute.Strategy) -> Config:
 
 def check_replicas(config: Config, replicas: int, has_gpu: bool) -> None:
     """Raises UserError unless a step can be split over the replicas."""
-    # On GPUs TensorFlow compiles each replica's step; on CPUs it compiles the
-    # steps of all replicas as one, which fails as it reads other devices.
+    # On GPUs TensorFlow compiles each replica's step by itself. On CPUs it
+    # compiles the steps of all replicas together, which fails, since they read
+    # from other devices.
     if config.jit_compile and replicas > 1 and not has_gpu:
         raise UserError(
             "--jit_compile needs one replica, or GPUs; received "
@@ -278,10 +279,10 @@ def has_workers(strategy: tf.distribute.Strategy) -> bool:
 
 
 def gather(tensor: tf.Tensor) -> tf.Tensor:
-    """Rows of all replicas, in the order of the global batch.
+    """Joins the rows of all replicas, in the order of the global batch.
 
-    Its gradient sums over replicas. Every replica computes the whole loss of
-    gathered rows, so that loss must be divided by the number of replicas.
+    The gradient is summed over the replicas. Every replica computes the whole
+    loss of the gathered rows, so that loss must be divided by their number.
     """
     if replicas() == 1:
         return tensor
@@ -306,8 +307,9 @@ def all_reduce_sum(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 def apply_gradients(optimizer, gradients: list, weights: list) -> None:
     """One update by the sum of all replicas' gradients.
 
-    They are summed before `apply`, which sums them again, so that a loss-scale
-    optimizer sees an overflow of any replica on all of them.
+    The sum is computed before `apply`, so that a loss-scale optimizer sees an
+    overflow of any replica on all replicas. `apply` sums again, so the sum is
+    divided by the number of replicas.
     """
     R = replicas()
     gradients = all_reduce_sum(gradients)

@@ -1,4 +1,4 @@
-"""Features of a fixed backbone, computed once and cached on disk."""
+"""Features of a fixed backbone, which are computed once and cached on disk."""
 
 import contextlib
 import json
@@ -22,8 +22,8 @@ class FeatureCache:
     """Regions and pooled features of V views of each training image.
 
     Args:
-      folder: of the arrays, which are float16 .npy files.
-      image_encoder: has the fixed backbone.
+      folder: folder of the arrays, which are float16 .npy files.
+      image_encoder: the encoder with the fixed backbone.
       records: the training images.
       identity: what the features depend on; a cache with another identity is
         replaced.
@@ -134,7 +134,10 @@ class FeatureCache:
                     json.dump(state, file)
 
     def attach(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Adds regions and pooled features to batches of view numbers."""
+        """Replaces index and view in batches by regions and pooled features.
+
+        Both are float32: regions [B, N, C] and pooled [B, C'].
+        """
 
         def read(index, view):
             rows = index * self.views + view

@@ -1,4 +1,4 @@
-"""Training of the GAN: what one step does, on one replica."""
+"""One step of GAN training, on one replica."""
 
 import dataclasses
 from collections.abc import Collection
@@ -18,12 +18,12 @@ REAL, GENERATED = 0, 1  # index of the images' random numbers in a batch
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class GanStep:
-    """One step of GAN training: every D, then G through the updated Ds."""
+    """One step of GAN training: updates every D, then G with the updated Ds."""
 
     generator: Generator
     # A second generator, whose weights are a moving average of the first's.
     average: Generator
-    # One for each size of images, by that size.
+    # The discriminator of each image size.
     discriminators: dict[int, keras.Model]
     generator_optimizer: keras.optimizers.Optimizer
     discriminator_optimizers: dict[int, keras.optimizers.Optimizer]
@@ -37,7 +37,7 @@ class GanStep:
     damsm_lambda: float
     # Steps over which that weight rises from 0; 0: it is constant.
     damsm_ramp_steps: int
-    # The DAMSM loss (Eq. 14), and the sizes of images that it is computed of.
+    # The DAMSM loss (Eq. 14), and the image sizes that it is computed for.
     damsm_loss: EncoderLoss
     damsm_sizes: Collection[int]
     # "paper" or "released" (Eq. 4).
@@ -47,7 +47,7 @@ class GanStep:
     mismatched_pairs: bool
     # Whether Ds read augmented images.
     augment: bool
-    # Decay of the moving average, and whether it starts smaller.
+    # Decay of the moving average, and whether it is smaller in the first steps.
     ema_decay: float
     ema_warmup: bool
 
@@ -60,9 +60,11 @@ class GanStep:
         """Updates Ds and G on this replica's part of a batch.
 
         Args:
-          batch: images_S for each size, token_ids, lengths, class_id, z, eps;
-            augmentation (uniform numbers) if Ds read augmented images, and
-            dropout_draws if the encoders are trained.
+          batch: images_S float32 [B, S, S, 3] in [-1, 1] for each size S,
+            token_ids int32 [B, T], lengths int32 [B], class_id int [B], z
+            [B, Z], eps [B, condition_size]; augmentation [B, 2, 4] in [0, 1)
+            for real and generated images if Ds read augmented images, and
+            dropout_draws [B, T, embedding_size] if the encoders are trained.
 
         Returns:
           The loss terms, divided by the number of replicas.
@@ -75,9 +77,9 @@ class GanStep:
             fakes = self.generator(inputs, training=True)
             kl = losses.kl_loss(fakes["mu"], fakes["logvar"])
             scaled = self.generator_optimizer.scale_loss(kl / R)
-        # Eq. 3 size by size: the gradient of each part is computed, and the
-        # memory it takes freed, before the next. One backward pass through G,
-        # whose BN statistics have moved once, then takes all of them.
+        # Eq. 3, one image size after another: the gradient of each part is
+        # computed, and its memory freed, before the next. One backward pass
+        # through G then uses all of these gradients.
         total, terms = kl, {"generator/kl": kl}
         targets, upstream = [scaled], [tf.ones_like(scaled)]
         for size in sorted(self.discriminators, reverse=True):
@@ -108,7 +110,7 @@ class GanStep:
         """Updates the D of a size, then computes G's losses of its images.
 
         The inputs of D and of the DAMSM are computed from the generated images
-        once, and the gradients of all losses go back through them together.
+        once, and one backward pass through them takes all losses' gradients.
 
         Returns:
           The weighted sum of the losses, its gradient with respect to the
@@ -189,10 +191,11 @@ class GanStep:
         return _named(f"discriminator_{size}", terms)
 
     def _mismatched(self, network, features, sentence):
-        """Logits of real images with the next image's sentence; their weight.
+        """Logits of real images with the next image's sentence, and a factor.
 
         The last image of the global batch has no next one and is left out, so
-        the last replica has one pair fewer.
+        the last replica has one pair fewer. The factor of the loss term makes
+        up for this (`losses.discriminator_loss`).
         """
         if not self.mismatched_pairs:
             return None, 1.0
@@ -205,7 +208,7 @@ class GanStep:
         return logits, tf.cast(pairs * R / (rows * R - 1), tf.float32)
 
     def _loss_and_gradient(self, inputs, loss):
-        """A loss of inputs, its scaled gradient for them, and its terms."""
+        """A loss, its scaled gradient with respect to inputs, and its terms."""
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             total, terms = loss(inputs)
@@ -259,10 +262,10 @@ class GanStep:
         return self.damsm_lambda * fraction
 
     def update_average(self) -> None:
-        """Updates the moving average; called once a step, outside of replicas.
+        """Updates the moving average, once per step and outside of replicas.
 
-        Parameters follow by exponential decay; BN statistics are copied
-        (released code).
+        Trainable weights are averaged with exponential decay; BN statistics are
+        copied (released code).
         """
         step = tf.cast(self.generator_optimizer.iterations, tf.float32)
         decay = self.ema_decay

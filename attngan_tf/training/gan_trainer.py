@@ -1,4 +1,4 @@
-"""GAN training, assembled from a configuration."""
+"""GAN training, set up from a configuration."""
 
 import os
 import time
@@ -34,7 +34,7 @@ METRICS_IN_TRAINING = ("r_precision", "fid", "diversity")
 def gan_step(
     config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
 ) -> GanStep:
-    """A step with new networks and optimizers.
+    """A step of GAN training, with a new generator, Ds and optimizers.
 
     The encoders are fixed unless `finetune_damsm` is set.
     """
@@ -70,7 +70,7 @@ def gan_step(
 def _encoder_step(
     config: Config, text_encoder: TextEncoder, image_encoder: ImageEncoder
 ) -> DamsmStep | None:
-    """The encoders' step with `finetune_damsm`; otherwise fixes them."""
+    """The encoders' step if `finetune_damsm` is set; otherwise fixes them."""
     if not config.finetune_damsm:
         text_encoder.trainable = image_encoder.trainable = False
         return None
@@ -78,7 +78,7 @@ def _encoder_step(
         config,
         text_encoder,
         image_encoder,
-        0.1 * config.damsm_learning_rate,  # where its decay ends
+        0.1 * config.damsm_learning_rate,  # the rate at which its decay ends
         config.image_sizes[-1],
     )
 
@@ -134,7 +134,7 @@ class GanTrainer:
     def _loop(
         self, strategy: tf.distribute.Strategy, interruption: Interruption
     ) -> Loop:
-        """The loop, with previews, scores and checkpoints at intervals."""
+        """The training loop, with previews, scores and checkpoints."""
         config = self.config
         return Loop(
             strategy=strategy,
@@ -155,7 +155,7 @@ class GanTrainer:
         )
 
     def _evaluator(self) -> Evaluator:
-        """Scores few images, without their real counterparts."""
+        """The evaluator; it uses few images, and does not score real ones."""
         config = self.config
         return Evaluator(
             model=self.model,
@@ -229,7 +229,7 @@ class GanTrainer:
             self.log.image("attention", step, figure, **first)
 
     def _score(self, step: int) -> None:
-        """Scores generated images; the checkpoint of lowest FID is the best."""
+        """Scores images; the checkpoint with the lowest FID is the best."""
         start = time.monotonic()
         self.model.step = step
         if self.config.finetune_damsm:

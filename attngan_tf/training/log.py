@@ -23,7 +23,8 @@ class Log:
 
     Args:
       workdir: the run's folder.
-      stage: damsm or gan; in each report, and a folder of TensorBoard's.
+      stage: the stage's name, which is in each line of metrics.jsonl and is
+        the name of the TensorBoard folder.
     """
 
     def __init__(self, workdir: str, stage: str):
@@ -60,7 +61,7 @@ class Log:
                 tf.summary.text(name, described(value), step=step)
 
     def image(self, name: str, step: int, image: Image.Image, **texts) -> None:
-        """Writes samples/<stage>_<name>_<step>.png, and to TensorBoard.
+        """Writes an image to samples/<stage>_<name>_<step>.png and TensorBoard.
 
         The file holds the step and the texts (see `png.save`).
         """
@@ -85,14 +86,14 @@ class Log:
 
     @contextlib.contextmanager
     def _writing(self, what: str = "reports") -> Iterator[None]:
-        """Flushes, since TensorFlow's writer reports a full disk only then."""
+        """Flushes the summaries; only then does a full disk raise an error."""
         with writing(what, self.workdir, RETAINED):
             yield
             self._summaries.flush()
 
 
 def _append(path: str, line: str) -> None:
-    """Appends a line; a truncated last line of a killed run is ended first."""
+    """Appends a line; first ends the truncated last line of a killed run."""
     with open(path, "ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)

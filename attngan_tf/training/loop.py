@@ -59,7 +59,10 @@ def distributed_batches(
     first_step: int,
     prepare_batches: Callable = lambda dataset: dataset,
 ) -> tf.distribute.DistributedDataset:
-    """Batches for every replica, from a step on; arguments as for `Loop`."""
+    """Batches for every replica, starting after `first_step` steps.
+
+    The other arguments are those of `Loop`.
+    """
 
     def part(context: tf.distribute.InputContext):
         rows = data.batch_size // context.num_input_pipelines
@@ -79,7 +82,7 @@ class Loop:
     strategy: tf.distribute.Strategy
     # Raises when Ctrl-C or SIGTERM asks the training to stop.
     interruption: Interruption
-    # What one replica does with its part of a batch. Returns terms, whose sums
+    # Runs on each replica, on its part of a batch. Returns terms, whose sums
     # over the replicas are reported.
     step: Step
     data: TrainingData
@@ -88,8 +91,8 @@ class Loop:
     # Steps between two reports, and between two checkpoints.
     log_interval: int
     checkpoint_interval: int
-    # Functions of the step, each called every so many steps and after the
-    # last one, before a checkpoint of that step is written.
+    # Pairs of an interval in steps and a function of the step, which is called
+    # at this interval and after the last step, before a checkpoint is written.
     events: Sequence[tuple[int, Callable[[int], None]]]
     # Runs after each step, outside of the replicas.
     after_step: Callable[[], None] = lambda: None
@@ -104,12 +107,12 @@ class Loop:
         self.train_step = compile_step(
             self.strategy, self.step, self.after_step, self.jit_compile
         )
-        self._step = 0  # the last one that was taken
+        self._step = 0  # the last completed step
         self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
         self._since = 0.0  # when the steps in _pending began
 
     def batches(self, first_step: int) -> tf.distribute.DistributedDataset:
-        """Batches for every replica, from a step on."""
+        """Batches for every replica, starting after `first_step` steps."""
         return distributed_batches(
             self.strategy, self.data, first_step, self.prepare_batches
         )
@@ -143,11 +146,11 @@ class Loop:
                     self._save(events_done=False)
                 raise InterruptedTraining(
                     f"saved step {self._step} of {total_steps}; run the same "
-                    "command to go on"
+                    "command to continue"
                 ) from None
 
     def _agreeing(self) -> contextlib.AbstractContextManager:
-        """Several workers stop after a step that all of them have taken."""
+        """Makes several workers stop after the same step."""
         if distribution.has_workers(self.strategy):
             return self.interruption.deferred()
         return contextlib.nullcontext()
@@ -175,7 +178,7 @@ class Loop:
                     self._step = step
                 bar.update()
                 self._after(step, total_steps)
-                # With a single worker, the signal itself has raised.
+                # With a single worker, the exception was raised already.
                 if any_worker(self.interruption.asked):
                     raise InterruptedTraining
 
@@ -216,7 +219,7 @@ class Loop:
             name: sum(row[name] for row in rows) / len(rows) for name in rows[0]
         }
         values["images_per_second"] = len(rows) * self.data.batch_size / seconds
-        with self.interruption.deferred():  # else they could be reported twice
+        with self.interruption.deferred():  # or steps could be reported twice
             self.log.report(self._pending[-1][0], values | self.rates())
             self._pending.clear()
         self._since = time.perf_counter()

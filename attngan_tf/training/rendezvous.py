@@ -1,7 +1,7 @@
 """Waits until all workers of a job have started.
 
-TensorFlow waits by itself, but does not name the missing workers, and neither
-Ctrl-C nor SIGTERM ends its waiting.
+TensorFlow itself waits as well, but does not name the missing workers, and
+neither Ctrl-C nor SIGTERM interrupts it.
 """
 
 import contextlib
@@ -21,15 +21,16 @@ def wait_for_all(addresses: Sequence[str], own: str) -> None:
     """Returns once a process accepts connections at every worker's address.
 
     Meanwhile this worker's port accepts connections as well, so that the
-    others find it; then the port is free for TensorFlow. A worker that is
-    stopped (SIGSTOP) counts as started, since the system accepts for it.
+    others find it. Afterwards the port is closed, for TensorFlow to use it. A
+    worker that is stopped (SIGSTOP) counts as started, since the operating
+    system accepts connections for it.
 
     Args:
       addresses: addresses of all workers, each host:port.
-      own: the one of this worker.
+      own: the address of this worker.
 
     Raises:
-      UserError: its port cannot be opened.
+      UserError: this worker's port cannot be opened.
       ValueError: an address has no port.
     """
     others = {address: _split(address) for address in addresses}
@@ -47,7 +48,7 @@ def wait_for_all(addresses: Sequence[str], own: str) -> None:
 
 
 def _split(address: str) -> tuple[str, int]:
-    """Host and port; refuses a mistyped address, which never answers."""
+    """Host and port; refuses a malformed address, which would never answer."""
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
         raise ValueError(f"{address!r} is not host:port")
@@ -67,7 +68,8 @@ def _unreachable(host: str, port: int) -> str | None:
     """The reason why a worker does not answer; None if it does."""
     try:
         with socket.create_connection((host, port), CONNECT_SECONDS) as found:
-            # A connection to a closed port can get that port as its own.
+            # A connection to a closed local port can be assigned that port as
+            # its source, and so connect to itself.
             alone = found.getsockname() == found.getpeername()
             return "Connection refused" if alone else None
     except OSError as error:  # also for an unknown host name
@@ -75,7 +77,11 @@ def _unreachable(host: str, port: int) -> str | None:
 
 
 def _listening(own: str, port: int) -> socket.socket:
-    """This worker's port, open; names it where another process has it."""
+    """This worker's open port.
+
+    Raises:
+      UserError: the port cannot be opened, for example because it is in use.
+    """
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
@@ -95,7 +101,7 @@ def _listening(own: str, port: int) -> socket.socket:
 
 
 def _close_connections(server: socket.socket) -> None:
-    """Empties the queue of connections; a full one refuses the others."""
+    """Empties the queue of connections; a full queue refuses new ones."""
     with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
         while True:
             connection, _ = server.accept()

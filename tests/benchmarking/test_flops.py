@@ -114,7 +114,7 @@ def test_loops():
     assert count(lambda x: repeated(x, 9), [5, 5]) == (7 * once, ())
     assert count(lambda x: repeated(x, 0), [5, 5]) == (0, ())
     assert count(product, [5, 5]) == (7 * (1 + 2) * once, ())
-    left_out = ("turns of a loop after its first",)
+    left_out = ("iterations of a loop after the first",)
     assert count(unknown, [5, 5]) == (once, left_out)
 
 

@@ -1,7 +1,7 @@
 """Batch normalization with TensorFlow's fused kernel, over all replicas.
 
 The only module of models/ that uses TensorFlow: keras.ops has no fused kernel,
-and Keras's own layer takes three times as long (BUILD_NOTES.md).
+and Keras's own layer takes three times as long (docs/performance.md).
 """
 
 import keras
@@ -17,8 +17,8 @@ class BatchNorm(keras.layers.Layer):
     """Batch normalization with gamma initialized from N(1, 0.02).
 
     Moments are those of the global batch. The moving variance is updated with
-    the unbiased variance, as PyTorch's is. The computation is in float32,
-    whatever the precision.
+    the unbiased variance, as in PyTorch. The computation is in float32 in every
+    precision.
     """
 
     def build(self, input_shape):
@@ -140,7 +140,7 @@ def _gated(x):
 
 @tf.custom_gradient
 def _normalized_and_gated(x, gamma, beta):
-    """BN with the batch's moments, and a GLU; stores x for the gradient.
+    """BN with the batch's moments, and a GLU; stores only x for the gradient.
 
     Args:
       x: float32 [B, H, W, 2C].
@@ -179,9 +179,9 @@ def _normalized_and_gated(x, gamma, beta):
 
 
 def _after(upstream, x):
-    """Returns x, but only once `upstream` has been computed.
+    """Returns x, but only after `upstream` has been computed.
 
-    Otherwise, what is recomputed from x would be computed, and stored, as soon
+    Otherwise TensorFlow would recompute from x, and store the results, as soon
     as x is available.
     """
     with tf.control_dependencies([upstream]):
@@ -189,7 +189,7 @@ def _after(upstream, x):
 
 
 def _gate_gradient(x, upstream):
-    """The GLU's gradient for x [..., 2C], from that for its output."""
+    """The gradient for a GLU's input x [..., 2C] from that for its output."""
     values, gates = tf.split(x, 2, axis=-1)
     gates = tf.sigmoid(gates)
     opened = upstream * gates

@@ -38,9 +38,9 @@ def conv(
 def glu_block(
     channels: int, fused: bool = False, **kwargs
 ) -> list[keras.layers.Layer]:
-    """Convolution 3x3, BN and GLU, with `channels` outputs.
+    """A 3x3 convolution, BN and GLU, with `channels` output channels.
 
-    If `fused`, BN is part of the convolution.
+    If `fused`, BN is fused into the convolution.
     """
     if fused:
         gated = conv(

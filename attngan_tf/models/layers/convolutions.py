@@ -1,6 +1,6 @@
 """Faster equivalents of Keras's convolutions.
 
-BUILD_NOTES.md, "Speed", has the time that each saves.
+docs/performance.md, "Optimizations tried", has the time that each saves.
 """
 
 import keras
@@ -13,12 +13,12 @@ SMALL_MAP = 16  # positions up to which a matrix product is used
 
 
 class Convolution(keras.layers.Conv2D):
-    """Conv2D that is a matrix product if the output is 4x4 or smaller.
+    """Conv2D that is computed as a matrix product if its output is small.
 
-    There, a kernel of many channels is larger than the maps, and oneDNN takes
-    up to four times as long for its gradient as the product. It needs padding
-    "same", one group, no dilation, and a square kernel whose size is a
-    multiple of the stride; otherwise this is Keras's convolution.
+    For an output of 4x4 or less and many channels, oneDNN takes up to four
+    times as long for the kernel's gradient as a matrix product. The product
+    requires padding "same", one group, no dilation, and a square kernel whose
+    size is a multiple of the stride; otherwise Keras's convolution is used.
     """
 
     def call(self, x):
@@ -44,13 +44,13 @@ class Convolution(keras.layers.Conv2D):
 
 
 def _has_small_map(x, stride: int) -> bool:
-    """Whether the output of a convolution, padding "same", is small."""
+    """Whether a convolution with padding "same" has a small output."""
     _, H, W, _ = x.shape
     return -(-H // stride) * -(-W // stride) <= SMALL_MAP
 
 
 def _as_product(x, kernel, stride: int):
-    """A convolution, padding "same", as a matrix product."""
+    """A convolution with padding "same" as a matrix product."""
     sides = [-(-side // stride) for side in x.shape[1:3]]
     size, filters = kernel.shape[0], kernel.shape[-1]
     windows = _windows(x, size, stride)
@@ -125,10 +125,10 @@ class SpectralConvolution(keras.layers.Layer):
 
 
 class GatedConvolution(Convolution):
-    """A convolution 3x3 and `halved_glu`: [B, H, W, C] -> [.., filters / 2].
+    """A 3x3 convolution and `halved_glu`: [B, H, W, C] -> [.., filters / 2].
 
-    The two halves of the kernel are convolved separately: splitting their
-    common map would be one more pass over it.
+    Values and gates are computed by two convolutions, since splitting the
+    output of one would be one more pass over it.
     """
 
     def call(self, x):
@@ -146,12 +146,12 @@ class GatedConvolution(Convolution):
 
 
 class ImageConvolution(keras.layers.Layer):
-    """3x3 without bias, and tanh: [B, H, W, C] -> [B, H, W, 3].
+    """A 3x3 convolution without bias, and tanh: [B, H, W, C] -> [B, H, W, 3].
 
-    Three channels would leave most of a CPU's vector empty. So a convolution
-    3x1 computes three channels for each column of the kernel, nine in all, and
-    a convolution 1x3 adds those of a position and its neighbours. The latter
-    and the output are float32 under mixed precision, too.
+    Three output channels would leave most of a CPU's vector empty. Therefore a
+    3x1 convolution computes three channels for each column of the kernel, nine
+    in all, and a 1x3 convolution adds those of a position and its neighbours.
+    The latter and the output are float32 also under mixed precision.
     """
 
     def build(self, input_shape):
@@ -168,7 +168,7 @@ class ImageConvolution(keras.layers.Layer):
 
     @property
     def kernel(self) -> keras.Variable:
-        """The kernel [3, 3, C, 3] of the convolution 3x3."""
+        """The kernel [3, 3, C, 3] of the 3x3 convolution."""
         return self._kernel
 
     def call(self, x):
@@ -213,7 +213,7 @@ def _windows(x, size: int, stride: int):
 
 
 class UpConvolution(keras.layers.Layer):
-    """Nearest x2, then a convolution 3x3, as four 2x2 of the small map.
+    """Nearest x2 up-sampling and a 3x3 convolution, as four 2x2 convolutions.
 
     The nine positions of a window of the large map are copies of four
     positions of the small one, so that weights can be summed before they are
@@ -256,11 +256,11 @@ class UpConvolution(keras.layers.Layer):
         return self._kernel
 
     def call(self, x):
-        """[B, H, W, C] -> four [B, H, W, filters].
+        """[B, H, W, C] -> four phases [B, H, W, filters].
 
-        These phases are the positions of the large map with even and odd rows
-        and columns: even even, even odd, odd even, odd odd. `interleave`
-        joins them.
+        A phase has the positions of the large map with even or odd rows and
+        columns, in the order even even, even odd, odd even, odd odd.
+        `interleave` joins the phases.
         """
         bias = self.bias if self.use_bias else None
         return self._phases(x, self.kernel, bias)
@@ -280,7 +280,7 @@ class UpConvolution(keras.layers.Layer):
                 # 34 times as long in bfloat16, and the gradient of x[:, p:q]
                 # several times as long as that of `slice`.
                 y = ops.conv(padded, kernels[p][q], padding="valid")
-                if bias is not None:  # here: fused with the convolution
+                if bias is not None:  # TensorFlow fuses it with the convolution
                     y = y + ops.cast(bias, y.dtype)
                 y = ops.slice(y, [0, p, q, 0], [-1, H, W, kernel.shape[-1]])
                 phases.append(y)
@@ -308,10 +308,10 @@ class GatedUpConvolution(UpConvolution):
 
 
 def _summed(kernel, axis: int):
-    """Kernels 3 -> 2 along an axis, for even and for odd positions.
+    """A kernel reduced from 3 to 2 along an axis, for even and odd positions.
 
-    Two of the three positions of a window of the large map are copies of one:
-    the last two at even positions, the first two at odd ones.
+    Two of the three positions of a window of the large map are copies of one
+    position: the last two at even positions, the first two at odd ones.
     """
     first, middle, last = ops.split(kernel, 3, axis=axis)
     return (
@@ -321,7 +321,7 @@ def _summed(kernel, axis: int):
 
 
 def interleave(phases):
-    """[4 B, H, W, C], the phases one after another -> [B, 2H, 2W, C]."""
+    """Joins phases: [4 B, H, W, C], one after another -> [B, 2H, 2W, C]."""
     _, H, W, C = phases.shape
     y = ops.reshape(phases, [2, 2, -1, H, W, C])
     y = ops.transpose(y, [2, 3, 0, 4, 1, 5])

@@ -9,17 +9,18 @@ NORM_WEIGHTS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def fuse(kernel, gamma, beta, mean, variance, epsilon=EPSILON):
-    """Kernel and bias that replace a convolution without bias and its BN.
-
-    In inference, BN is a factor and a shift of each channel.
+    """Fuses a convolution without bias and the BN after it, for inference.
 
     Args:
-      kernel: float [..., C] of the convolution.
-      gamma: float [C] of the BN, or 1.
-      beta: float [C].
-      mean: float [C].
-      variance: float [C].
-      epsilon: the BN's.
+      kernel: the convolution's kernel, float [..., C].
+      gamma: the BN's scale, float [C], or 1.
+      beta: the BN's offset, float [C].
+      mean: moving mean, float [C].
+      variance: moving variance, float [C].
+      epsilon: the BN's epsilon.
+
+    Returns:
+      The kernel [..., C] and the bias [C] of one equivalent convolution.
     """
     factor = gamma / np.sqrt(variance + epsilon)
     return kernel * factor, beta - mean * factor
@@ -40,7 +41,7 @@ def fuse_batch_norm(source: keras.Model, target: keras.Model) -> None:
         norm.append(weight.numpy())
         if len(norm) == len(NORM_WEIGHTS):
             kernel, bias = fuse(fused.pop(), *norm)
-            # `HalvedGLU` follows.
+            # Halved, since the fused network has `halved_glu` for each GLU.
             scale = 0.5 if id(weight) in gated else 1.0
             fused += [scale * kernel, scale * bias]
             norm = []
@@ -48,9 +49,9 @@ def fuse_batch_norm(source: keras.Model, target: keras.Model) -> None:
 
 
 def _gated(network: keras.Model) -> set[int]:
-    """The ids of all weights of BNs that a GLU follows.
+    """The ids of the weights of all BNs that a GLU follows.
 
-    Keras has no public way to the layers inside layers.
+    Keras has no public method for nested layers.
     """
     return {
         id(weight)

@@ -21,7 +21,7 @@ class GLU(keras.layers.Layer):
 
 
 def halved_glu(values, gates):
-    """The GLU of twice its inputs.
+    """The GLU of 2 `values` and 2 `gates`.
 
     2 v sigmoid(2 g) = v + v tanh(g), and in bfloat16 TensorFlow's tanh takes
     a third of the time of its sigmoid.

@@ -1,4 +1,4 @@
-"""Resizing with aligned corners."""
+"""Bilinear resizing with aligned corners."""
 
 import numpy as np
 from keras import ops
@@ -14,6 +14,6 @@ def resize_aligned(images, size: int):
 
 
 def _interpolation(n: int, size: int) -> np.ndarray:
-    """A matrix [size, n]: the weights of n positions in each new one."""
+    """A matrix [size, n]: the weights of n old positions in each new one."""
     positions = np.linspace(0.0, n - 1.0, size)[:, None]
     return np.maximum(0.0, 1.0 - np.abs(positions - np.arange(n)))
