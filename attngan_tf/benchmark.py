@@ -96,7 +96,7 @@ def arithmetic(
     """
     counted = flops.count(program.graph())
     strategy = program.strategy
-    # The graph of a worker has the operations of its own replicas only.
+    # The graph of a worker has only the operations of its own replicas.
     workers = strategy.num_replicas_in_sync // len(
         strategy.extended.worker_devices
     )

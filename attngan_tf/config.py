@@ -413,7 +413,7 @@ class Config:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
             raise UserError(
-                f"{path} has fields that this version does not know: "
+                f"{path} has fields that are unknown to this version: "
                 f"{', '.join(unknown)}; use the version that wrote it"
             )
         return dataclasses.replace(cls(**fields), workdir=workdir)

@@ -134,10 +134,11 @@ def run(
     *,
     resumable: bool = False,
 ) -> None:
-    """Runs a command: a user error ends it in one line with exit code 1.
+    """Runs a command; a user error prints one line and exits with code 1.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt, so that unfinished files are
-    removed, and end it in one line with exit code 128 + the signal's number.
+    removed; then one line is printed, and the exit code is 128 + the signal's
+    number.
 
     Args:
       define: defines the command's flags on the given values.

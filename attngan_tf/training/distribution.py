@@ -134,7 +134,7 @@ _WORKER_LOST = (
 def lost_workers_reported(
     strategy: tf.distribute.Strategy,
 ) -> Iterator[None]:
-    """Turns the errors that follow the end of another worker into one line.
+    """Replaces errors that follow the end of another worker by a UserError.
 
     Raises:
       UserError: another worker ended, or cannot be reached.
@@ -215,7 +215,7 @@ def check_replicas(config: Config, replicas: int, has_gpu: bool) -> None:
 
 
 def replicas() -> int:
-    """How many replicas share a batch; 1 outside of a strategy."""
+    """Number of replicas that a batch is split over; 1 without a strategy."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 

@@ -63,7 +63,7 @@ class Log:
     def image(self, name: str, step: int, image: Image.Image, **texts) -> None:
         """Writes an image to samples/<stage>_<name>_<step>.png and TensorBoard.
 
-        The file holds the step and the texts (see `png.save`).
+        The file also stores the step and the texts (see `png.save`).
         """
         file = f"{self.stage}_{name}_{step:07d}.png"
         path = os.path.join(self.workdir, "samples", file)

@@ -1,4 +1,4 @@
-"""The training loop: steps, intervals and checkpoints; knows no model."""
+"""The training loop: steps, intervals and checkpoints, for any model."""
 
 import contextlib
 import dataclasses
@@ -80,7 +80,7 @@ class Loop:
     """Runs a step on the batches of a strategy's replicas."""
 
     strategy: tf.distribute.Strategy
-    # Raises when Ctrl-C or SIGTERM asks the training to stop.
+    # Raises when Ctrl-C or SIGTERM stops the training.
     interruption: Interruption
     # Runs on each replica, on its part of a batch. Returns terms, whose sums
     # over the replicas are reported.
