@@ -56,8 +56,8 @@ class Config:
     )
     captions_per_image: int = option(
         0,
-        "number of captions that each image must have; 0: the number in the "
-        "data set (10 in CUB, 5 in COCO, at least one in others)",
+        "minimum number of captions of each image; 0: the number in the data "
+        "set (10 in CUB, 5 in COCO, one in others)",
         minimum=0,
     )
     stage: str = option(
