@@ -14,7 +14,7 @@ serve = ["grpcio>=1.67,<2", "orjson>=3.10,<4", "waitress>=3.0,<4"]
 setuptools.setup(
     name="attngan_tf",
     version=version,
-    description="AttnGAN in TensorFlow: text to pictures, trained and served",
+    description="AttnGAN in TensorFlow: text to images, trained and served",
     license="MIT",
     python_requires=">=3.10,<3.14",
     packages=setuptools.find_packages(include=["attngan_tf*", "export*"]),

@@ -36,7 +36,7 @@ JOINT_EMBEDDING = {
 }
 STEPS = 20
 # At the usual rates these few images do not train: losses jump up and down,
-# and turn a difference of 3e-7 into a large one (BUILD_NOTES.md).
+# and turn a difference of 3e-7 into a large one.
 LOW_RATES = {
     "damsm_learning_rate": 2e-5,
     "gan_learning_rate": 2e-5,
