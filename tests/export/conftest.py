@@ -57,6 +57,16 @@ def damsm_dir(damsm_workdir, export_version, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def toy_dir(tmp_path_factory):
+    """A folder with version 1 of the toy model, with a warm-up record."""
+    import toy_model
+
+    folder = tmp_path_factory.mktemp("toy")
+    toy_model.write_warmup(toy_model.write(folder, 1))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def generator(generator_dir):
     """The exported generator in a session."""
     with Loaded(generator_dir / "1") as loaded:
@@ -71,15 +81,14 @@ def damsm(damsm_dir):
 
 
 @pytest.fixture(scope="session")
-def deployed_server(generator_dir, damsm_dir, tmp_path_factory):
+def deployed_server(generator_dir, damsm_dir, toy_dir, tmp_path_factory):
     """A development server of both models and toy, with batching."""
-    import toy_model
     from deployed import deployed
 
-    folder = tmp_path_factory.mktemp("deployed")
-    toy = folder / "toy"
-    toy.mkdir()
-    toy_model.write(toy, 1)
-    models = {"attngan": generator_dir, "attngan_damsm": damsm_dir, "toy": toy}
-    with deployed(folder, models) as running:
+    models = {
+        "attngan": generator_dir,
+        "attngan_damsm": damsm_dir,
+        "toy": toy_dir,
+    }
+    with deployed(tmp_path_factory.mktemp("deployed"), models) as running:
         yield running

@@ -20,10 +20,7 @@ _MODEL = "/v1/models/{model}"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A request and its answer; a body that is not bytes is sent as JSON.
-
-    `real` is the status of tensorflow_model_server where it differs.
-    """
+    """A request and its answer; a body that is not bytes is sent as JSON."""
 
     name: str
     status: int
@@ -32,19 +29,18 @@ class Case:
     path: str = _MODEL + ":predict"
     verb: str = "POST"
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    real: int | None = None
 
-    def run(self, client: Client, model: str, real: bool = False) -> None:
-        """Sends it and asserts what the table says."""
+    def send(self, client: Client, model: str) -> Answer:
         path = self.path.format(model=model)
-        answer = client.send(self.verb, path, self.body, **self.headers)
-        if real and self.real:
-            assert answer.status == self.real, answer.body[:300]
-            return
+        return client.send(self.verb, path, self.body, **self.headers)
+
+    def run(self, client: Client, model: str) -> None:
+        """Sends it and asserts what the table says."""
+        answer = self.send(client, model)
         assert answer.status == self.status, answer.body[:300]
         if self.check:
             assert self.check(answer.body), answer.body[:300]
-        elif self.status >= 400 and path.lower().startswith("/v1/"):
+        elif self.status >= 400 and self.path.lower().startswith("/v1/"):
             assert_error(answer)
 
 
@@ -202,6 +198,7 @@ _BAD_BODIES = [
     Case("a list", 400, ["a"]),
     Case("a string", 400, "a"),
     Case("bad JSON", 400, b'{"instances": ["a"'),
+    Case("5,000 digits", 400, b'{"instances": [%s]}' % (b"1" * 5000)),
     Case("half a surrogate pair", 400, b'{"instances": ["\\ud83d"]}'),
     Case("an empty body", 400, b""),
     Case("a body that is not gzip", 400, _A, headers=_GZIP),
@@ -220,9 +217,6 @@ _PATHS = [
         path=_MODEL + f"/versions/{2**63}:predict",
     ),
     Case("an unknown label", 400, _A, path=_MODEL + "/labels/x:predict"),
-    Case("PREDICT", 400, _A, path=_MODEL + ":PREDICT"),
-    Case("an escaped colon", 400, _A, path=_MODEL + "%3Apredict"),
-    Case("predict with a query", 400, _A, path=_MODEL + ":predict?x=1"),
     Case("GET to predict", 400, verb="GET"),
     Case("PUT to predict", 400, _A, verb="PUT"),
     Case("DELETE", 400, path=_MODEL, verb="DELETE"),
@@ -268,7 +262,6 @@ _GET = [
     _get("an unknown label's", 200, _MODEL + "/labels/x", _available),
     _get("an unknown version's", 404, _MODEL + "/versions/9"),
     _get("an unknown model's", 404, "/v1/models/nope"),
-    _get("the status with a query", 404, _MODEL + "?x=1"),
     _get("the metadata", 200, _MODEL + "/metadata", _has_signatures),
     _get(
         "a version's metadata",
@@ -277,27 +270,18 @@ _GET = [
         _has_signatures,
     ),
     _get("an unknown model's metadata", 404, "/v1/models/nope/metadata"),
-    _get("an escaped slash", 404, _MODEL + "%2Fmetadata"),
 ]
 
 GENERATOR = [*_GOOD, *_BAD_ROWS, *_BAD_BODIES, *_PATHS, *_GET]
 
+# TensorFlow Serving answers each of them with 200.
 DIFFERENT = [
-    Case("a column of no rows", 400, {"inputs": []}, real=200),
+    Case("a column of no rows", 400, {"inputs": []}),
     Case(
-        "one row for two",
-        400,
-        columns({"captions": ["a"], "seeds": [1, 2]}),
-        real=200,
+        "one row for two", 400, columns({"captions": ["a"], "seeds": [1, 2]})
     ),
-    Case("65 rows", 400, {"instances": ["a"] * 65}, real=200),
-    Case("a foreign host", 403, _A, headers={"Host": "b.example"}, real=200),
-    Case(
-        "a foreign page",
-        403,
-        _A,
-        headers={"Origin": "http://b.example"},
-        real=200,
-    ),
-    Case("text after the JSON", 400, b'{"instances": ["a"]} {}', real=200),
+    Case("65 rows", 400, {"instances": ["a"] * 65}),
+    Case("a foreign host", 403, _A, headers={"Host": "b.example"}),
+    Case("a foreign page", 403, _A, headers={"Origin": "http://b.example"}),
+    Case("text after the JSON", 400, b'{"instances": ["a"]} {}'),
 ]

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 from google.protobuf import text_format
-from server_process import ROOT, Running, development_server
+from server_process import ROOT, Running, served
 from tensorflow_serving.config import model_server_config_pb2
 
 DEPLOY = ROOT / "export" / "deploy"
@@ -38,10 +38,8 @@ def deployed(
         entries[name].base_path = str(path)
     file = folder / "models.pbtxt"
     file.write_text(text_format.MessageToString(config))
-    with development_server(
-        folder,
+    with served(
         folder / "server.log",
-        "--model_base_path=",  # the file below is instead of it
         f"--model_config_file={file}",
         "--enable_batching",
         f"--batching_parameters_file={DEPLOY / 'batching.pbtxt'}",

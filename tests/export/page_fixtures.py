@@ -1,4 +1,4 @@
-"""Fixtures: a server with the page, and a browser that looks at it."""
+"""Fixtures: a server with the page, and a browser that opens it."""
 
 import browser
 import pytest
@@ -6,16 +6,14 @@ from deployed import deployed
 
 
 @pytest.fixture(scope="session")
-def page_server(generator_dir, tmp_path_factory):
+def page_server(generator_dir, toy_dir, tmp_path_factory):
     import attending_model
-    import toy_model
 
     folder = tmp_path_factory.mktemp("page")
-    toy_model.write(folder / "toy", 1)
     models = {
         "attngan": generator_dir,
-        "attngan_damsm": folder / "toy",
-        "toy": folder / "toy",
+        "attngan_damsm": toy_dir,
+        "toy": toy_dir,
         "attending": attending_model.write(folder / "attending"),
     }
     flags = ("--page", "--rest_api_enable_cors_support")
@@ -36,7 +34,6 @@ def look(driver):
     def fresh(url: str) -> browser.Page:
         page = browser.Page(driver, url)
         page.resize(1100)
-        page.prefer("light")
         page.console()
         page.hosts()
         return page

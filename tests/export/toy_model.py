@@ -1,23 +1,24 @@
 """A small SavedModel with the generator's signatures, and some odd ones.
 
-Its pictures are 4 x 4 and made of a hash of caption and seed, by the row.
+Its images are 4 x 4 and made of a hash of caption and seed, by the row.
 """
 
 import pathlib
 import time
 
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from server_process import predict_request
+from tensorflow_serving.apis import prediction_log_pb2
 
 SIZE = 4
 
 
-def _pictures(captions: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+def _images(captions: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
     """uint8 [B, 4, 4, 3]."""
     keys = tf.strings.join([captions, tf.strings.as_string(seeds)], "#")
     bits = tf.strings.to_hash_bucket_strong(keys, 2**31 - 1, [1, 2])
-    places = tf.range(1, SIZE * SIZE * 3 + 1, dtype=tf.int64)
-    values = (bits[:, None] * places // 7) % 256
+    positions = tf.range(1, SIZE * SIZE * 3 + 1, dtype=tf.int64)
+    values = (bits[:, None] * positions // 7) % 256
     return tf.cast(tf.reshape(values, [-1, SIZE, SIZE, 3]), tf.uint8)
 
 
@@ -44,12 +45,12 @@ class Toy(tf.Module):
 
     @tf.function(input_signature=[CAPTIONS, SEEDS])
     def generate_png(self, captions, seeds):
-        pictures = self.generate(captions, seeds)["images"]
-        return {"image_bytes": tf.io.encode_png(pictures)}
+        images = self.generate(captions, seeds)["images"]
+        return {"image_bytes": tf.io.encode_png(images)}
 
     @tf.function(input_signature=[CAPTIONS, SEEDS])
     def generate(self, captions, seeds):
-        return {"images": _pictures(self.salt + captions, seeds)}
+        return {"images": _images(self.salt + captions, seeds)}
 
     @tf.function(input_signature=[NUMBERS])
     def numbers(self, x):
@@ -58,14 +59,6 @@ class Toy(tf.Module):
     @tf.function(input_signature=[NUMBERS])
     def total(self, x):
         return {"total": tf.reduce_sum(x)}
-
-    @tf.function(input_signature=[CAPTIONS])
-    def text(self, captions):
-        return {"text": tf.strings.join([captions, b"\xff"])}
-
-    @tf.function(input_signature=[NUMBERS])
-    def bfloat16(self, x):
-        return {"y": tf.cast(x, tf.bfloat16)}
 
     @tf.function(input_signature=[NUMBERS])
     def float16(self, x):
@@ -102,8 +95,6 @@ SIGNATURES = (
     "generate",
     "numbers",
     "total",
-    "text",
-    "bfloat16",
     "float16",
     "scalar_seed",
     "picky",
@@ -125,10 +116,8 @@ def write(base: pathlib.Path, version: int, salt: str = "") -> pathlib.Path:
 
 def write_warmup(version: pathlib.Path, signature: str = "") -> None:
     """Adds a warm-up record: a caption for a signature."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.signature_name = signature
-    request.inputs["captions"].CopyFrom(tf.make_tensor_proto(["a red bird"]))
     log = prediction_log_pb2.PredictionLog()
+    request = predict_request("", signature, captions=["a red bird"])
     log.predict_log.request.CopyFrom(request)
     folder = version / "assets.extra"
     folder.mkdir(exist_ok=True)

@@ -168,21 +168,6 @@ def test_bad_version_keeps_the_old_one_and_is_tried_when_it_changes(
     assert states(model) == {1: "END", 2: "AVAILABLE"}
 
 
-@pytest.mark.parametrize(
-    ("fields", "versions"),
-    [
-        ({"newest": 2}, {2, 3}),
-        ({"newest": 0}, {1, 2, 3}),
-        ({"newest": 0, "specific": (1, 3)}, {1, 3}),
-    ],
-)
-def test_version_policies(start, tmp_path, fields, versions):
-    publish(tmp_path, 1, 2, 3)
-    _, model, _ = start(**fields)
-    assert states(model) == dict.fromkeys(versions, "AVAILABLE")
-    assert served(model, version=min(versions)) == min(versions)
-
-
 def test_label_needs_a_served_version(start, tmp_path, capsys):
     publish(tmp_path, 1, 2)
     _, model, settings = start(newest=2, labels={"stable": 1, "canary": 2})
