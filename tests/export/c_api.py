@@ -4,7 +4,7 @@ c_api.py LIBRARIES MODEL REQUESTS ANSWERS
 
 A program that never imports tensorflow: `TF_LoadSessionFromSavedModel` is the
 loader that TensorFlow Serving is built on. REQUESTS is a pickle of {signature:
-(inputs {tensor: array}, outputs {name: tensor})}, ANSWERS of {signature:
+(inputs {tensor: [bytes]}, outputs {name: tensor})}, ANSWERS of {signature:
 {name: array}}; strings are arrays of bytes objects.
 """
 
@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 STRING = 7
-DTYPES = {1: np.float32, 3: np.int32, 4: np.uint8, 9: np.int64}
+DTYPES = {1: np.float32, 3: np.int32}
 STRING_BYTES = 24  # of a TF_TString
 POINTERS = (
     "TF_NewStatus TF_NewGraph TF_NewSessionOptions TF_AllocateTensor "
@@ -69,18 +69,12 @@ class Model:
             found.append(Output(operation, int(index)))
         return (Output * len(found))(*found)
 
-    def to_tensor(self, array):
-        kinds = [k for k, dtype in DTYPES.items() if dtype == array.dtype]
-        size = array.nbytes if kinds else array.size * STRING_BYTES
-        dims = (ctypes.c_int64 * array.ndim)(*array.shape)
-        tensor = self.tf.TF_AllocateTensor(
-            (kinds or [STRING])[0], dims, array.ndim, ctypes.c_size_t(size)
-        )
+    def to_tensor(self, texts):
+        dims = (ctypes.c_int64 * 1)(len(texts))
+        size = ctypes.c_size_t(len(texts) * STRING_BYTES)
+        tensor = self.tf.TF_AllocateTensor(STRING, dims, 1, size)
         data = self.tf.TF_TensorData(Pointer(tensor))
-        if kinds:
-            ctypes.memmove(data, array.tobytes(), size)
-            return tensor
-        for i, text in enumerate(array.flat):
+        for i, text in enumerate(texts):
             string = Pointer(data + i * STRING_BYTES)
             self.tf.TF_StringInit(string)
             self.tf.TF_StringCopy(string, text, ctypes.c_size_t(len(text)))
@@ -104,7 +98,7 @@ class Model:
         return texts
 
     def run(self, inputs, outputs):
-        tensors = [self.to_tensor(array) for array in inputs.values()]
+        tensors = [self.to_tensor(texts) for texts in inputs.values()]
         values = (Pointer * len(tensors))(*tensors)
         feeds, fetches = self.outputs(inputs), self.outputs(outputs.values())
         found = (Pointer * len(fetches))()

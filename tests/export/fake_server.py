@@ -37,7 +37,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    def do_POST(self):
+        self.do_GET()
 
     def log_message(self, *_):
         pass

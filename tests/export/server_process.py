@@ -21,6 +21,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tests.ports import free_ports
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "export" / "deploy"
 DEVELOPMENT_SERVER = (sys.executable, "-m", "export.serve")
 START_SECONDS = 120
 

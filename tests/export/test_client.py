@@ -12,8 +12,6 @@ import pytest
 
 from export import client
 
-pytest_plugins = ["client_call"]
-
 CAPTION = "a small red bird with a white belly"
 
 
@@ -89,7 +87,10 @@ def test_a_version_or_a_label_is_chosen(call, address, choice, tmp_path):
         (["--version=9"], "version 9"),
         (["--label=nobody"], "nobody"),
         (["--model_name=nobody"], "nobody"),
-        (["--model_name=toy", "--attention"], "generate_with_attention"),
+        (
+            ["--model_name=attngan_damsm", "--attention"],
+            "generate_with_attention",
+        ),
         (["--rank_model=toy", "--best_of=2"], "match"),
     ],
 )

@@ -20,8 +20,6 @@ from tensorflow_serving.apis import (
 from export import client
 from tests.ports import free_ports
 
-pytest_plugins = ["client_call"]
-
 CAPTION = "a small red bird with a white belly"
 PNG = client.PNG + b"the rest, which the client does not read"
 PNG_B64 = {"b64": base64.b64encode(PNG).decode()}
@@ -91,24 +89,10 @@ def test_waits_grow_and_have_a_random_part(call, faulty, waits):
     assert max(factors) <= 1.5
 
 
-# The last one is a date, which is not read.
-@pytest.mark.parametrize(
-    ("after", "shortest"), [("9", 9), ("0", 1), ("Mon, 02 Nov 2026", 1)]
-)
-def test_retry_after_lengthens_the_wait(call, faulty, waits, after, shortest):
-    server = faulty((503, b"", {"Retry-After": after}), GOOD)
-    assert call(f"--url={server.url}", CAPTION)[0] == 0
-    (wait,) = waits
-    assert shortest <= wait <= 1.5 * shortest
-
-
-@pytest.mark.parametrize(
-    ("retries", "headers"), [(0, {}), (4, {"Retry-After": "3600"})]
-)
-def test_a_long_wait_is_left_to_the_user(error_of, faulty, retries, headers):
-    server = faulty((503, b"", headers), GOOD)
-    flags = f"--url={server.url}", f"--retries={retries}"
-    assert "answered 503" in error_of(*flags, CAPTION)
+def test_without_retries_the_user_decides(error_of, faulty):
+    server = faulty(BUSY, GOOD)
+    error = error_of(f"--url={server.url}", "--retries=0", CAPTION)
+    assert "answered 503: queue is full; tries: 1" in error
     assert len(server.requests) == 1
 
 
@@ -162,19 +146,10 @@ def test_other_outputs_are_one_line(error_of, faulty, answers, flag, words):
     assert words in error_of(f"--url={server.url}", flag, CAPTION)
 
 
-# Background jobs of a shell, and all they start, ignore SIGINT.
-WITH_SIGINT = """
-import runpy, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
 def test_an_interrupt_is_one_line(faulty):
     server = faulty(None)
-    client_command = [client.__file__, f"--url={server.url}", CAPTION]
-    command = [sys.executable, "-c", WITH_SIGINT, *client_command]
+    url = f"--url={server.url}"
+    command = [sys.executable, client.__file__, url, CAPTION]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
         while not server.requests:
             time.sleep(0.01)
@@ -264,8 +239,6 @@ def test_another_grpc_error_is_one_line(error_of, grpc_service, code, words):
         (["a", "--samples=0"], "one sample"),
         (["a", "--seed=-1"], "--seed"),
         (["a", f"--seed={2**53}"], "2^53 - 1"),
-        (["a", "--seed=1.5"], "received 1.5"),
-        (["a", "--timeout=x"], "--timeout"),
         (["a", "--version=1", "--label=x"], "--label"),
         (["a", "--colour=red"], "--colour=red"),
         (["a", "--samp=2"], "--samp=2"),
@@ -275,7 +248,6 @@ def test_another_grpc_error_is_one_line(error_of, grpc_service, code, words):
         (["a", "b", "--output=-"], "2 images"),
         (["a", "--attention", "--output=-"], "with attention"),
         (["a", "--url=localhost:8501"], "http://host:8501"),
-        (["a", "--url=http://"], "http://host:8501"),
         (["a", "--url=http://host:port"], "http://host:8501"),
         (["a", "--url=http://host/?x=1"], "http://host:8501"),
         (["a", "--url=http://a..b"], "no answer from http://a..b"),

@@ -12,8 +12,6 @@ from server_process import ROOT
 
 from tests.ports import free_ports
 
-pytest_plugins = ["page_fixtures"]
-
 pytestmark = browser.NEEDED
 
 CAPTION = "a small red bird with a white belly"
@@ -69,9 +67,9 @@ def other(look, api):
     return look(api.url)
 
 
-def test_the_page_works_from_another_origin(other, page_server, generator):
+def test_the_page_works_from_another_origin(other, deployed_server, generator):
     other.open(
-        f"?server={page_server.url}", caption=CAPTION, seed=9, pictures=1
+        f"?server={deployed_server.url}", caption=CAPTION, seed=9, pictures=1
     )
     other.wait_for_pictures()
     answer = generator.run("generate_png", captions=[CAPTION], seeds=[9])
@@ -80,9 +78,11 @@ def test_the_page_works_from_another_origin(other, page_server, generator):
     assert other.console() == []
 
 
-def test_the_page_works_as_a_file(look, page_server):
+def test_the_page_works_as_a_file(look, deployed_server):
     page = look(FOLDER.as_uri())
-    page.open(f"index.html?server={page_server.url}", caption="one", pictures=1)
+    page.open(
+        f"index.html?server={deployed_server.url}", caption="one", pictures=1
+    )
     page.wait_for_pictures()
     assert page.console() == []
 
@@ -97,10 +97,10 @@ def test_the_page_works_as_a_file(look, page_server):
         ("?server=javascript:alert(1)", "must be like http://host:8501"),
     ],
 )
-def test_a_wrong_address_is_reported(look, api, page_server, query, words):
+def test_a_wrong_address_is_reported(look, api, deployed_server, query, words):
     (port,) = free_ports(1)
     names = {"api": api.url, "nobody": f"127.0.0.1:{port}"}
-    page = look(page_server.url)
+    page = look(deployed_server.url)
     page.open(query.format(**names))
     page.wait_for_status(words.format(**names))
     page.ask(CAPTION)
@@ -126,6 +126,7 @@ def test_a_busy_server_is_asked_again(other, api):
     other.wait_for_status("busy; trying again in")
     other.wait_for_pictures()
     assert not answers
+    assert not other.part("attention").is_displayed()  # the model has none
 
 
 @pytest.mark.parametrize(

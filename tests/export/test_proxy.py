@@ -9,13 +9,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from deployed import DEPLOY
 from fake_server import FakeServer
-from server_process import Client, wait_for
+from server_process import DEPLOY, Client, wait_for
 
 from tests.ports import free_ports
-
-pytest_plugins = ["client_call"]
 
 MODULE = "ngx_http_js_module.so"
 FOLDERS = ("/usr/share/nginx", "/usr/lib/nginx", "/etc/nginx")

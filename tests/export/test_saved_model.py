@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from loaded import meta_graph, signature_defs
+from loaded import Loaded
 from tensorflow_serving.apis import prediction_log_pb2
 
 import attngan_tf
@@ -76,7 +76,7 @@ def test_warm_up_requests_cover_every_signature(generator_dir, generator):
 
 
 def test_a_version_is_never_overwritten(
-    generator_dir, tiny_workdir, export_version, tmp_path
+    generator_dir, generator, tiny_workdir, export_version, tmp_path
 ):
     folder = tmp_path / "attngan"
     shutil.copytree(generator_dir, folder)
@@ -86,27 +86,26 @@ def test_a_version_is_never_overwritten(
         export_version(*common, "--version=1")
     export_version(*common, "--precision=bf16")
     assert sorted(p.name for p in folder.iterdir()) == ["1", "2", "notes"]
-    outputs = [
-        info.dtype
-        for signature in signature_defs(folder / "2").values()
-        for info in signature.outputs.values()
-    ]
-    assert tf.bfloat16.as_datatype_enum not in outputs
-    assert uses_bfloat16(folder / "2")
-    assert not uses_bfloat16(folder / "1")
+    # Its convolutions are in bfloat16, its outputs are not.
+    with Loaded(folder / "2") as rough:
+        dtypes = {
+            info.dtype
+            for signature in rough.signatures.values()
+            for info in signature.outputs.values()
+        }
+        assert tf.bfloat16.as_datatype_enum not in dtypes
+        assert tf.bfloat16.as_datatype_enum in convolution_dtypes(rough)
+    assert tf.bfloat16.as_datatype_enum not in convolution_dtypes(generator)
 
 
-def uses_bfloat16(folder) -> bool:
-    """Whether a SavedModel has convolutions in bfloat16."""
-    nodes = [
-        node
-        for function in meta_graph(folder).graph_def.library.function
+def convolution_dtypes(loaded: Loaded) -> set[int]:
+    graph = loaded.session.graph.as_graph_def()
+    return {
+        node.attr["T"].type
+        for function in graph.library.function
         for node in function.node_def
         if node.op == "Conv2D"
-    ]
-    assert nodes
-    kinds = {node.attr["T"].type for node in nodes}
-    return tf.bfloat16.as_datatype_enum in kinds
+    }
 
 
 @pytest.fixture
@@ -120,6 +119,10 @@ def exported(model, signatures) -> saved_model.Exported:
     return saved_model.Exported(model.vocabulary, signatures)
 
 
+def publish(folder, written, reference) -> str:
+    return saved_model.publish(str(folder), None, written, reference, True)
+
+
 def test_a_version_with_other_outputs_is_removed(model, encode_text, tmp_path):
     def wrong(captions):
         outputs = encode_text["encode_text"].function(captions)
@@ -128,7 +131,7 @@ def test_a_version_with_other_outputs_is_removed(model, encode_text, tmp_path):
     written = encode_text["encode_text"]._replace(function=wrong)
     written = exported(model, {"encode_text": written})
     with pytest.raises(UserError) as raised:
-        saved_model.publish(str(tmp_path / "1"), written, encode_text, True)
+        publish(tmp_path, written, encode_text)
     message = str(raised.value)
     assert "word_features of encode_text differs by 0.01;" in message
     assert "sentence_features" not in message
@@ -141,7 +144,7 @@ def test_a_full_disk_leaves_existing_versions(model, encode_text, small_disk):
     (disk / "7").mkdir()
     written = exported(model, encode_text)
     with pytest.raises(UserError) as raised:
-        saved_model.publish(str(disk / "8"), written, encode_text, True)
+        publish(disk, written, encode_text)
     message = str(raised.value)
     assert f"a version must be written to {disk}, which failed" in message
     assert "the existing versions are kept; make room" in message
@@ -158,7 +161,7 @@ def test_only_disk_errors_are_reported_as_such(
     monkeypatch.setattr(saved_model, "check", out_of_memory)
     written = exported(model, encode_text)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        saved_model.publish(str(tmp_path / "1"), written, encode_text, True)
+        publish(tmp_path, written, encode_text)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +179,7 @@ def test_leftovers_of_a_killed_export_are_removed(
 
     monkeypatch.setattr(saved_model, "check", check)
     written = exported(model, encode_text)
-    saved_model.publish(str(tmp_path / "1"), written, encode_text, True)
+    publish(tmp_path, written, encode_text)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
     assert (tmp_path / "1").stat().st_mode & 0o777 == 0o755
     (writing,) = (name for name in seen if name.startswith(".writing-"))
@@ -184,11 +187,9 @@ def test_leftovers_of_a_killed_export_are_removed(
 
 
 def test_encoders_are_exported_before_a_gan_is_trained(
-    damsm_workdir, damsm_dir, export_version, tmp_path
+    damsm_workdir, damsm, export_version, tmp_path
 ):
-    assert {"encode_text", "encode_image", "match"} <= set(
-        signature_defs(damsm_dir / "1")
-    )
+    assert set(damsm.signatures) >= {"encode_text", "encode_image", "match"}
     common = [f"--workdir={damsm_workdir}", f"--export_dir={tmp_path}"]
     with pytest.raises(UserError, match="gan"):
         export_version(*common)
@@ -209,10 +210,10 @@ def test_checkpoint_selects_finetuned_encoders(
     captions = ["a red bird", "a bird with blue wings"]
     found = []
 
-    def publish(target, exported, *_):
+    def publish(export_dir, version, exported, *_):
         outputs = exported.signatures["encode_text"].function(captions)
         found.append(outputs["sentence_features"].numpy())
-        return target
+        return export_dir
 
     monkeypatch.setattr(saved_model, "publish", publish)
     common = [f"--workdir={workdir}", f"--export_dir={tmp_path / 'out'}"]

@@ -1,6 +1,5 @@
 """Servers of the toy model, each started when it is first asked for."""
 
-import concurrent.futures
 import contextlib
 import shutil
 
@@ -69,9 +68,3 @@ def plain(servers):
 def client(plain):
     with plain.client() as client:
         yield client
-
-
-@pytest.fixture
-def pool():
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        yield pool

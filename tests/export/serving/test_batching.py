@@ -1,5 +1,6 @@
 """Merging concurrent requests."""
 
+import concurrent.futures
 import threading
 import time
 
@@ -21,7 +22,6 @@ class Doubler:
 
     def __init__(self):
         self.batches = []
-        self.users = 0
         self.gate = threading.Event()
         self.gate.set()
 
@@ -33,10 +33,10 @@ class Doubler:
         return {"y": 2 * feeds["x"]}
 
     def acquire(self):
-        self.users += 1
+        pass
 
     def release(self):
-        self.users -= 1
+        pass
 
     def sizes(self):
         return [len(batch) for batch in self.batches]
@@ -45,6 +45,12 @@ class Doubler:
 @pytest.fixture
 def doubler():
     return Doubler()
+
+
+@pytest.fixture
+def pool():
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import struct
 import time
 
 import contract
-import contract_toy
 import pytest
 import toy_model
 from hypothesis import given, settings
@@ -29,18 +28,12 @@ def run_case(server, case):
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-@by_name([*contract.GENERATOR, *contract_toy.TOY])
+@by_name([*contract.GENERATOR, *contract.TOY])
 def test_contract(servers, kind, case):
     run_case(servers(kind), case)
 
 
-@pytest.mark.parametrize("kind", ["plain", "real"])
-@by_name(contract_toy.UNBATCHED)
-def test_contract_without_batching(servers, kind, case):
-    run_case(servers(kind), case)
-
-
-@by_name(contract_toy.BATCHED)
+@by_name(contract.BATCHED)
 def test_contract_with_batching(servers, case):
     run_case(servers("batched"), case)
 
