@@ -23,9 +23,8 @@ from urllib.parse import quote
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SEED = 2**53 - 1  # JSON parsers that use doubles keep it exact
-# Seconds before the first retry, which doubles up to LARGEST_WAIT; a server
-# whose Retry-After is longer than LONGEST_RETRY_AFTER is not asked again.
-FIRST_WAIT, LARGEST_WAIT, LONGEST_RETRY_AFTER = 0.5, 16.0, 60.0
+# Seconds before the first retry; each further wait is twice as long.
+FIRST_WAIT, LARGEST_WAIT = 0.5, 16.0
 CHECK = (
     "; check --url or --grpc, --model_name, --version, --label and, with "
     "--best_of, --rank_model"
@@ -37,11 +36,7 @@ class ClientError(Exception):
 
 
 class BusyError(ClientError):
-    """The server is busy; `after` is its Retry-After in seconds, or 0."""
-
-    def __init__(self, message: str, after: float = 0.0):
-        super().__init__(message)
-        self.after = after
+    """The server is busy: the request may be repeated."""
 
 
 class Model(NamedTuple):
@@ -122,10 +117,7 @@ class Rest:
             text = _start(content) if content else error.reason
         message = f"{self.server} answered {error.code}: {text}"
         if error.code in (429, 503):
-            after = error.headers["Retry-After"] or ""
-            if not after.isdecimal():  # a date, which servers rarely send
-                return BusyError(message)
-            return BusyError(f"{message}; retry after {after} s", float(after))
+            return BusyError(message)
         hint = CHECK if error.code in (400, 404) else ""
         return ClientError(message + hint)
 
@@ -247,8 +239,6 @@ class Client:
             maps = _attention(answer) if attention else None
         except (AttributeError, TypeError, KeyError, ValueError):
             raise _unexpected(model, signature, answer) from None
-        if attention:
-            maps = {"caption": caption, "seed": seed, **maps}
         return Image(caption, seed, png, maps)
 
     def score(self, model: Model, image: Image) -> Image:
@@ -272,10 +262,10 @@ class Client:
             try:
                 return self.server.predict(model, signature, row)
             except BusyError as busy:
-                if attempt > self.retries or busy.after > LONGEST_RETRY_AFTER:
+                if attempt > self.retries:
                     raise ClientError(f"{busy}; tries: {attempt}") from None
                 wait = min(LARGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
-                wait = max(wait, busy.after) * random.uniform(1.0, 1.5)
+                wait *= random.uniform(1.0, 1.5)
                 print(f"{busy}; retrying in {wait:.1f} s", file=sys.stderr)
                 time.sleep(wait)
 
@@ -306,6 +296,7 @@ def _attention(answer: dict[str, Any]) -> dict[str, Any]:
 def images(client: Client, options: argparse.Namespace) -> Iterator[Image]:
     """All requested images, in the order of their files."""
     model = Model(options.model_name, options.version, options.label)
+    rank_model = Model(options.rank_model)
     needs_seed = options.samples > 1 or options.best_of or options.attention
     first = 0 if options.seed is None and needs_seed else options.seed
     for caption in options.captions:
@@ -314,13 +305,11 @@ def images(client: Client, options: argparse.Namespace) -> Iterator[Image]:
                 seed = None if first is None else first + k
                 yield client.generate(model, caption, seed, options.attention)
             continue
-        scored = [
-            client.score(
-                Model(options.rank_model),
-                client.generate(model, caption, first + k),
-            )
+        made = (
+            client.generate(model, caption, first + k)
             for k in range(options.best_of)
-        ]
+        )
+        scored = [client.score(rank_model, image) for image in made]
         # R-precision ranks by the sentence score, too.
         scored.sort(key=lambda image: -image.scores["sentence_score"])
         for image in scored[: options.samples]:
@@ -364,8 +353,9 @@ def write(path: str, image: Image) -> None:
         file.write(image.png)
     if image.attention:
         name = path.removesuffix(".png") + "_attention.json"
+        found = {"caption": image.caption, "seed": image.seed}
         with open(name, "w", encoding="utf-8") as file:
-            json.dump(image.attention, file, separators=(",", ":"))
+            json.dump(found | image.attention, file, separators=(",", ":"))
     line = path if image.seed is None else f"{path}  seed {image.seed}"
     for name, value in (image.scores or {}).items():
         line += f"  {name} {value:.4f}"

@@ -1,7 +1,6 @@
 """python -m export.saved_model: exports a model for TensorFlow Serving."""
 
 import contextlib
-import errno
 import os
 import shlex
 import subprocess
@@ -127,26 +126,14 @@ def fused_model(model: TextToImage) -> TextToImage:
     )
 
 
-def free_version(export_dir: str) -> int:
-    """One more than the highest version in a folder, or 1 if there is none."""
-    names = os.listdir(export_dir) if os.path.exists(export_dir) else []
-    versions = [int(name) for name in names if name.isdecimal()]
-    # The server's versions have 64 bits.
-    served = [version for version in versions if version < LARGEST_VERSION]
-    return max(served, default=0) + 1
-
-
 def traced(exported: Exported) -> keras.export.ExportArchive:
     """The traced signatures, which `write` writes."""
-    vocabulary, signatures = exported
     archive = keras.export.ExportArchive()
     # Only the tables: the variables of a tracked network are saved twice.
-    archive.track(vocabulary.ids_table)
-    archive.track(vocabulary.words_table)
-    for name, signature in signatures.items():
-        endpoint = archive.add_endpoint(
-            name, signature.function, signature.inputs
-        )
+    archive.track(exported.vocabulary.ids_table)
+    archive.track(exported.vocabulary.words_table)
+    for name, (function, inputs) in exported.signatures.items():
+        endpoint = archive.add_endpoint(name, function, inputs)
         endpoint.get_concrete_function()  # traces here, not in `write_out`
     return archive
 
@@ -178,12 +165,12 @@ def check(
       UserError: the disk is full.
     """
     inputs = examples.example_inputs(reference, examples.CHECK_CAPTIONS)
-    with contextlib.ExitStack() as stack:
-        with writing("requests to check a version", tempfile.gettempdir()):
-            home = stack.enter_context(tempfile.TemporaryDirectory())
-            requests = os.path.join(home, "requests")
-            examples.write_requests(requests, inputs)
-        answers = os.path.join(home, "answers")
+    with (
+        writing("requests to check a version", tempfile.gettempdir()),
+        tempfile.TemporaryDirectory() as home,
+    ):
+        requests, answers = (os.path.join(home, x) for x in ("in", "out"))
+        examples.write_requests(requests, inputs)
         gate = subprocess.run(
             [sys.executable, session_gate.__file__, folder, requests, answers],
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
@@ -212,21 +199,20 @@ def _call(signature: Signature, inputs: examples.Inputs) -> examples.Inputs:
 
 
 def publish(
-    target: str,
+    export_dir: str,
+    version: int | None,
     exported: Exported,
     reference: Mapping[str, Signature],
     exact: bool,
-    version: int | None = None,
 ) -> str:
     """Writes a version to a hidden folder, checks it, and renames it.
 
     Args:
-      target: the folder of the version.
+      export_dir: the folder of the versions.
+      version: the number; None: the next one that is free in the end.
       exported: the model to write.
       reference: the expected signatures, see `check`.
       exact: see `comparison.differences`.
-      version: the number that the user chose; None means that the next number
-        is used if another export took `target` meanwhile.
 
     Returns:
       The folder of the version.
@@ -235,51 +221,47 @@ def publish(
       UserError: the exported model differs from the reference, its number is
         taken, or it cannot be written.
     """
-    base = os.path.dirname(target)
     try:
-        os.makedirs(base, exist_ok=True)
+        os.makedirs(export_dir, exist_ok=True)
     except OSError as error:
         raise _not_writable(error) from None
     archive = traced(exported)
-
-    def to_base():
-        return writing("a version", base, "the existing versions are kept")
-
+    kept = "a version", export_dir, "the existing versions are kept"
     with contextlib.ExitStack() as stack:
-        with to_base():
-            folder = stack.enter_context(scratch.folder(base, SCRATCH))
+        with writing(*kept):
+            folder = stack.enter_context(scratch.folder(export_dir, SCRATCH))
             write(folder, archive, exported.signatures)
         faults = check(folder, reference, exact)
+        target = new_target(export_dir, version)
         if faults:
             raise UserError(
                 "the outputs of an exported model must be those of its "
                 f"workdir's; {'; '.join(faults)}; version "
                 f"{os.path.basename(target)} was removed; please report this"
             )
-        with to_base():
-            return _rename(folder, target, version)
-
-
-def _rename(folder: str, target: str, version: int | None) -> str:
-    """Renames a version's folder; returns the new name; see `publish`."""
-    os.chmod(folder, 0o755)  # temporary folders are for the owner only
-    while True:
-        try:
+        with writing(*kept):
+            os.chmod(folder, 0o755)  # it is temporary: for its owner only
             os.rename(folder, target)
-            return target
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            target = new_target(os.path.dirname(target), version)
+    return target
 
 
 def new_target(export_dir: str, version: int | None) -> str:
-    """The folder of the version to write; raises UserError if it exists."""
-    try:
-        number = version or free_version(export_dir)
-    except OSError as error:
-        raise _not_writable(error) from None
-    target = os.path.join(os.path.abspath(export_dir), str(number))
+    """The folder of the version to write; raises UserError if it exists.
+
+    Args:
+      export_dir: the folder of the versions, which may be missing.
+      version: the number; None: one more than the highest, or 1.
+    """
+    if version is None:
+        try:
+            names = os.listdir(export_dir) if os.path.exists(export_dir) else []
+        except OSError as error:
+            raise _not_writable(error) from None
+        versions = [int(name) for name in names if name.isdecimal()]
+        # The server's versions have 64 bits.
+        served = [number for number in versions if number < LARGEST_VERSION]
+        version = max(served, default=0) + 1
+    target = os.path.join(os.path.abspath(export_dir), str(version))
     if os.path.exists(target):
         raise UserError(
             f"--version must be new; {target} exists; choose another number, "
@@ -312,28 +294,28 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     # Outputs are compared to 1e-4, which needs the CPU's float32.
     with contextlib.suppress(RuntimeError):  # TensorFlow is initialized
         tf.config.set_visible_devices([], "GPU")
-    target = new_target(values.export_dir, values.version)
+    new_target(values.export_dir, values.version)  # fails before the loading
     exact = values.precision == "float32"
     trained = read(values, "float32")
     served = trained if exact else read(values, values.precision)
     exported = exported_of(served, fused=True)
     reference = exported_of(trained).signatures
-    target = publish(target, exported, reference, exact, values.version)
+    target = publish(
+        values.export_dir, values.version, exported, reference, exact
+    )
     print(_next_commands(target, values.model))
 
 
 def _next_commands(target: str, kind: str) -> str:
     base = shlex.quote(os.path.dirname(target))
     name = "attngan" if kind == "generator" else "attngan_damsm"
-    lines = [f"exported: {target}. To serve it:"]
-    lines += [
-        f"  tensorflow_model_server --rest_api_port=8501 --model_name={name} "
-        f"--model_base_path={base}",
-        "or, on a machine without it:",
-        f"  {sys.executable} -m export.serve --model_name={name} "
-        f"--model_base_path={base}",
-    ]
-    return "\n".join(lines)
+    which = f"--model_name={name} --model_base_path={base}"
+    return (
+        f"exported: {target}. To serve it:\n"
+        f"  tensorflow_model_server --rest_api_port=8501 {which}\n"
+        "or, on a machine without it:\n"
+        f"  {sys.executable} -m export.serve {which}"
+    )
 
 
 if __name__ == "__main__":

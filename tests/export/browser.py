@@ -27,6 +27,7 @@ NEEDED = pytest.mark.skipif(
 FLAGS = (
     "--headless",
     "--no-sandbox",
+    "--force-prefers-reduced-motion",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -81,10 +82,10 @@ class Page:
     def run(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, condition, what: str = "it") -> None:
+    def wait(self, condition, what: str) -> None:
         end = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < end, f"{what} came not: {self.status}"
+            assert time.monotonic() < end, f"no {what}: {self.status}"
             time.sleep(0.02)
 
     @property
@@ -95,7 +96,7 @@ class Page:
         self.wait(lambda: words in self.status, words)
 
     def ask(self, caption: str, pictures: int = 1, seed: str = "") -> None:
-        """Fills the form and draws."""
+        """Fills the form and submits it."""
         for name, text in (("caption", caption), ("seed", seed)):
             self.part(name).clear()
             self.part(name).send_keys(text)
@@ -114,7 +115,7 @@ class Page:
         return self.parts("button.word")
 
     def picture(self) -> bytes:
-        """The PNG that is shown large."""
+        """The PNG image that is shown large."""
         source = self.part("picture").get_attribute("src")
         assert source.startswith("data:image/png;base64,")
         return base64.b64decode(source.split(",")[1])
@@ -131,7 +132,7 @@ class Page:
         ActionChains(self.driver, duration=0).move_to_element(element).perform()
 
     def press(self, *keys: str) -> None:
-        """Keys to whatever has the focus."""
+        """Types keys into the element that has the focus."""
         for key in keys:
             ActionChains(self.driver, duration=0).send_keys(key).perform()
 
@@ -159,18 +160,8 @@ class Page:
             },
         )
 
-    def prefer(self, scheme: str) -> None:
-        """Light or dark, at once: colours do not fade."""
-        features = [
-            {"name": "prefers-color-scheme", "value": scheme},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ]
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": features}
-        )
-
     def console(self) -> list[str]:
-        """What the console has said since the last look."""
+        """Warnings and errors in the console since the last call."""
         return [
             entry["message"]
             for entry in self.driver.get_log("browser")
@@ -178,7 +169,7 @@ class Page:
         ]
 
     def hosts(self) -> set[str]:
-        """Where requests went since the last look."""
+        """The hosts of requests since the last call."""
         found = set()
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]

@@ -4,11 +4,12 @@ c_api.py LIBRARIES MODEL REQUESTS ANSWERS
 
 A program that never imports tensorflow: `TF_LoadSessionFromSavedModel` is the
 loader that TensorFlow Serving is built on. REQUESTS is a pickle of {signature:
-(inputs {tensor: array}, outputs {name: tensor})}, ANSWERS of {signature:
+(inputs {tensor: [bytes]}, outputs {name: tensor})}, ANSWERS of {signature:
 {name: array}}; strings are arrays of bytes objects.
 """
 
 import ctypes
+import math
 import os
 import pickle
 import sys
@@ -16,24 +17,20 @@ import sys
 import numpy as np
 
 STRING = 7
-NUMBERS = {
-    np.dtype(np.float32): 1,
-    np.dtype(np.int32): 3,
-    np.dtype(np.uint8): 4,
-    np.dtype(np.int64): 9,
-}
+DTYPES = {1: np.float32, 3: np.int32}
 STRING_BYTES = 24  # of a TF_TString
 POINTERS = (
     "TF_NewStatus TF_NewGraph TF_NewSessionOptions TF_AllocateTensor "
     "TF_TensorData TF_GraphOperationByName TF_LoadSessionFromSavedModel "
     "TF_StringGetDataPointer"
 )
+Pointer = ctypes.c_void_p
 
 
 class Output(ctypes.Structure):
     """A TF_Output."""
 
-    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
+    _fields_ = [("operation", Pointer), ("index", ctypes.c_int)]
 
 
 class Model:
@@ -44,56 +41,43 @@ class Model:
             path = os.path.join(libraries, name)
             self.tf = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
         for name in POINTERS.split():
-            getattr(self.tf, name).restype = ctypes.c_void_p
+            getattr(self.tf, name).restype = Pointer
         self.tf.TF_Message.restype = ctypes.c_char_p
-        for name in ("TF_StringGetSize", "TF_TensorByteSize"):
-            getattr(self.tf, name).restype = ctypes.c_size_t
+        self.tf.TF_StringGetSize.restype = ctypes.c_size_t
         self.tf.TF_Dim.restype = ctypes.c_int64
-        self.status = ctypes.c_void_p(self.tf.TF_NewStatus())
-        self.graph = ctypes.c_void_p(self.tf.TF_NewGraph())
-        tags = (ctypes.c_char_p * 1)(b"serve")
-        options = ctypes.c_void_p(self.tf.TF_NewSessionOptions())
-        self.session = ctypes.c_void_p(
-            self.tf.TF_LoadSessionFromSavedModel(
-                options,
-                None,
-                folder.encode(),
-                tags,
-                1,
-                self.graph,
-                None,
-                self.status,
-            )
+        self.status = Pointer(self.tf.TF_NewStatus())
+        self.graph = Pointer(self.tf.TF_NewGraph())
+        options = Pointer(self.tf.TF_NewSessionOptions())
+        path, tags = folder.encode(), (ctypes.c_char_p * 1)(b"serve")
+        session = self.tf.TF_LoadSessionFromSavedModel(
+            options, None, path, tags, 1, self.graph, None, self.status
         )
+        self.session = Pointer(session)
         self.check()
 
     def check(self):
         if self.tf.TF_GetCode(self.status):
             raise SystemExit(self.tf.TF_Message(self.status).decode())
 
-    def output(self, tensor):
-        name, index = tensor.split(":")
-        operation = self.tf.TF_GraphOperationByName(self.graph, name.encode())
-        assert operation, f"no operation {name}"
-        return Output(operation, int(index))
+    def outputs(self, tensors):
+        """An array of TF_Output for tensors' names."""
+        found = []
+        for tensor in tensors:
+            name, index = tensor.encode().split(b":")
+            operation = self.tf.TF_GraphOperationByName(self.graph, name)
+            assert operation, f"no operation {name}"
+            found.append(Output(operation, int(index)))
+        return (Output * len(found))(*found)
 
-    def to_tensor(self, array):
-        kind = NUMBERS.get(array.dtype, STRING)
-        size = array.nbytes if kind != STRING else array.size * STRING_BYTES
-        dims = (ctypes.c_int64 * array.ndim)(*array.shape)
-        tensor = ctypes.c_void_p(
-            self.tf.TF_AllocateTensor(
-                kind, dims, array.ndim, ctypes.c_size_t(size)
-            )
-        )
-        data = self.tf.TF_TensorData(tensor)
-        if kind != STRING:
-            ctypes.memmove(data, array.tobytes(), size)
-            return tensor
-        for i, text in enumerate(array.flat):
-            place = ctypes.c_void_p(data + i * STRING_BYTES)
-            self.tf.TF_StringInit(place)
-            self.tf.TF_StringCopy(place, text, ctypes.c_size_t(len(text)))
+    def to_tensor(self, texts):
+        dims = (ctypes.c_int64 * 1)(len(texts))
+        size = ctypes.c_size_t(len(texts) * STRING_BYTES)
+        tensor = self.tf.TF_AllocateTensor(STRING, dims, 1, size)
+        data = self.tf.TF_TensorData(Pointer(tensor))
+        for i, text in enumerate(texts):
+            string = Pointer(data + i * STRING_BYTES)
+            self.tf.TF_StringInit(string)
+            self.tf.TF_StringCopy(string, text, ctypes.c_size_t(len(text)))
         return tensor
 
     def to_array(self, tensor):
@@ -102,40 +86,29 @@ class Model:
         data = self.tf.TF_TensorData(tensor)
         kind = self.tf.TF_TensorType(tensor)
         if kind != STRING:
-            dtype = next(d for d, number in NUMBERS.items() if number == kind)
-            size = self.tf.TF_TensorByteSize(tensor)
-            raw = ctypes.string_at(data, size) if size else b""
+            dtype = np.dtype(DTYPES[kind])
+            raw = ctypes.string_at(data, math.prod(shape) * dtype.itemsize)
             return np.frombuffer(raw, dtype).reshape(shape)
         texts = np.empty(shape, object)
         for i in range(texts.size):
-            place = ctypes.c_void_p(data + i * STRING_BYTES)
-            start = self.tf.TF_StringGetDataPointer(place)
-            texts.flat[i] = ctypes.string_at(
-                start, self.tf.TF_StringGetSize(place)
-            )
+            string = Pointer(data + i * STRING_BYTES)
+            start = self.tf.TF_StringGetDataPointer(string)
+            size = self.tf.TF_StringGetSize(string)
+            texts.flat[i] = ctypes.string_at(start, size)
         return texts
 
     def run(self, inputs, outputs):
-        feeds = [self.output(tensor) for tensor in inputs]
-        fetches = [self.output(tensor) for tensor in outputs.values()]
-        values = [self.to_tensor(array) for array in inputs.values()]
-        results = (ctypes.c_void_p * len(fetches))()
+        tensors = [self.to_tensor(texts) for texts in inputs.values()]
+        values = (Pointer * len(tensors))(*tensors)
+        feeds, fetches = self.outputs(inputs), self.outputs(outputs.values())
+        found = (Pointer * len(fetches))()
+        given = feeds, values, len(feeds)
+        wanted = fetches, found, len(fetches)
         self.tf.TF_SessionRun(
-            self.session,
-            None,
-            (Output * len(feeds))(*feeds),
-            (ctypes.c_void_p * len(values))(*values),
-            len(feeds),
-            (Output * len(fetches))(*fetches),
-            results,
-            len(fetches),
-            None,
-            0,
-            None,
-            self.status,
+            self.session, None, *given, *wanted, None, 0, None, self.status
         )
         self.check()
-        arrays = (self.to_array(ctypes.c_void_p(tensor)) for tensor in results)
+        arrays = [self.to_array(Pointer(tensor)) for tensor in found]
         return dict(zip(outputs, arrays, strict=True))
 
 

@@ -1,6 +1,7 @@
-"""Exported models of the tiny run, and a server of them, shared by tests."""
+"""Exported models of the tiny run, a server of them, and its clients."""
 
 import shutil
+import sys
 
 import pytest
 from absl import flags
@@ -57,6 +58,16 @@ def damsm_dir(damsm_workdir, export_version, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def toy_dir(tmp_path_factory):
+    """A folder with version 1 of the toy model, with a warm-up record."""
+    import toy_model
+
+    folder = tmp_path_factory.mktemp("toy")
+    toy_model.write_warmup(toy_model.write(folder, 1))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def generator(generator_dir):
     """The exported generator in a session."""
     with Loaded(generator_dir / "1") as loaded:
@@ -71,15 +82,89 @@ def damsm(damsm_dir):
 
 
 @pytest.fixture(scope="session")
-def deployed_server(generator_dir, damsm_dir, tmp_path_factory):
-    """A development server of both models and toy, with batching."""
-    import toy_model
-    from deployed import deployed
+def deployed_server(generator_dir, damsm_dir, toy_dir, tmp_path_factory):
+    """A development server of three models, with the files of export/deploy."""
+    from server_process import DEPLOY, served
 
     folder = tmp_path_factory.mktemp("deployed")
-    toy = folder / "toy"
-    toy.mkdir()
-    toy_model.write(toy, 1)
-    models = {"attngan": generator_dir, "attngan_damsm": damsm_dir, "toy": toy}
-    with deployed(folder, models) as running:
+    text = (DEPLOY / "models.pbtxt").read_text()
+    toy = f'name: "toy" base_path: "{toy_dir}" model_platform: "tensorflow"'
+    for old, new in {
+        "model_config_list {": f"model_config_list {{ config {{ {toy} }}",
+        '"/models/attngan"': f'"{generator_dir}"',
+        '"/models/attngan_damsm"': f'"{damsm_dir}"',
+    }.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (folder / "models.pbtxt").write_text(text)
+    with served(
+        folder / "server.log",
+        f"--model_config_file={folder / 'models.pbtxt'}",
+        "--enable_batching",
+        f"--batching_parameters_file={DEPLOY / 'batching.pbtxt'}",
+        f"--monitoring_config_file={DEPLOY / 'monitoring.pbtxt'}",
+        "--page",
+        "--rest_api_enable_cors_support",
+        model="attngan",
+    ) as running:
         yield running
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Runs the client in an empty folder; returns its exit code and output."""
+    from export import client
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["client", *arguments])
+        code = 0
+        try:
+            client.main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def error_of(call):
+    """The one line of a client's command that must fail."""
+
+    def run(*arguments: str) -> str:
+        code, out, err = call(*arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """A browser."""
+    import browser
+
+    with browser.chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def look(driver):
+    """Prepares the browser for a page that is served at a URL."""
+    import browser
+
+    def fresh(url: str) -> browser.Page:
+        page = browser.Page(driver, url)
+        page.resize(1100)
+        page.console()
+        page.hosts()
+        return page
+
+    return fresh

@@ -20,10 +20,7 @@ _MODEL = "/v1/models/{model}"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A request and its answer; a body that is not bytes is sent as JSON.
-
-    `real` is the status of tensorflow_model_server where it differs.
-    """
+    """A request and its answer; a body that is not bytes is sent as JSON."""
 
     name: str
     status: int
@@ -32,19 +29,18 @@ class Case:
     path: str = _MODEL + ":predict"
     verb: str = "POST"
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    real: int | None = None
 
-    def run(self, client: Client, model: str, real: bool = False) -> None:
-        """Sends it and asserts what the table says."""
+    def send(self, client: Client, model: str) -> Answer:
         path = self.path.format(model=model)
-        answer = client.send(self.verb, path, self.body, **self.headers)
-        if real and self.real:
-            assert answer.status == self.real, answer.body[:300]
-            return
+        return client.send(self.verb, path, self.body, **self.headers)
+
+    def run(self, client: Client, model: str) -> None:
+        """Sends it and asserts what the table says."""
+        answer = self.send(client, model)
         assert answer.status == self.status, answer.body[:300]
         if self.check:
             assert self.check(answer.body), answer.body[:300]
-        elif self.status >= 400 and path.lower().startswith("/v1/"):
+        elif self.status >= 400 and self.path.lower().startswith("/v1/"):
             assert_error(answer)
 
 
@@ -127,7 +123,6 @@ SAME = [
 _GZIP = {"Content-Encoding": "gzip"}
 _GOOD = [
     Case("one row", 200, _A, row_pngs(1)),
-    Case("two rows", 200, {"instances": ["a", "b"]}, row_pngs(2)),
     Case("a column", 200, {"inputs": ["a", "b"]}, column_pngs(2)),
     Case(
         "two inputs by row",
@@ -164,11 +159,6 @@ _GOOD = [
 _BAD_ROWS = [
     Case("several inputs in a plain list", 400, rows("a")),
     Case("a row lacks a key", 400, rows({"captions": "a"})),
-    Case(
-        "a later row lacks a key",
-        400,
-        rows({"captions": "a", "seeds": 1}, {"captions": "a"}),
-    ),
     Case("an unknown key", 400, rows({"captions": "a", "seeds": 1, "z": 1})),
     Case("rows of two kinds", 400, {"instances": ["a", {"captions": "b"}]}),
     Case("a column is missing", 400, columns({"captions": ["a"]})),
@@ -183,15 +173,13 @@ _BAD_ROWS = [
     Case("true for an integer", 400, _seed(True)),
     Case("null for an integer", 400, _seed(None)),
     Case("an integer of 65 bits", 400, _seed(2**63)),
-    Case("a list for an integer", 400, _seed([1, 2])),
     Case("null for a string", 400, {"instances": [None]}),
     Case("a number for a string", 400, {"instances": [1]}),
     *(
         Case(f"{text!r} as base64", 400, {"instances": [{"b64": text}]})
-        for text in ("!!!!", "====", "YQ=", "Y", 1)
+        for text in ("!!!!", "YQ=", 1)
     ),
     Case("ragged lists", 400, {"instances": [["a"], ["b", "c"]]}),
-    Case("lists of unequal depth", 400, {"instances": ["a", ["b"]]}),
 ]
 
 _BAD_BODIES = [
@@ -200,8 +188,8 @@ _BAD_BODIES = [
     Case("both keys", 400, {"instances": ["a"], "inputs": ["a"]}),
     Case("neither key", 400, {}),
     Case("a list", 400, ["a"]),
-    Case("a string", 400, "a"),
     Case("bad JSON", 400, b'{"instances": ["a"'),
+    Case("5,000 digits", 400, b'{"instances": [%s]}' % (b"1" * 5000)),
     Case("half a surrogate pair", 400, b'{"instances": ["\\ud83d"]}'),
     Case("an empty body", 400, b""),
     Case("a body that is not gzip", 400, _A, headers=_GZIP),
@@ -220,18 +208,12 @@ _PATHS = [
         path=_MODEL + f"/versions/{2**63}:predict",
     ),
     Case("an unknown label", 400, _A, path=_MODEL + "/labels/x:predict"),
-    Case("PREDICT", 400, _A, path=_MODEL + ":PREDICT"),
-    Case("an escaped colon", 400, _A, path=_MODEL + "%3Apredict"),
-    Case("predict with a query", 400, _A, path=_MODEL + ":predict?x=1"),
     Case("GET to predict", 400, verb="GET"),
-    Case("PUT to predict", 400, _A, verb="PUT"),
     Case("DELETE", 400, path=_MODEL, verb="DELETE"),
     Case("POST to the status", 400, _A, path=_MODEL),
     Case("an unknown method", 400, _A, path=_MODEL + ":draw"),
     Case("classify", 400, {"examples": [{}]}, path=_MODEL + ":classify"),
-    Case("regress", 400, {"examples": [{}]}, path=_MODEL + ":regress"),
     Case("a path outside of /v1/", 404, verb="GET", path="/nope"),
-    Case("POST outside of /v1/", 404, _A, path="/predict"),
     Case("no model's name", 400, verb="GET", path="/v1/models"),
 ]
 
@@ -268,7 +250,6 @@ _GET = [
     _get("an unknown label's", 200, _MODEL + "/labels/x", _available),
     _get("an unknown version's", 404, _MODEL + "/versions/9"),
     _get("an unknown model's", 404, "/v1/models/nope"),
-    _get("the status with a query", 404, _MODEL + "?x=1"),
     _get("the metadata", 200, _MODEL + "/metadata", _has_signatures),
     _get(
         "a version's metadata",
@@ -277,27 +258,80 @@ _GET = [
         _has_signatures,
     ),
     _get("an unknown model's metadata", 404, "/v1/models/nope/metadata"),
-    _get("an escaped slash", 404, _MODEL + "%2Fmetadata"),
 ]
 
 GENERATOR = [*_GOOD, *_BAD_ROWS, *_BAD_BODIES, *_PATHS, *_GET]
 
+_X = [1.0, 2.0, 4.0]
+
+
+def _numbers(*values: float, twice: list[float]) -> Case:
+    return Case(
+        f"the floats {values}",
+        200,
+        rows(list(values), signature="numbers"),
+        lambda body: json.loads(body)["predictions"][0]["twice"] == twice,
+    )
+
+
+# For the toy model's signatures.
+TOY = [
+    _numbers(1, 0.3, 4e0, twice=[2.0, 0.6, 8.0]),
+    _numbers(1, 2**24, 2**70, twice=[2.0, 2.0**25, 2.3611832e21]),
+    Case(
+        "several outputs",
+        200,
+        rows(_X, signature="numbers"),
+        lambda body: (
+            json.loads(body)["predictions"]
+            == [{"inverse": [1.0, 0.5, 0.25], "twice": [2.0, 4.0, 8.0]}]
+        ),
+    ),
+    Case(
+        "floats that are not finite",
+        200,
+        b'{"signature_name": "numbers", "instances": [[0, NaN, 1e39]]}',
+        lambda body: b"Infinity" in body and b"NaN" in body,
+    ),
+    Case(
+        "a number too large for a double",
+        400,
+        b'{"signature_name": "numbers", "instances": [[1, 2, 1e999]]}',
+    ),
+    Case("text among floats", 400, rows([1, 2, "3"], signature="numbers")),
+    Case("a wrong shape", 400, rows([1, 2], signature="numbers")),
+    *(
+        Case(
+            f"lists {depth} deep",
+            400,
+            b'{"instances": ' + b"[" * depth + b'"a"' + b"]" * depth + b"}",
+        )
+        for depth in (33, 9000)
+    ),
+    Case(
+        "a row the model refuses",
+        400,
+        rows("good", "bad!", signature="picky"),
+        lambda body: b"no ! please" in body,
+    ),
+    Case("a time-out", 504, rows(30, signature="slow")),
+]
+# max_batch_size is 8.
+BATCHED = [
+    Case("as many rows as a batch", 200, {"instances": ["a"] * 8}),
+    Case("more rows than a batch", 400, {"instances": ["a"] * 9}),
+]
+# TensorFlow Serving answers each of them with 200.
 DIFFERENT = [
-    Case("a column of no rows", 400, {"inputs": []}, real=200),
+    Case("a column of no rows", 400, {"inputs": []}),
     Case(
         "one row for two",
         400,
         columns({"captions": ["a"], "seeds": [1, 2]}),
-        real=200,
+        lambda body: b"equally many rows" in body,  # the model refuses it, too
     ),
-    Case("65 rows", 400, {"instances": ["a"] * 65}, real=200),
-    Case("a foreign host", 403, _A, headers={"Host": "b.example"}, real=200),
-    Case(
-        "a foreign page",
-        403,
-        _A,
-        headers={"Origin": "http://b.example"},
-        real=200,
-    ),
-    Case("text after the JSON", 400, b'{"instances": ["a"]} {}', real=200),
+    Case("65 rows", 400, {"instances": ["a"] * 65}),
+    Case("a foreign host", 403, _A, headers={"Host": "b.example"}),
+    Case("a foreign page", 403, _A, headers={"Origin": "http://b.example"}),
+    Case("text after the JSON", 400, b'{"instances": ["a"]} {}'),
 ]

@@ -1,10 +1,9 @@
-"""Exported versions in this process: their files, and a v1 session."""
+"""Exported versions in this process, in a session as a server has it."""
 
 import contextlib
 import pathlib
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 
 class Loaded(contextlib.AbstractContextManager):
@@ -15,7 +14,11 @@ class Loaded(contextlib.AbstractContextManager):
         loaded = tf.compat.v1.saved_model.load(
             self.session, ["serve"], str(folder)
         )
-        self.signatures = loaded.signature_def
+        self.signatures = {
+            name: signature
+            for name, signature in loaded.signature_def.items()
+            if not name.startswith("__")  # the initializer
+        }
 
     def __exit__(self, *_):
         self.session.close()
@@ -27,14 +30,3 @@ class Loaded(contextlib.AbstractContextManager):
         }
         fetches = {key: info.name for key, info in signature.outputs.items()}
         return self.session.run(fetches, feeds)
-
-
-def meta_graph(folder):
-    content = (folder / "saved_model.pb").read_bytes()
-    return saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
-
-
-def signature_defs(folder) -> dict:
-    """The exported signatures, without the initializer."""
-    found = meta_graph(folder).signature_def
-    return {k: v for k, v in found.items() if not k.startswith("__")}

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,6 @@ import numpy as np
 import pytest
 
 from export import client
-
-pytest_plugins = ["client_call"]
 
 CAPTION = "a small red bird with a white belly"
 
@@ -29,6 +28,17 @@ def url(deployed_server):
     return f"--url={deployed_server.url}"
 
 
+@pytest.fixture
+def image_of(generator):
+    """The PNG image of a caption and a seed."""
+
+    def run(caption: str, seed: int) -> bytes:
+        answer = generator.run("generate_png", captions=[caption], seeds=[seed])
+        return answer["image_bytes"][0]
+
+    return run
+
+
 def test_without_a_seed_the_image_is_that_of_serving_default(
     call, address, generator, tmp_path
 ):
@@ -40,19 +50,18 @@ def test_without_a_seed_the_image_is_that_of_serving_default(
 
 
 def test_a_seed_gives_the_image_of_generate_png(
-    call, address, generator, tmp_path
+    call, address, image_of, tmp_path
 ):
     seed = 2**53 - 1
     code, out, _ = call(address, f"--seed={seed}", CAPTION)
     assert code == 0
     assert f"seed {seed}" in out
-    answer = generator.run("generate_png", captions=[CAPTION], seeds=[seed])
     image = (tmp_path / "picture.png").read_bytes()
-    assert image == answer["image_bytes"][0]
+    assert image == image_of(CAPTION, seed)
 
 
 def test_several_captions_and_samples_are_numbered(
-    call, url, generator, tmp_path
+    call, url, image_of, tmp_path
 ):
     flags = ("--samples=2", "--output=x.png", "--seed=5")
     code, out, _ = call(url, "red bird", *flags, "blue bird")
@@ -60,9 +69,8 @@ def test_several_captions_and_samples_are_numbered(
     wanted = [("red bird", 5), ("red bird", 6), ("blue bird", 5)]
     wanted.append(("blue bird", 6))
     for k, (caption, seed) in enumerate(wanted, start=1):
-        answer = generator.run("generate_png", captions=[caption], seeds=[seed])
         image = (tmp_path / f"x_{k:03d}.png").read_bytes()
-        assert image == answer["image_bytes"][0]
+        assert image == image_of(caption, seed)
         assert f"x_{k:03d}.png  seed {seed}  {caption}\n" in out
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -74,10 +82,22 @@ def test_a_version_or_a_label_is_chosen(call, address, choice, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "choice", ["--version=9", "--label=nobody", "--model_name=nobody"]
+    ("flags", "words"),
+    [
+        (["--version=9"], "version 9"),
+        (["--label=nobody"], "nobody"),
+        (["--model_name=nobody"], "nobody"),
+        (
+            ["--model_name=attngan_damsm", "--attention"],
+            "generate_with_attention",
+        ),
+        (["--rank_model=toy", "--best_of=2"], "match"),
+    ],
 )
-def test_what_is_not_served_is_an_error(error_of, address, choice, tmp_path):
-    error_of(address, choice, "--retries=0", CAPTION)
+def test_what_is_not_served_is_an_error(
+    error_of, address, flags, words, tmp_path
+):
+    assert words in error_of(address, *flags, "--retries=0", CAPTION)
     assert not list(tmp_path.iterdir())
 
 
@@ -103,55 +123,26 @@ def test_attention_is_written_without_padding(
     assert image == answer["image_bytes"][0]
 
 
-def test_a_model_without_attention_is_an_error(error_of, address):
-    error = error_of(address, "--attention", "--model_name=toy", CAPTION)
-    assert "generate_with_attention" in error
-
-
-def test_images_are_ranked_by_their_score(call, address, damsm, tmp_path):
-    code, out, _ = call(
-        address, "--best_of=5", "--samples=3", "--seed=7", CAPTION
-    )
+def test_the_images_with_the_highest_scores_are_written(
+    call, address, damsm, image_of, tmp_path
+):
+    flags = ("--best_of=5", "--samples=3", "--seed=7", "--attention")
+    code, out, _ = call(address, *flags, CAPTION)
     assert code == 0
-    images = [
-        (tmp_path / f"picture_{k:03d}.png").read_bytes() for k in (1, 2, 3)
-    ]
-    answer = damsm.run("match", captions=[CAPTION] * 3, image_bytes=images)
-    scores = answer["sentence_score"]
-    assert list(scores) == sorted(scores, reverse=True)
-    for line, score in zip(out.splitlines(), scores, strict=True):
-        assert float(line.split("sentence_score ")[1].split()[0]) == (
-            pytest.approx(score, abs=1e-3)
-        )
-    # Five were generated with seeds 7 to 11; the best three differ.
-    assert len(set(images)) == 3
-    seeds = {
-        int(line.split("seed ")[1].split()[0]) for line in out.splitlines()
-    }
-    assert seeds <= set(range(7, 12))
-
-
-def test_no_omitted_image_scores_higher(call, url):
-    _, all_out, _ = call(url, "--best_of=4", "--samples=4", CAPTION)
-    _, best_out, _ = call(url, "--best_of=4", CAPTION)
-    best = all_out.splitlines()[0].split("  ", 1)[1]
-    assert best_out == f"picture.png  {best}\n"
-
-
-def test_the_best_image_has_its_attention(call, url, tmp_path):
-    best = ("--best_of=3", "--seed=1", CAPTION)
-    _, plain, _ = call(url, *best, "--output=plain.png")
-    _, with_maps, _ = call(url, *best, "--output=maps.png", "--attention")
-    assert plain.split("  ", 1)[1] == with_maps.split("  ", 1)[1]
-    image = (tmp_path / "plain.png").read_bytes()
-    assert (tmp_path / "maps.png").read_bytes() == image
-    found = json.loads((tmp_path / "maps_attention.json").read_text())
-    assert f"seed {found['seed']}" in plain
-
-
-def test_a_rank_model_without_scores_is_an_error(error_of, url):
-    error = error_of(url, "--best_of=2", "--rank_model=toy", CAPTION)
-    assert "match" in error
+    seeds = range(7, 12)
+    images = [image_of(CAPTION, seed) for seed in seeds]
+    answer = damsm.run("match", captions=[CAPTION] * 5, image_bytes=images)
+    scores = dict(zip(seeds, answer["sentence_score"], strict=True))
+    best = sorted(seeds, key=lambda seed: -scores[seed])[:3]
+    pattern = r"picture_00\d.png  seed (\d+)  sentence_score (\S+)  word_score"
+    lines = re.findall(pattern, out)
+    assert [int(seed) for seed, _ in lines] == best
+    for k, (seed, score) in enumerate(lines, start=1):
+        assert float(score) == pytest.approx(scores[int(seed)], abs=1e-3)
+        image = (tmp_path / f"picture_{k:03d}.png").read_bytes()
+        assert image == image_of(CAPTION, int(seed))
+        text = (tmp_path / f"picture_{k:03d}_attention.json").read_text()
+        assert json.loads(text)["seed"] == int(seed)
 
 
 def test_stdout_gets_only_the_image(url, generator):

@@ -22,12 +22,10 @@ def lines(expected, found, exact=True) -> list[str]:
 @pytest.mark.parametrize(
     ("expected", "found", "exact"),
     [
-        (IMAGE, IMAGE + np.uint8(1), True),
         (png(IMAGE), png(IMAGE + np.uint8(1)), True),
         (png(IMAGE), png(IMAGE + np.uint8(2)), False),
         (np.float32([1, 20]), np.float32([1, 20.001]), True),
         (np.float32([1, 20]), np.float32([1, 20.5]), False),
-        (np.array([b"a"], object), np.array([b"a"], object), True),
     ],
 )
 def test_small_differences_are_allowed(expected, found, exact):
@@ -38,21 +36,10 @@ def test_small_differences_are_allowed(expected, found, exact):
     ("expected", "found", "exact", "words"),
     [
         (IMAGE, IMAGE + np.uint8(2), True, "by 2; at most 1 is"),
-        (png(IMAGE), png(IMAGE + np.uint8(2)), True, "by 2; at most 1 is"),
         (png(IMAGE), png(IMAGE + np.uint8(3)), False, "by 3; at most 2.6"),
-        (
-            np.float32([1]),
-            np.float32([1.001]),
-            True,
-            "by 0.001; at most 0.0001",
-        ),
-        (np.float32([1]), np.float32([np.nan]), True, "differs by nan"),
-        (
-            np.float32([1, 20]),
-            np.float32([1, 21]),
-            False,
-            "by 0.5; at most 0.4",
-        ),
+        (np.ones(1), np.full(1, 1.001), True, "by 0.001; at most 0.0001"),
+        (np.ones(1), np.full(1, np.nan), True, "differs by nan"),
+        (np.ones(2), np.array([1, 1.1]), False, "by 0.05; at most 0.02"),
         (IMAGE, IMAGE[:, :4], True, "has shape (1, 4, 8, 3), not (1, 8, 8, 3)"),
         (np.int32([1]), np.int32([2]), True, "differs"),
         (np.array([b"a"], object), np.array([b"b"], object), True, "differs"),

@@ -1,41 +1,31 @@
 """The files of export/deploy, read as the programs that use them do."""
 
-import ast
-import contextlib
-import http.server
 import re
 import shlex
 import subprocess
-import textwrap
-import threading
-from concurrent import futures
 
-import grpc
 import pytest
 import yaml
-from deployed import DEPLOY, model_config
+from absl import flags
+from fake_server import FakeServer
+from server_process import DEPLOY
 
-from export.serving import text_protos
+from export import client, saved_model
+from export.serving import settings
 
-# The flags of tensorflow_model_server, from its main.cc.
-SERVER_FLAGS = (
-    "port grpc_socket_path rest_api_port rest_api_num_threads "
-    "rest_api_timeout_in_ms rest_api_enable_cors_support enable_batching "
-    "allow_version_labels_for_unavailable_models batching_parameters_file "
-    "enable_per_model_batching_parameters model_config_file "
-    "model_config_file_poll_wait_seconds model_name model_base_path "
-    "num_load_threads num_unload_threads max_num_load_retries "
-    "load_retry_interval_micros file_system_poll_wait_seconds "
-    "flush_filesystem_caches tensorflow_session_parallelism "
-    "tensorflow_session_config_file tensorflow_intra_op_parallelism "
-    "tensorflow_inter_op_parallelism ssl_config_file platform_config_file "
-    "per_process_gpu_memory_fraction saved_model_tags "
-    "grpc_channel_arguments grpc_max_threads enable_model_warmup "
-    "num_request_iterations_for_warmup version monitoring_config_file "
-    "remove_unused_fields_from_bundle_metagraph "
-    "enable_signature_method_name_check enable_profiler "
-    "thread_pool_factory_config_file "
-)
+# Flags of tensorflow_model_server, as in its main.cc.
+SERVER_FLAGS = {
+    "allow_version_labels_for_unavailable_models",
+    "batching_parameters_file",
+    "enable_batching",
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "monitoring_config_file",
+    "port",
+    "rest_api_enable_cors_support",
+    "rest_api_port",
+    "rest_api_timeout_in_ms",
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,45 +50,15 @@ def commands_of_readme() -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-def test_batching_parameters_are_valid():
-    parameters = text_protos.read(
-        "batching_parameters_file",
-        DEPLOY / "batching.pbtxt",
-        text_protos.BatchingParameters,
-    )
-    sizes = list(parameters.allowed_batch_sizes)
-    assert sizes == sorted(set(sizes))
-    assert sizes[-1] == parameters.max_batch_size.value == 8
-    assert parameters.num_batch_threads.value >= 1
-    assert parameters.max_enqueued_batches.value >= 1
-    # The proxy accepts as many rows.
-    assert "const MAX_ROWS = 8;" in (DEPLOY / "requests.js").read_text()
-
-
-def test_readme_has_the_path_of_the_metrics():
-    config = text_protos.read(
-        "monitoring_config_file",
-        DEPLOY / "monitoring.pbtxt",
-        text_protos.MonitoringConfig,
-    ).prometheus_config
-    assert config.enable
-    assert f":8501{config.path}" in (DEPLOY / "README.md").read_text()
-
-
-def test_labels_name_loaded_versions():
-    entries = model_config().model_config_list.config
-    assert [entry.name for entry in entries] == ["attngan", "attngan_damsm"]
-    for entry in entries:
-        assert entry.model_platform == "tensorflow"
-        assert entry.base_path == f"/models/{entry.name}"
-        assert set(entry.version_labels) == {"stable", "canary"}
-        versions = entry.model_version_policy.specific.versions
-        assert set(entry.version_labels.values()) <= set(versions)
+def test_proxy_accepts_as_many_rows_as_a_batch():
+    text = (DEPLOY / "batching.pbtxt").read_text()
+    (rows,) = re.findall(r"max_batch_size \{ value: (\d+) \}", text)
+    assert f"const MAX_ROWS = {rows};" in (DEPLOY / "requests.js").read_text()
 
 
 def test_compose_uses_flags_of_the_server(compose):
     assert compose["image"].startswith("tensorflow/serving:")
-    assert flag_names(compose["command"]) <= set(SERVER_FLAGS.split())
+    assert flag_names(compose["command"]) <= SERVER_FLAGS
     # The image's entry point sets the ports.
     assert not flag_names(compose["command"]) & {"port", "rest_api_port"}
     ports = {port.rsplit(":", 1)[1] for port in compose["ports"]}
@@ -118,35 +78,25 @@ def test_compose_names_existing_files(compose):
     assert sorted(named) == sorted(path.name for path in DEPLOY.glob("*.pbtxt"))
 
 
-def test_readme_uses_flags_of_the_server():
-    commands = [
-        command
-        for command in commands_of_readme()
-        if command[0] == "tensorflow_model_server"
-    ]
-    assert commands
-    for command in commands:
-        assert flag_names(command) <= set(SERVER_FLAGS.split())
-        assert "--model_config_file=models/models.pbtxt" in command
-
-
-def test_readme_uses_flags_of_the_other_commands():
-    from absl import flags
-
-    from export import client, saved_model
-
+def test_readme_uses_flags_that_exist():
     values = flags.FlagValues()
     saved_model.define_flags(values)
     seen = set()
-    for command in commands_of_readme():
-        if command[:2] != ["python", "-m"]:
-            continue
-        seen.add(command[2])
-        if command[2] == "export.client":
-            client.parser().parse_intermixed_args(command[3:])
-        if command[2] == "export.saved_model":
-            assert flag_names(command) <= set(values)
-    assert seen == {"export.client", "export.saved_model", "http.server"}
+    for name, *arguments in commands_of_readme():
+        if name == "python":
+            _, name, *arguments = arguments
+        if name == "tensorflow_model_server":
+            assert flag_names(arguments) <= SERVER_FLAGS
+        elif name == "export.client":
+            client.parser().parse_intermixed_args(arguments)
+        elif name == "export.saved_model":
+            assert flag_names(arguments) <= set(values)
+        seen.add(name)
+    assert seen >= {
+        "tensorflow_model_server",
+        "export.client",
+        "export.saved_model",
+    }
 
 
 def test_readme_writes_a_models_file_for_this_machine(tmp_path):
@@ -177,58 +127,36 @@ def health(compose, port: int) -> int:
     [("AVAILABLE", True), ("LOADING", False), ("UNLOADING", False)],
 )
 def test_health_check_waits_for_the_model(compose, state, healthy):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            assert self.path == "/v1/models/attngan"
-            # In the format of TensorFlow Serving.
-            body = b'{\n "model_version_status": [\n  {\n   "version": "1",\n'
-            body += b'   "state": "%s",\n' % state.encode()
-            body += b'   "status": {"error_code": "OK"}\n  }\n ]\n}\n'
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.02])
-        thread.start()
-        port = server.server_address[1]
-        code = health(compose, port)
-        server.shutdown()
-        thread.join()
+    # In the format of TensorFlow Serving.
+    body = b'{\n "model_version_status": [\n  {\n   "version": "1",\n'
+    body += b'   "state": "%s",\n' % state.encode()
+    body += b'   "status": {"error_code": "OK"}\n  }\n ]\n}\n'
+    with FakeServer(lambda _: (200, body)) as server:
+        code = health(compose, server.server_port)
+    assert [x.path for x in server.requests] == ["/v1/models/attngan"]
     assert (code == 0) == healthy
-    assert health(compose, port) != 0
-
-
-def test_kserve_serves_both_models():
-    text = (DEPLOY / "kserve.yaml").read_text()
-    services = list(yaml.safe_load_all(text))
-    assert len(services) == 2
-    for service in services:
-        assert service["apiVersion"] == "serving.kserve.io/v1beta1"
-        assert service["kind"] == "InferenceService"
-        name = service["metadata"]["name"]
-        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
-        model = service["spec"]["predictor"]["model"]
-        assert model["modelFormat"]["name"] == "tensorflow"
-        place = model["storageUri"]
-        assert re.match(r"(pvc|s3|gs|https)://", place)
-        assert place.rsplit("/", 1)[1].replace("_", "-") == name
+    assert health(compose, server.server_port) != 0  # nothing listens
 
 
 @pytest.fixture(scope="module")
 def replicas():
     """The objects of replicas.yaml, by kind and name."""
     found = yaml.safe_load_all((DEPLOY / "replicas.yaml").read_text())
-    return {(x["kind"], x["metadata"]["name"]): x for x in found}
+    return {(x["kind"], x["metadata"]["name"]): x["spec"] for x in found}
 
 
-def test_replicas_run_the_command_of_the_compose_file(compose, replicas):
-    pod = replicas["Deployment", "attngan-serving"]["spec"]["template"]["spec"]
+@pytest.fixture(scope="module")
+def pod(replicas):
+    return replicas["Deployment", "attngan-serving"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def container(pod):
     (container,) = pod["containers"]
+    return container
+
+
+def test_replicas_run_the_command_of_the_compose_file(compose, container):
     # No page is served there, and a new configuration makes new pods.
     omitted = {
         "rest_api_enable_cors_support",
@@ -241,10 +169,11 @@ def test_replicas_run_the_command_of_the_compose_file(compose, replicas):
     }
     check = compose["healthcheck"]["test"][1:]
     assert container["startupProbe"]["exec"]["command"] == check
-    assert container["readinessProbe"]["httpGet"] == {
-        "path": "/v1/models/attngan",
-        "port": "rest",
-    }
+    ready = container["readinessProbe"]["httpGet"]
+    assert ready == {"path": "/v1/models/attngan", "port": "rest"}
+
+
+def test_replicas_answer_before_they_end(pod, container):
     (wait,) = container["lifecycle"].values()
     command, seconds = wait["exec"]["command"]
     assert command == "sleep"
@@ -254,9 +183,7 @@ def test_replicas_run_the_command_of_the_compose_file(compose, replicas):
     assert int(seconds) < pod["terminationGracePeriodSeconds"]
 
 
-def test_replicas_mount_the_files_in_their_flags(replicas):
-    pod = replicas["Deployment", "attngan-serving"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+def test_replicas_mount_the_files_in_their_flags(pod, container):
     kustomization = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
     assert kustomization["resources"] == ["replicas.yaml"]
     (generated,) = kustomization["configMapGenerator"]
@@ -269,79 +196,56 @@ def test_replicas_mount_the_files_in_their_flags(replicas):
     assert sorted(named) == sorted(generated["files"])
 
 
-def test_all_objects_select_the_replicas(replicas):
-    deployment = replicas["Deployment", "attngan-serving"]["spec"]
+def test_all_objects_select_the_replicas(replicas, container):
+    deployment = replicas["Deployment", "attngan-serving"]
     labels = deployment["template"]["metadata"]["labels"]
-    ports = deployment["template"]["spec"]["containers"][0]["ports"]
-    numbers = {port["name"]: port["containerPort"] for port in ports}
-    assert deployment["selector"]["matchLabels"] == labels
-    seen = set()
-    for (kind, name), found in replicas.items():
-        spec = found["spec"]
-        if kind == "Service":
-            assert spec["selector"] == labels
-            (port,) = spec["ports"]
-            assert port["port"] == numbers[port["targetPort"]]
-            # gRPC needs all addresses, REST one.
-            assert (spec.get("clusterIP") == "None") == (port["name"] == "grpc")
-            seen.add(name)
-    assert seen == {"attngan", "attngan-grpc"}
-    budget = replicas["PodDisruptionBudget", "attngan-serving"]["spec"]
-    assert budget["selector"]["matchLabels"] == labels
-    scaler = replicas["HorizontalPodAutoscaler", "attngan-serving"]["spec"]
+    budget = replicas["PodDisruptionBudget", "attngan-serving"]
+    for selector in (deployment["selector"], budget["selector"]):
+        assert selector["matchLabels"] == labels
+    numbers = {x["name"]: x["containerPort"] for x in container["ports"]}
+    for name, port_name in (("attngan", "rest"), ("attngan-grpc", "grpc")):
+        service = replicas["Service", name]
+        assert service["selector"] == labels
+        (port,) = service["ports"]
+        assert (port["targetPort"], port["port"]) == (
+            port_name,
+            numbers[port_name],
+        )
+        # gRPC needs all addresses, REST one.
+        assert (service.get("clusterIP") == "None") == (port_name == "grpc")
+    scaler = replicas["HorizontalPodAutoscaler", "attngan-serving"]
     assert scaler["scaleTargetRef"]["name"] == "attngan-serving"
-    assert scaler["scaleTargetRef"]["kind"] == "Deployment"
     # Otherwise nodes could not be drained.
     assert budget["minAvailable"] < scaler["minReplicas"]
-    assert "replicas" not in deployment
 
 
-def test_documented_channel_options_balance_requests():
-    """One channel to two servers, with the options of docs/scaling.md."""
-    text = (DEPLOY.parents[1] / "docs" / "scaling.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (statement,) = ast.parse(textwrap.dedent(block)).body
-    call = statement.value
-    assert ast.unparse(call.func) == "grpc.insecure_channel"
-    assert ast.literal_eval(call.args[0]) == "dns:///attngan-grpc:8500"
-    (options,) = [ast.literal_eval(x.value) for x in call.keywords]
-    received, ports = [], []
-    with contextlib.ExitStack() as stack:
-        for number in range(2):
-            server = grpc.server(futures.ThreadPoolExecutor(1))
-            answer = grpc.unary_unary_rpc_method_handler(
-                lambda request, _, number=number: received.append(number) or b""
-            )
-            handler = grpc.method_handlers_generic_handler("s", {"m": answer})
-            server.add_generic_rpc_handlers((handler,))
-            ports.append(server.add_insecure_port("127.0.0.1:0"))
-            server.start()
-            stack.callback(lambda server=server: server.stop(0).wait())
-        # What the name of a headless service stands for.
-        target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
-        with grpc.insecure_channel(target, options=options) as channel:
-            call = channel.unary_unary("/s/m")
-            for _ in range(40):
-                call(b"", timeout=20, wait_for_ready=True)
-    # One of them may connect later.
-    assert min(received.count(0), received.count(1)) >= 10
-
-
-def test_all_files_have_one_version_of_the_image(compose, replicas):
+def test_all_files_have_one_version_of_the_image(compose, container):
     version = compose["image"].split(":-")[1].rstrip("}")
-    deployment = replicas["Deployment", "attngan-serving"]["spec"]
-    (container,) = deployment["template"]["spec"]["containers"]
     assert container["image"] == f"tensorflow/serving:{version}"
     text = (DEPLOY / "kserve.yaml").read_text()
     assert set(re.findall(r'runtimeVersion: "(.+)"', text)) == {version}
 
 
+def test_kserve_serves_both_models():
+    services = yaml.safe_load_all((DEPLOY / "kserve.yaml").read_text())
+    found = {
+        service["metadata"]["name"]: service["spec"]["predictor"]["model"]
+        for service in services
+    }
+    folders = {name: model["storageUri"] for name, model in found.items()}
+    assert folders == {
+        "attngan": "pvc://models/attngan",
+        "attngan-damsm": "pvc://models/attngan_damsm",
+    }
+
+
 def test_a_server_starts_with_the_files(compose, deployed_server):
-    with contextlib.closing(deployed_server.client()) as client:
+    with deployed_server.client() as client:
         for name in ("attngan", "attngan_damsm"):
             for choice in ("", "/versions/1", "/labels/stable"):
                 answer = client.predict(name, {"instances": ["a"]}, choice)
                 assert answer.status == 200
-        path = "/monitoring/prometheus/metrics"
-        assert client.send("GET", path).status == 200
+        assert client.send("GET", settings.METRICS_PATH).status == 200
+    address = f":8501{settings.METRICS_PATH}"
+    assert address in (DEPLOY / "README.md").read_text()
     assert health(compose, int(deployed_server.url.split(":")[-1])) == 0

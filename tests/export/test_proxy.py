@@ -2,21 +2,17 @@
 
 import contextlib
 import gzip
-import http.server
 import json
 import pathlib
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 
 import pytest
-from deployed import DEPLOY
-from server_process import Client, wait_for
+from fake_server import FakeServer
+from server_process import DEPLOY, Client, wait_for
 
 from tests.ports import free_ports
-
-pytest_plugins = ["client_call"]
 
 MODULE = "ngx_http_js_module.so"
 FOLDERS = ("/usr/share/nginx", "/usr/lib/nginx", "/etc/nginx")
@@ -66,55 +62,31 @@ def proxy(folder: pathlib.Path, backend: str, **changes: str) -> Iterator[str]:
     assert "[emerg]" not in log.read_text()
 
 
-class Backend(http.server.BaseHTTPRequestHandler):
-    """Answers anything with a prediction, and stores what it received."""
-
-    received: list = []  # noqa: RUF012  cleared by the fixture
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.received.append((self.path, dict(self.headers), body))
-        answer = b'{"predictions": [1]}'
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def do_GET(self):
-        self.do_POST()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def backend():
-    """Host and port of a Backend."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.02])
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    """Answers anything with a prediction, and stores what it received."""
+    with FakeServer(lambda _: (200, {"predictions": [1]})) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def url(backend, tmp_path_factory):
     """The proxy's URL; the backend is behind it. The rate is not limited."""
     folder = tmp_path_factory.mktemp("proxy")
-    with proxy(folder, backend, **{"rate=5r/s": "rate=1000r/s"}) as found:
+    rate = {"rate=5r/s": "rate=1000r/s"}
+    with proxy(folder, backend.address, **rate) as found:
         yield found
 
 
 @pytest.fixture
-def send(url):
+def send(url, backend):
     """Sends a request; returns its answer and what the backend received."""
 
     def run(body, path=PREDICT, verb="POST", **headers):
-        Backend.received.clear()
-        with contextlib.closing(Client(url)) as client:
+        backend.requests.clear()
+        with Client(url) as client:
             answer = client.send(verb, path, body, **headers)
-        return answer, list(Backend.received)
+        return answer, list(backend.requests)
 
     return run
 
@@ -131,11 +103,11 @@ def send(url):
 )
 def test_requests_reach_the_server(send, body):
     path = "/v1/models/attngan_damsm/labels/stable:predict"
-    answer, ((received_path, headers, received),) = send(body, path)
+    answer, (received,) = send(body, path)
     assert answer.json() == {"predictions": [1]}
-    assert received_path == path
-    assert headers["Host"] == "localhost"
-    assert json.loads(received) == body
+    assert received.path == path
+    assert received.headers["Host"] == "localhost"
+    assert json.loads(received.body) == body
 
 
 def nested(depth: int) -> bytes:
@@ -174,9 +146,9 @@ def test_the_server_reads_what_was_checked(send):
     """TensorFlow Serving takes the first of two equal keys."""
     body = b'{"inputs": [], "inputs": ["a"], "more": [[[[[[[1]]]]]]]}'
     header = {"Content-Encoding": "gzip"}
-    _, ((_, headers, received),) = send(body, **header)
-    assert json.loads(received) == {"inputs": ["a"]}
-    assert "Content-Encoding" not in headers
+    _, (received,) = send(body, **header)
+    assert json.loads(received.body) == {"inputs": ["a"]}
+    assert "Content-Encoding" not in received.headers
 
 
 @pytest.mark.parametrize(
@@ -211,10 +183,7 @@ def test_large_bodies_are_refused(send):
 
 
 def test_the_rate_of_a_client_is_limited(backend, tmp_path):
-    with (
-        proxy(tmp_path, backend) as url,
-        contextlib.closing(Client(url)) as client,
-    ):
+    with proxy(tmp_path, backend.address) as url, Client(url) as client:
         answers = [client.send("GET", "/v1/models/attngan") for _ in range(40)]
     codes = [answer.status for answer in answers]
     assert codes[:20] == [200] * 20

@@ -1,13 +1,13 @@
 """python -m export.saved_model, and the versions that it writes."""
 
-import io
+import base64
+import concurrent.futures
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from loaded import meta_graph, signature_defs
-from PIL import Image
+from loaded import Loaded
 from tensorflow_serving.apis import prediction_log_pb2
 
 import attngan_tf
@@ -26,81 +26,28 @@ SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("size", "mode", "kind"),
-    [
-        ((1, 1), "RGB", "PNG"),
-        ((300, 20), "L", "PNG"),
-        ((40, 90), "RGBA", "PNG"),
-        ((77, 33), "RGB", "JPEG"),
-    ],
-)
-def test_jpeg_and_png_of_any_size_are_encoded(damsm, size, mode, kind):
-    file = io.BytesIO()
-    Image.effect_noise(size, 99).convert(mode).save(file, kind)
-    found = damsm.run("encode_image", image_bytes=[file.getvalue()])
-    features = found["image_features"]
-    assert features.shape == (1, 16)
-    assert np.isfinite(features).all()
-
-
-def test_tokens_are_the_used_words(generator, model):
-    captions = np.array(["A RED bird, zzz!", "", "bird " * 99], object)
-    found = generator.run(
-        "generate_with_attention", captions=captions, seeds=[1, 2, 3]
-    )
-    lengths = found["lengths"]
-    words = [
-        [token.decode() for token in row[:length]]
-        for row, length in zip(found["tokens"], lengths, strict=True)
+def test_a_server_gives_the_same_bytes(generator, deployed_server):
+    """In a request alone, in one with others, and in merged requests."""
+    rows = [
+        {"captions": f"a bird {'with red wings ' * n}", "seeds": n}
+        for n in range(5)
     ]
-    assert words[1] == ["<end>"]
-    assert words[2] == ["bird"] * model.words_num
-    assert [w for w in ("a", "red", "bird") if w in words[0]] == words[0]
-    assert not b"".join(found["tokens"][0, lengths[0] :])
+    columns = {k: [row[k] for row in rows] for k in ("captions", "seeds")}
+    expected = list(generator.run("generate_png", **columns)["image_bytes"])
+    assert len(set(expected)) == 5
 
+    def ask(*rows):
+        body = {"signature_name": "generate_png", "instances": rows}
+        with deployed_server.client() as client:
+            answer = client.predict("attngan", body).json()["predictions"]
+        return [base64.b64decode(value["b64"]) for value in answer]
 
-def test_a_row_does_not_depend_on_its_batch(generator):
-    captions = np.array([f"a red bird {'and wings ' * n}" for n in range(8)])
-    seeds = np.arange(8) + 2**40
-    noise = np.random.default_rng(0)
-    z = noise.standard_normal([8, 8], np.float32)
-    eps = noise.standard_normal([8, 6], np.float32)
-
-    def floats(rows):
-        return generator.run(
-            "generate_from_noise",
-            captions=captions[rows],
-            z=z[rows],
-            eps=eps[rows],
-        )["images_16"]
-
-    def png(rows):
-        return generator.run(
-            "generate_png", captions=captions[rows], seeds=seeds[rows]
-        )["image_bytes"]
-
-    together, shown = floats(slice(8)), png(slice(8))
-    for row in range(8):
-        alone = floats(slice(row, row + 1))
-        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
-        assert png(slice(row, row + 1))[0] == shown[row]
-    others = png([3, 1, 4, 1, 5, 2, 6, 5])
-    assert others[0] == shown[3]
-    assert others[1] == others[3] == shown[1]
-    assert len(set(shown)) == 8
-
-
-@pytest.mark.parametrize(
-    "caption",
-    [b"", b"\xff\xfe\x00", b"bird " * 200_000, "\u00e9".encode() * 9, b"\0"],
-    ids=["empty", "not UTF-8", "1 MB", "accents", "zero byte"],
-)
-def test_any_caption_gives_an_image(generator, caption):
-    found = generator.run(
-        "serving_default", captions=np.array([caption], object)
-    )
-    assert tf.io.decode_png(found["image_bytes"][0]).shape == (16, 16, 3)
+    assert ask(*rows) == expected
+    assert [image for row in rows for image in ask(row)] == expected
+    with concurrent.futures.ThreadPoolExecutor(5) as threads:
+        for _ in range(3):
+            merged = threads.map(ask, rows)
+            assert [image for images in merged for image in images] == expected
 
 
 def test_files_of_a_version(generator_dir, tiny_workdir, model):
@@ -129,7 +76,7 @@ def test_warm_up_requests_cover_every_signature(generator_dir, generator):
 
 
 def test_a_version_is_never_overwritten(
-    generator_dir, tiny_workdir, export_version, tmp_path
+    generator_dir, generator, tiny_workdir, export_version, tmp_path
 ):
     folder = tmp_path / "attngan"
     shutil.copytree(generator_dir, folder)
@@ -139,27 +86,26 @@ def test_a_version_is_never_overwritten(
         export_version(*common, "--version=1")
     export_version(*common, "--precision=bf16")
     assert sorted(p.name for p in folder.iterdir()) == ["1", "2", "notes"]
-    outputs = [
-        info.dtype
-        for signature in signature_defs(folder / "2").values()
-        for info in signature.outputs.values()
-    ]
-    assert tf.bfloat16.as_datatype_enum not in outputs
-    assert uses_bfloat16(folder / "2")
-    assert not uses_bfloat16(folder / "1")
+    # Its convolutions are in bfloat16, its outputs are not.
+    with Loaded(folder / "2") as rough:
+        dtypes = {
+            info.dtype
+            for signature in rough.signatures.values()
+            for info in signature.outputs.values()
+        }
+        assert tf.bfloat16.as_datatype_enum not in dtypes
+        assert tf.bfloat16.as_datatype_enum in convolution_dtypes(rough)
+    assert tf.bfloat16.as_datatype_enum not in convolution_dtypes(generator)
 
 
-def uses_bfloat16(folder) -> bool:
-    """Whether a SavedModel has convolutions in bfloat16."""
-    nodes = [
-        node
-        for function in meta_graph(folder).graph_def.library.function
+def convolution_dtypes(loaded: Loaded) -> set[int]:
+    graph = loaded.session.graph.as_graph_def()
+    return {
+        node.attr["T"].type
+        for function in graph.library.function
         for node in function.node_def
         if node.op == "Conv2D"
-    ]
-    assert nodes
-    kinds = {node.attr["T"].type for node in nodes}
-    return tf.bfloat16.as_datatype_enum in kinds
+    }
 
 
 @pytest.fixture
@@ -173,6 +119,10 @@ def exported(model, signatures) -> saved_model.Exported:
     return saved_model.Exported(model.vocabulary, signatures)
 
 
+def publish(folder, written, reference) -> str:
+    return saved_model.publish(str(folder), None, written, reference, True)
+
+
 def test_a_version_with_other_outputs_is_removed(model, encode_text, tmp_path):
     def wrong(captions):
         outputs = encode_text["encode_text"].function(captions)
@@ -181,7 +131,7 @@ def test_a_version_with_other_outputs_is_removed(model, encode_text, tmp_path):
     written = encode_text["encode_text"]._replace(function=wrong)
     written = exported(model, {"encode_text": written})
     with pytest.raises(UserError) as raised:
-        saved_model.publish(str(tmp_path / "1"), written, encode_text, True)
+        publish(tmp_path, written, encode_text)
     message = str(raised.value)
     assert "word_features of encode_text differs by 0.01;" in message
     assert "sentence_features" not in message
@@ -194,38 +144,24 @@ def test_a_full_disk_leaves_existing_versions(model, encode_text, small_disk):
     (disk / "7").mkdir()
     written = exported(model, encode_text)
     with pytest.raises(UserError) as raised:
-        saved_model.publish(str(disk / "8"), written, encode_text, True)
+        publish(disk, written, encode_text)
     message = str(raised.value)
     assert f"a version must be written to {disk}, which failed" in message
     assert "the existing versions are kept; make room" in message
     assert [path.name for path in disk.iterdir()] == ["7"]
 
 
-def test_a_full_disk_for_the_requests_of_a_check(
-    encode_text, tmp_path, small_disk, fill, monkeypatch
-):
-    disk = small_disk(64)
-    fill(disk)
-    monkeypatch.setattr("tempfile.tempdir", str(disk))
-    with pytest.raises(UserError, match=f"must be written to {disk}, which"):
-        saved_model.check(str(tmp_path / "1"), encode_text, True)
-
-
 def out_of_memory(*_):
     raise tf.errors.ResourceExhaustedError(None, None, "OOM")
 
 
-@pytest.mark.parametrize("when", ["traced", "checked"])
 def test_only_disk_errors_are_reported_as_such(
-    model, encode_text, tmp_path, monkeypatch, when
+    model, encode_text, tmp_path, monkeypatch
 ):
-    if when == "traced":
-        fails = encode_text["encode_text"]._replace(function=out_of_memory)
-        encode_text = {"encode_text": fails}
     monkeypatch.setattr(saved_model, "check", out_of_memory)
     written = exported(model, encode_text)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        saved_model.publish(str(tmp_path / "1"), written, encode_text, True)
+        publish(tmp_path, written, encode_text)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -243,7 +179,7 @@ def test_leftovers_of_a_killed_export_are_removed(
 
     monkeypatch.setattr(saved_model, "check", check)
     written = exported(model, encode_text)
-    saved_model.publish(str(tmp_path / "1"), written, encode_text, True)
+    publish(tmp_path, written, encode_text)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
     assert (tmp_path / "1").stat().st_mode & 0o777 == 0o755
     (writing,) = (name for name in seen if name.startswith(".writing-"))
@@ -251,11 +187,9 @@ def test_leftovers_of_a_killed_export_are_removed(
 
 
 def test_encoders_are_exported_before_a_gan_is_trained(
-    damsm_workdir, damsm_dir, export_version, tmp_path
+    damsm_workdir, damsm, export_version, tmp_path
 ):
-    assert {"encode_text", "encode_image", "match"} <= set(
-        signature_defs(damsm_dir / "1")
-    )
+    assert set(damsm.signatures) >= {"encode_text", "encode_image", "match"}
     common = [f"--workdir={damsm_workdir}", f"--export_dir={tmp_path}"]
     with pytest.raises(UserError, match="gan"):
         export_version(*common)
@@ -276,10 +210,10 @@ def test_checkpoint_selects_finetuned_encoders(
     captions = ["a red bird", "a bird with blue wings"]
     found = []
 
-    def publish(target, exported, *_):
+    def publish(export_dir, version, exported, *_):
         outputs = exported.signatures["encode_text"].function(captions)
         found.append(outputs["sentence_features"].numpy())
-        return target
+        return export_dir
 
     monkeypatch.setattr(saved_model, "publish", publish)
     common = [f"--workdir={workdir}", f"--export_dir={tmp_path / 'out'}"]

@@ -1,63 +1,27 @@
 """python -m export.serve as a process: how it starts, changes and ends."""
 
 import concurrent.futures
-import contextlib
+import re
 import shutil
+import socket
 import subprocess
 import sys
-import threading
 import time
 
 import contract
-import grpc
 import pytest
-import tensorflow as tf
 import toy_model
 from server_process import (
-    Client,
-    command_line,
-    development_server,
+    DEVELOPMENT_SERVER,
+    Running,
     environment,
+    predict_request,
     served,
+    under_load,
     wait_for,
 )
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 5000 }"
-SLOW = contract.rows(2.0, signature="slow")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder with version 1 of the toy model."""
-    folder = tmp_path_factory.mktemp("base")
-    toy_model.write(folder, 1)
-    return folder
-
-
-@contextlib.contextmanager
-def under_load(server, clients=3):
-    """Sends requests; afterwards, `failures` lists what was not a 200."""
-    stop = threading.Event()
-    failures, answers = [], set()
-
-    def send():
-        with contextlib.closing(server.client()) as client:
-            while not stop.is_set():
-                answer = client.predict("toy", {"instances": ["a"]})
-                if answer.status != 200:
-                    failures.append(answer)
-                answers.add(answer.body)
-                time.sleep(0.01)
-
-    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        futures = [pool.submit(send) for _ in range(clients)]
-        try:
-            yield failures, answers
-        finally:
-            stop.set()
-        for future in futures:
-            future.result()
 
 
 def test_versions_are_swapped_under_load(tmp_path):
@@ -66,8 +30,13 @@ def test_versions_are_swapped_under_load(tmp_path):
     toy_model.write(base, 1, "one")
     file = tmp_path / "batching.txt"
     file.write_text(BATCHING)
-    flags = ("--enable_batching", f"--batching_parameters_file={file}")
-    with development_server(base, tmp_path / "log", *flags) as server:
+    with served(
+        tmp_path / "log",
+        "--model_name=toy",
+        f"--model_base_path={base}",
+        "--enable_batching",
+        f"--batching_parameters_file={file}",
+    ) as server:
         with under_load(server) as (failures, answers):
             wait_for(lambda: len(answers) == 1)
             toy_model.write(base, 2, "two")
@@ -92,45 +61,69 @@ def test_versions_are_swapped_under_load(tmp_path):
         assert server.terminate() == 0
 
 
-def test_running_requests_are_answered_after_sigterm(base, tmp_path):
+def toy_command(base):
+    return (
+        *DEVELOPMENT_SERVER,
+        "--model_name=toy",
+        f"--model_base_path={base}",
+        "--port=0",
+        "--rest_api_port=0",
+    )
+
+
+@pytest.fixture
+def unread_server(toy_dir):
+    """A server whose output nobody reads any more."""
+    with subprocess.Popen(
+        toy_command(toy_dir),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            ready = next(line for line in process.stdout if "ready: " in line)
+            process.stdout.close()
+            url, grpc = re.search(
+                r"REST at (http://[^/]+)/v1/models/toy, gRPC at (\S+)", ready
+            ).groups()
+            yield Running(process, url, grpc, "toy", log=None)
+        finally:
+            process.kill()
+
+
+def test_running_requests_are_answered_after_sigterm(unread_server):
+    slow = contract.rows(3.0, signature="slow")
+    slow_request = predict_request("toy", "slow", seconds=[3.0])
     with (
-        development_server(base, tmp_path / "log") as server,
         concurrent.futures.ThreadPoolExecutor(2) as pool,
-        contextlib.closing(server.client()) as client,
-        contextlib.closing(server.client()) as late,
-        grpc.insecure_channel(server.grpc) as channel,
+        unread_server.client() as client,
+        unread_server.client() as late,
+        unread_server.grpc_stub() as stub,
     ):
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = "toy"
-        request.model_spec.signature_name = "slow"
-        request.inputs["seconds"].CopyFrom(tf.make_tensor_proto([2.0]))
         # Connected beforehand, so that half a second is enough.
-        grpc.channel_ready_future(channel).result(timeout=30)
         for connection in (client, late):
             assert connection.send("GET", "/v1/models/toy").status == 200
-        rest = pool.submit(client.predict, "toy", SLOW)
-        call = pool.submit(stub.Predict, request, timeout=30)
+        rest = pool.submit(client.predict, "toy", slow)
+        call = pool.submit(stub.Predict, slow_request, timeout=30)
         time.sleep(0.5)
-        server.process.terminate()
-        wait_for(lambda: "answering the requests" in server.log.read_text())
-        time.sleep(0.2)
-        assert late.predict("toy", {"instances": ["a"]}).status == 503
-        assert rest.result().json() == {"predictions": [2.0]}
+        unread_server.process.terminate()
+        wait_for(lambda: late.send("GET", "/v1/models/toy").status == 503)
+        assert not rest.done()
+        assert rest.result().json() == {"predictions": [3.0]}
         assert call.result().outputs["seconds"]
-        assert server.process.wait(timeout=60) == 0
-        assert "cut off" not in server.log.read_text()
-        with pytest.raises(ConnectionError):
-            server.client().predict("toy", SLOW)
+    assert unread_server.process.wait(timeout=60) == 0
+    with pytest.raises(ConnectionError), unread_server.client() as client:
+        client.predict("toy", slow)
 
 
-def test_models_and_labels_follow_the_config_file(base, tmp_path):
+def test_models_and_labels_follow_the_config_file(toy_dir, tmp_path):
     file = tmp_path / "models.txt"
 
     def config(name: str, label: str) -> str:
         return (
             f'model_config_list {{ config {{ name: "{name}" '
-            f'base_path: "{base}" model_platform: "tensorflow" '
+            f'base_path: "{toy_dir}" model_platform: "tensorflow" '
             f'version_labels {{ key: "{label}" value: 1 }} }} }}'
         )
 
@@ -143,7 +136,7 @@ def test_models_and_labels_follow_the_config_file(base, tmp_path):
     ) as server:
 
         def status(name, label):
-            with contextlib.closing(server.client()) as client:
+            with server.client() as client:
                 choice = f"/labels/{label}"
                 body = {"instances": ["a"]}
                 return client.predict(name, body, choice).status
@@ -160,42 +153,8 @@ def test_models_and_labels_follow_the_config_file(base, tmp_path):
         wait_for(lambda: status("toy", "canary") == 404)
 
 
-def toy_command(base):
-    return command_line(
-        "--model_name=toy",
-        f"--model_base_path={base}",
-        "--port=0",
-        "--rest_api_port=0",
-    )
-
-
-def test_unread_output_does_not_stop_the_drain(base):
-    with subprocess.Popen(
-        toy_command(base),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        line = next(line for line in process.stdout if "ready: " in line)
-        process.stdout.close()
-        with (
-            concurrent.futures.ThreadPoolExecutor(1) as pool,
-            contextlib.closing(Client(line.split()[4])) as client,
-        ):
-            assert client.predict("toy", {"instances": ["a"]}).status == 200
-            answer = pool.submit(client.predict, "toy", SLOW)
-            time.sleep(0.5)
-            process.terminate()
-            assert answer.result().json() == {"predictions": [2.0]}
-        try:
-            assert process.wait(timeout=60) == 0
-        finally:
-            process.kill()
-
-
-def error_line(*command) -> str:
-    """The one line of error of a command that must fail."""
+def failed(*command) -> subprocess.CompletedProcess:
+    """Runs a command that must end with exit code 1."""
     ended = subprocess.run(
         command,
         env=environment(),
@@ -205,25 +164,51 @@ def error_line(*command) -> str:
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    lines = ended.stderr.splitlines()
-    (error,) = [line for line in lines if line.startswith("error:")]
-    return error
+    return ended
 
 
-def test_version_that_fails_stops_the_start(base, tmp_path):
-    shutil.copytree(base / "1", tmp_path / "1")
+def test_version_that_fails_stops_the_start(toy_dir, tmp_path):
+    shutil.copytree(toy_dir / "1", tmp_path / "1")
     toy_model.write_warmup(tmp_path / "1", "generate_png")
-    error = error_line(*toy_command(tmp_path))
+    lines = failed(*toy_command(tmp_path)).stderr.splitlines()
+    (error,) = [line for line in lines if line.startswith("error:")]
     assert "version 1 of toy in" in error
     assert "warm-up record 1" in error
 
 
-def test_missing_package_is_one_line(base):
-    _, _, module, *flags = toy_command(base)
+def test_missing_package_is_one_line(toy_dir):
+    _, _, module, *flags = toy_command(toy_dir)
     without = (
         "import runpy, sys; sys.modules['waitress'] = None; "
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
     )
-    error = error_line(sys.executable, "-c", without, *flags)
-    assert "waitress" in error
-    assert error.endswith('run: pip install -e ".[serve]"')
+    ended = failed(sys.executable, "-c", without, *flags)
+    assert "waitress" in ended.stderr
+    assert ended.stderr.endswith('run: pip install -e ".[serve]"\n')
+
+
+def test_user_errors_are_one_line_before_tensorflow_is_loaded(tmp_path):
+    (tmp_path / "1").mkdir()
+    base = f"--model_base_path={tmp_path}"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        for arguments, words in [
+            ((base, f"--port={number}"), "--port must be a free port"),
+            ((base, "--port=0", f"--rest_api_port={number}"), "rest_api_port"),
+            ((f"{base}/1",), "must hold version 1 or higher"),
+            (("--port=x",), "port"),
+            ((base, "word"), "takes flags only"),
+        ]:
+            ended = failed(*DEVELOPMENT_SERVER, *arguments)
+            # TensorFlow would have printed lines of its own.
+            (line,) = ended.stderr.splitlines()
+            assert line.startswith("error: ")
+            assert words in line
+
+
+def test_help_lists_every_flag():
+    from export.serving.server_flags import Flags
+
+    text = failed(*DEVELOPMENT_SERVER, "--help").stdout  # absl exits with 1
+    for name in Flags.__dataclass_fields__:
+        assert f"--{name}:" in text or f"--[no]{name}:" in text

@@ -1,24 +1,39 @@
 """A small SavedModel with the generator's signatures, and some odd ones.
 
-Its pictures are 4 x 4 and made of a hash of caption and seed, by the row.
+Its images are 4 x 4 and made of a hash of caption and seed, by the row. The
+attention of each word is high in one quadrant.
 """
 
 import pathlib
 import time
 
+import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from server_process import predict_request
+from tensorflow_serving.apis import prediction_log_pb2
 
 SIZE = 4
+T = 6
+HIGH, LOW = 0.8, 0.05  # attention
 
 
-def _pictures(captions: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+def _images(captions: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
     """uint8 [B, 4, 4, 3]."""
     keys = tf.strings.join([captions, tf.strings.as_string(seeds)], "#")
     bits = tf.strings.to_hash_bucket_strong(keys, 2**31 - 1, [1, 2])
-    places = tf.range(1, SIZE * SIZE * 3 + 1, dtype=tf.int64)
-    values = (bits[:, None] * places // 7) % 256
+    positions = tf.range(1, SIZE * SIZE * 3 + 1, dtype=tf.int64)
+    values = (bits[:, None] * positions // 7) % 256
     return tf.cast(tf.reshape(values, [-1, SIZE, SIZE, 3]), tf.uint8)
+
+
+def _quadrants(side: int, shift: int) -> np.ndarray:
+    """[T, side, side]: word t is high in quadrant t + shift, row by row."""
+    maps = np.full([T, side, side], LOW, np.float32)
+    half = side // 2
+    for t in range(T):
+        row, column = np.multiply(half, divmod((t + shift) % 4, 2))
+        maps[t, row : row + half, column : column + half] = HIGH
+    return maps
 
 
 def _spec(dtype, name: str, *shape: int) -> tf.TensorSpec:
@@ -31,7 +46,7 @@ NUMBERS = _spec(tf.float32, "x", 3)
 
 
 class Toy(tf.Module):
-    """Every kind of signature that the protocol has a rule for."""
+    """The generator's signatures, and some with numbers and failures."""
 
     def __init__(self, salt: str = ""):
         super().__init__()
@@ -44,39 +59,28 @@ class Toy(tf.Module):
 
     @tf.function(input_signature=[CAPTIONS, SEEDS])
     def generate_png(self, captions, seeds):
-        pictures = self.generate(captions, seeds)["images"]
-        return {"image_bytes": tf.io.encode_png(pictures)}
+        images = self.generate(captions, seeds)["images"]
+        return {"image_bytes": tf.io.encode_png(images)}
 
     @tf.function(input_signature=[CAPTIONS, SEEDS])
     def generate(self, captions, seeds):
-        return {"images": _pictures(self.salt + captions, seeds)}
+        return {"images": _images(self.salt + captions, seeds)}
+
+    @tf.function(input_signature=[CAPTIONS, SEEDS])
+    def generate_with_attention(self, captions, seeds):
+        words = tf.strings.split(captions)
+        rows = [tf.size(captions), 1, 1, 1]
+        return {
+            **self.generate_png(captions, seeds),
+            "tokens": words.to_tensor("", shape=[None, T]),
+            "lengths": tf.clip_by_value(words.row_lengths(), 1, T),
+            "attention_16": tf.tile(_quadrants(4, 0)[None], rows),
+            "attention_32": tf.tile(_quadrants(8, 1)[None], rows),
+        }
 
     @tf.function(input_signature=[NUMBERS])
     def numbers(self, x):
         return {"inverse": 1.0 / x, "twice": x * 2}
-
-    @tf.function(input_signature=[NUMBERS])
-    def total(self, x):
-        return {"total": tf.reduce_sum(x)}
-
-    @tf.function(input_signature=[CAPTIONS])
-    def text(self, captions):
-        return {"text": tf.strings.join([captions, b"\xff"])}
-
-    @tf.function(input_signature=[NUMBERS])
-    def bfloat16(self, x):
-        return {"y": tf.cast(x, tf.bfloat16)}
-
-    @tf.function(input_signature=[NUMBERS])
-    def float16(self, x):
-        return {"y": tf.cast(x, tf.float16)}
-
-    @tf.function(
-        input_signature=[CAPTIONS, tf.TensorSpec([], tf.int64, "seed")]
-    )
-    def scalar_seed(self, captions, seed):
-        seeds = tf.fill(tf.shape(captions), seed)
-        return self.generate_png(captions, seeds)
 
     @tf.function(input_signature=[CAPTIONS])
     def picky(self, captions):
@@ -100,12 +104,8 @@ class Toy(tf.Module):
 SIGNATURES = (
     "generate_png",
     "generate",
+    "generate_with_attention",
     "numbers",
-    "total",
-    "text",
-    "bfloat16",
-    "float16",
-    "scalar_seed",
     "picky",
     "slow",
 )
@@ -125,10 +125,8 @@ def write(base: pathlib.Path, version: int, salt: str = "") -> pathlib.Path:
 
 def write_warmup(version: pathlib.Path, signature: str = "") -> None:
     """Adds a warm-up record: a caption for a signature."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.signature_name = signature
-    request.inputs["captions"].CopyFrom(tf.make_tensor_proto(["a red bird"]))
     log = prediction_log_pb2.PredictionLog()
+    request = predict_request("", signature, captions=["a red bird"])
     log.predict_log.request.CopyFrom(request)
     folder = version / "assets.extra"
     folder.mkdir(exist_ok=True)

@@ -1,12 +1,10 @@
 """Servers of the toy model, each started when it is first asked for."""
 
-import concurrent.futures
 import contextlib
 import shutil
 
 import pytest
-import toy_model
-from server_process import development_server, real_server
+from server_process import DEVELOPMENT_SERVER, served
 
 BATCHING = """
 max_batch_size { value: 8 }
@@ -18,52 +16,44 @@ allowed_batch_sizes: 4
 allowed_batch_sizes: 8
 """
 MONITORING = "prometheus_config { enable: true }"
-REAL = shutil.which("tensorflow_model_server")
+REAL = "tensorflow_model_server"
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory):
-    """A folder with version 1 of the toy model, with a warm-up record."""
-    folder = tmp_path_factory.mktemp("base")
-    toy_model.write_warmup(toy_model.write(folder, 1))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def servers(base, tmp_path_factory):
+def servers(toy_dir, tmp_path_factory):
     """Starts a server of each kind once, when it is first asked for."""
     logs = tmp_path_factory.mktemp("logs")
     (logs / "batching.txt").write_text(BATCHING)
     (logs / "monitoring.txt").write_text(MONITORING)
-    common = ("--rest_api_timeout_in_ms=2000",)
     flags = {
         "plain": (
-            *common,
             f"--monitoring_config_file={logs / 'monitoring.txt'}",
             "--max_request_bytes=2000000",
             "--page",
         ),
         "batched": (
-            *common,
             "--enable_batching",
             f"--batching_parameters_file={logs / 'batching.txt'}",
             "--rest_api_enable_cors_support",
         ),
-        "real": common,
+        "real": (),
     }
+    running = {}
     with contextlib.ExitStack() as stack:
-        running = {}
 
         def start(kind: str):
-            if kind == "real" and not REAL:
-                pytest.skip("no tensorflow_model_server on PATH")
+            if kind == "real" and not shutil.which(REAL):
+                pytest.skip(f"no {REAL} on PATH")
             if kind not in running:
-                arguments = base, logs / f"{kind}.log", *flags[kind]
-                running[kind] = stack.enter_context(
-                    real_server(REAL, *arguments)
-                    if kind == "real"
-                    else development_server(*arguments)
+                server = served(
+                    logs / f"{kind}.log",
+                    "--model_name=toy",
+                    f"--model_base_path={toy_dir}",
+                    "--rest_api_timeout_in_ms=2000",
+                    *flags[kind],
+                    program=[REAL] if kind == "real" else DEVELOPMENT_SERVER,
                 )
+                running[kind] = stack.enter_context(server)
             return running[kind]
 
         yield start
@@ -76,11 +66,5 @@ def plain(servers):
 
 @pytest.fixture
 def client(plain):
-    with contextlib.closing(plain.client()) as client:
+    with plain.client() as client:
         yield client
-
-
-@pytest.fixture
-def pool():
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        yield pool

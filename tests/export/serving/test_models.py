@@ -1,11 +1,9 @@
 """Which models and versions are served."""
 
 import dataclasses
-import os
 import threading
 
 import pytest
-import tensorflow as tf
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from attngan_tf.errors import UserError
@@ -43,47 +41,26 @@ class Fake:
 
 
 @pytest.fixture
-def loads():
-    """The versions loaded, in order."""
-    return []
-
-
-@pytest.fixture
-def load(loads):
-    """Loads fakes; a version with a file `bad` fails."""
-
-    def load(name, version, path):
-        loads.append(version)
-        if os.path.exists(os.path.join(path, "bad")):
-            raise ServingError(tf.errors.DATA_LOSS, "it is bad")
-        return Fake(version)
-
-    return load
-
-
-@pytest.fixture
 def settings(tmp_path):
     return ModelSettings(name="m", base_path=str(tmp_path))
 
 
 @pytest.fixture
-def start(settings, load):
+def start(settings):
     """Starts the model `m`; returns the models, `m`, and its settings."""
 
     def start(labels_may_wait=False, **fields):
         changed = dataclasses.replace(settings, **fields)
-        models = Models(load, labels_may_wait)
+        models = Models(lambda _, version, __: Fake(version), labels_may_wait)
         models.start([changed])
         return models, models.find("m"), changed
 
     return start
 
 
-def publish(folder, *versions, bad=False):
+def publish(folder, *versions):
     for version in versions:
         (folder / str(version)).mkdir(parents=True)
-        if bad:
-            (folder / str(version) / "bad").touch()
 
 
 def states(model):
@@ -95,12 +72,11 @@ def served(model, **choice):
         return servable.version
 
 
-def test_newest_number_is_served(start, tmp_path, loads):
+def test_newest_number_is_served(start, tmp_path):
     publish(tmp_path, 2, 10, 9, 2**63)
     (tmp_path / "notes").mkdir()
     (tmp_path / "99").touch()
     _, model, _ = start()
-    assert loads == [10]
     assert served(model) == 10
     assert states(model) == {10: "AVAILABLE"}
 
@@ -149,40 +125,6 @@ def test_label_moves_after_loading_and_before_unloading(settings, tmp_path):
     assert states(model) == {1: "END", 2: "AVAILABLE"}
 
 
-def test_bad_version_keeps_the_old_one_and_is_tried_when_it_changes(
-    start, tmp_path, loads, capsys
-):
-    publish(tmp_path, 1)
-    models, model, settings = start()
-    publish(tmp_path, 2, bad=True)
-    for _ in range(3):
-        models.update([settings])
-    assert loads == [1, 2]
-    assert capsys.readouterr().out.count("it is bad") == 1
-    assert served(model) == 1
-    (status,) = model.statuses(2)
-    assert State.Name(status.state) == "END"
-    assert status.status.error_code == tf.errors.DATA_LOSS
-    (tmp_path / "2" / "bad").unlink()
-    models.update([settings])
-    assert states(model) == {1: "END", 2: "AVAILABLE"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "versions"),
-    [
-        ({"newest": 2}, {2, 3}),
-        ({"newest": 0}, {1, 2, 3}),
-        ({"newest": 0, "specific": (1, 3)}, {1, 3}),
-    ],
-)
-def test_version_policies(start, tmp_path, fields, versions):
-    publish(tmp_path, 1, 2, 3)
-    _, model, _ = start(**fields)
-    assert states(model) == dict.fromkeys(versions, "AVAILABLE")
-    assert served(model, version=min(versions)) == min(versions)
-
-
 def test_label_needs_a_served_version(start, tmp_path, capsys):
     publish(tmp_path, 1, 2)
     _, model, settings = start(newest=2, labels={"stable": 1, "canary": 2})
@@ -228,11 +170,3 @@ def test_folder_that_is_gone_for_a_while_changes_nothing(start, tmp_path):
     publish(tmp_path, 2)
     models.update([settings])
     assert served(model) == 2
-
-
-@pytest.mark.parametrize("bad", [False, True])
-def test_start_needs_a_version_that_loads(start, tmp_path, bad):
-    publish(tmp_path, *([1] if bad else []), bad=True)
-    said = "version 1 of m in .* it is bad" if bad else "must hold version 1 or"
-    with pytest.raises(UserError, match=said):
-        start()

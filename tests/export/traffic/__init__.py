@@ -1,1 +1,0 @@
-"""The development server under load, with faulty clients beside good ones."""
