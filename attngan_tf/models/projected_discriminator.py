@@ -212,17 +212,15 @@ class ProjectedDiscriminator(keras.Model):
         self.unconditional = unconditional
         dtype = self.dtype_policy
         self.projection = RandomProjection(map_shapes, df, seed, dtype=dtype)
+        channels = self.projection.channels
         shapes = [(image_size, image_size, 3)]
-        widths = [max(1, df // 2)]
-        for (h, w, _), channels in zip(
-            map_shapes, self.projection.channels, strict=True
-        ):
-            shapes.append((h, w, channels))
-            widths.append(channels)
+        shapes += [
+            (h, w, C) for (h, w, _), C in zip(map_shapes, channels, strict=True)
+        ]
         self._shapes = shapes
         self.heads = [
             Head(width, 4 * df, sentence_size, unconditional, dtype=dtype)
-            for width in widths
+            for width in (df, *channels)
         ]
         # TensorFlow's checkpoints find attributes, not layers in lists.
         for i, head in enumerate(self.heads):
