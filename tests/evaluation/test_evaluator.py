@@ -120,12 +120,11 @@ def test_scores_equal_those_of_numpy(make, colours, tiny_model, tiny_data):
     groups = held_out.groups[held_out.owners]
     expected = r_precision(
         tiny_model.image_encoder(images)["image_features"].numpy(),
-        sentences[rows],
-        groups[rows],
+        sentences,
+        rows,
+        groups,
         candidates=held_out.candidates,
         seed=0,
-        pool_features=sentences,
-        pool_groups=groups,
     )
     assert precision.generated.mean == pytest.approx(expected.mean, abs=1)
     conditions = found.conditions()

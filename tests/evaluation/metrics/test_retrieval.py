@@ -56,7 +56,6 @@ def test_three_images_by_hand():
     # -0.45, before its own of -0.71.
     assert score.image_to_text[1] == pytest.approx(200 / 3)
     assert score.image_to_text[5] == 100
-    assert score[2:] == (3, 4)
 
 
 def test_length_and_order_of_features_have_no_effect():
