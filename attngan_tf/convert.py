@@ -131,16 +131,9 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
             f"{values.text_encoder}; take the files of one model"
         )
     discriminators = read_discriminators(values.discriminators, config)
-    widths = {recognition.width(state) for state in discriminators.values()}
-    published = config.dataset != "folder"  # with a known DF
-    if len(widths) > 1 or (published and widths - {config.df}):
-        raise UserError(
-            "--discriminators must be those of the generator, all of "
-            f"{f'DF {config.df}' if published else 'one DF'}; received DF "
-            f"{', '.join(map(str, sorted(widths)))}"
-        )
-    if widths:
-        config = dataclasses.replace(config, df=widths.pop())
+    if discriminators:
+        df = recognition.width(next(iter(discriminators.values())))
+        config = dataclasses.replace(config, df=df)
     return config, Published(words, *states, discriminators)
 
 
@@ -274,7 +267,7 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
 def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
     """The layouts of a model's networks, by file name."""
     model = load(workdir)
-    config, model = model.config, model
+    config = model.config
     found = {
         "text_encoder.pth": layouts.text_encoder(model.text_encoder),
         "netG.pth": layouts.generator(model.generator),
@@ -298,23 +291,29 @@ def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
 
 def _check_publishable(config: Config) -> None:
     sizes = config.image_sizes
-    if sizes != tuple(layouts.CONVOLUTIONS)[: len(sizes)]:
-        raise UserError(
-            "--to_pytorch needs images of 64, 128 and 256 pixels, as the "
-            f"released code generates; those of {config.workdir} are of "
-            f"{', '.join(map(str, sizes))}"
-        )
-    if config.discriminator_stages != "all":
-        raise UserError(
-            "--to_pytorch needs an image from every stage, as the released "
-            f"code's generator has; {config.workdir} was trained with "
-            f"--discriminator_stages={config.discriminator_stages}"
-        )
-    if config.attention != "words":
-        raise UserError(
-            "--to_pytorch needs a generator that attends to words, as the "
-            f"released code's does; that of {config.workdir} does not"
-        )
+    text = ", ".join(map(str, sizes))
+    for fits, rule, received in [
+        (
+            sizes == tuple(layouts.CONVOLUTIONS)[: len(sizes)],
+            "images of 64, 128 and 256 pixels, as the released code generates",
+            f"images of {text} pixels",
+        ),
+        (
+            config.discriminator_stages == "all",
+            "an image from every stage, as the released code's generator has",
+            f"--discriminator_stages={config.discriminator_stages}",
+        ),
+        (
+            config.attention == "words",
+            "a generator that attends to words, as the released code's does",
+            f"--attention={config.attention}",
+        ),
+    ]:
+        if not fits:
+            raise UserError(
+                f"--to_pytorch needs {rule}; {config.workdir} was trained with "
+                f"{received}"
+            )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:

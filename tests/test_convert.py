@@ -1,6 +1,5 @@
 """python -m attngan_tf.convert: published files to a workdir and back."""
 
-import dataclasses
 import json
 import pickle
 import shutil
@@ -13,7 +12,6 @@ from absl import flags
 
 import attngan_tf
 from attngan_tf import convert
-from attngan_tf.config import Config
 from attngan_tf.errors import UserError
 from attngan_tf.pretrained import files as published_files
 from tests.reference import files, networks
@@ -302,7 +300,7 @@ USER_ERRORS = {
         lambda published, _: {"discriminators": published.discriminators[0]},
         "of 64, 128, 256 pixels; received 1, of 64",
     ),
-    "widths": (_one_wide, "all of one DF; received DF 4, 8"),
+    "widths": (_one_wide, "netD of 256 pixels: img_code_s16.0.weight must"),
     "to_pytorch": (lambda *_: {"to_pytorch": "x"}, "nothing else; received"),
 }
 
@@ -338,19 +336,6 @@ def test_authentic_files_are_reported(published, tmp_path, monkeypatch, capsys):
     assert "new discriminators" in printed
 
 
-def test_encoders_with_other_settings_are_not_adopted(workdir, tmp_path):
-    from attngan_tf.training import assembly
-
-    other = dataclasses.replace(
-        Config.load(str(workdir)),
-        workdir=str(tmp_path),
-        encoders=str(workdir),
-        inception_padding="keras",
-    )
-    with pytest.raises(UserError, match="--inception_padding must be that"):
-        assembly.adopt_encoders(other)
-
-
 def with_fields(workdir, folder, **fields):
     """A copy of a workdir with other values in its config.json."""
     shutil.copytree(workdir, folder)
@@ -362,9 +347,9 @@ def with_fields(workdir, folder, **fields):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"base_size": 8}, r"64, 128 and 256 pixels.*are of 8, 16"),
+        ({"base_size": 8}, r"64, 128 and 256 pixels.*images of 8, 16"),
         ({"discriminator_stages": "last"}, "--discriminator_stages=last"),
-        ({"attention": "none"}, "attends to words"),
+        ({"attention": "none"}, "--attention=none"),
     ],
 )
 def test_models_unlike_the_released_ones_are_refused(

@@ -1,8 +1,5 @@
 """Colours of parts, and their classifier."""
 
-import random
-
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,17 +56,6 @@ def classifier(data, size=SIZE):
 def trained(real):
     """A classifier that was trained as in a command."""
     return classifier(real)
-
-
-@pytest.mark.slow
-def test_every_part_of_real_images_is_classified(trained, real):
-    found = trained.colours(held_out(real).images(SIZE))
-    true = builder.part_colours(real.test.class_ids())
-    assert found.shape == true.shape == (TEST, len(builder.PARTS))
-    right = (found == true).mean(axis=0)
-    assert right.min() >= 0.95
-    exchanged = (np.roll(found, 1, axis=0) == true).mean(axis=0)
-    assert exchanged.max() <= 0.25
 
 
 @pytest.mark.slow
@@ -155,25 +141,11 @@ def weights(found):
     return np.concatenate([w.ravel() for w in found._network.get_weights()])
 
 
-def test_training_is_deterministic_and_leaves_the_random_state(
-    small, tmp_path, training, monkeypatch
-):
-    def numbers():
-        return [
-            *tf.random.uniform([3]).numpy(),
-            *keras.random.uniform([3]).numpy(),
-            *np.random.random(3),
-            random.random(),
-        ]
-
-    keras.utils.set_random_seed(5)
-    expected, found = numbers(), []
-    for folder in ("one", "same"):
-        keras.utils.set_random_seed(5)
-        data = small._replace(name=str(tmp_path / folder))
-        found.append(classifier(data))
-        assert numbers() == expected
-    one, same = found
+def test_training_is_deterministic(small, tmp_path, training, monkeypatch):
+    one, same = (
+        classifier(small._replace(name=str(tmp_path / folder)))
+        for folder in ("one", "same")
+    )
     np.testing.assert_array_equal(weights(one), weights(same))
     assert one.provenance == same.provenance
     monkeypatch.setattr(part_classifier, "SEED", 1)
