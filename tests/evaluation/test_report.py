@@ -12,6 +12,7 @@ from attngan_tf.evaluation.report import write_report
 
 ROOT = pathlib.Path(__file__).parents[2]
 HOW = {"feature_extractor": "inception of x", "reference": "500 of cub"}
+OLD = {"backend": "inception of x", "reference": HOW["reference"]}
 KID = "kernel distance (KID)"
 FID = "Frechet distance (FID)"
 
@@ -158,34 +159,35 @@ def test_published_scores_appear_once_and_beside_equal_models_only(
     assert warnings(text) == []
 
 
+BOTH = f"{FID}, Inception score: one (N 500) / two (N 500)"
+
+
 @pytest.mark.parametrize(
-    ("change", "second"),
+    ("change", "expected"),
     [
-        ({"how": {**HOW, "feature_extractor": "other"}}, "N 500"),
-        ({"how": {"reference": HOW["reference"]}}, "N 500"),
-        ({"how": {**HOW, "reference": "all"}}, "N 500"),
-        ({"n": 1000}, "N 1,000"),
-        ({"n": 0}, "N not recorded"),
+        ({"how": {**HOW, "feature_extractor": "other"}}, BOTH),
+        ({"how": {"reference": HOW["reference"]}}, BOTH),
+        ({"how": {**HOW, "reference": "all"}}, BOTH),
+        ({"n": 1000}, BOTH.replace("two (N 500)", "two (N 1,000)")),
+        ({"n": 0}, BOTH.replace("two (N 500)", "two (N not recorded)")),
+        ({"how": {**HOW, "splits": 5.0}}, BOTH.removeprefix(f"{FID}, ")),
         ({"how": {**HOW, "encoders": "b"}}, None),  # R-precision only
-        (  # as version 0.1 wrote it
-            {"how": {"backend": "inception of x", "reference": "500 of cub"}},
-            None,
-        ),
+        ({"how": OLD}, None),  # as version 0.1 wrote it
     ],
 )
 def test_scores_measured_in_different_ways_have_one_warning(
-    run_folder, report, change, second
+    run_folder, report, change, expected
 ):
     """Those of the table and of the curves, which differ in the same way."""
-    scores = {"frechet": 20.0, "kid": 1.0}
+    scores = {"frechet": 20.0, "inception_score": 4.0}
     lines = scored(5, **scores), scored(5, **scores, **change)
     one, two = (
         run_folder(name, [line], dataset="demo")
         for name, line in zip(("one", "two"), lines, strict=True)
     )
-    found = warnings(report(one, two)[0])
-    expected = [f"measured in different ways: {FID}, {KID}: one (N 500) / two "]
-    assert found == ([f"{expected[0]}({second})"] if second else [])
+    text, _ = report(one, two)
+    prefix = "measured in different ways: "
+    assert warnings(text) == ([prefix + expected] if expected else [])
 
 
 def test_curves_measured_in_different_ways_have_a_warning(run_folder, report):
@@ -200,35 +202,22 @@ def test_curves_measured_in_different_ways_have_a_warning(run_folder, report):
     ]
 
 
-def test_the_splits_of_the_inception_score_count(run_folder, report):
-    one, two = (
-        run_folder(
-            f"{splits}_splits",
-            [
-                scored(5, inception_score=4.0, frechet=7.0)
-                | {"splits": float(splits)}
-            ],
-            dataset="demo",
-        )
-        for splits in (10, 5)
-    )
-    text, _ = report(one, two)
-    (warning,) = warnings(text)
-    assert "Inception score: 10_splits (N 500) / 5_splits (N 500)" in warning
-    assert f"reference: {HOW['reference']}; 5 splits\n" in text
-
-
 def test_conditions_are_listed_once_for_runs_that_share_them(
     run_folder, report
 ):
-    other = {**HOW, "feature_extractor": "a\n# b"}
-    lines = [scored(5, frechet=7.0), scored(5, kid=1.0, how=other)]
+    other = {**HOW, "feature_extractor": "a\n# b", "splits": 5.0}
+    lines = [
+        scored(5, frechet=7.0),
+        scored(5, inception_score=4.0, how=other),
+    ]
     text, _ = report(*(run_folder(x, lines, dataset="demo") for x in "ab"))
-    reference = f"reference: {HOW['reference']}\n"
-    assert f"- a; b: {FID}: feature extractor: inception of x; {reference}" in (
-        text
-    )
-    assert f"- a; b: {KID}: feature extractor: a # b; {reference}" in text
+    reference = f"reference: {HOW['reference']}"
+    for line in (
+        f"- a; b: {FID}: feature extractor: inception of x; {reference}\n",
+        f"- a; b: Inception score: feature extractor: a # b; {reference}; 5 "
+        "splits\n",
+    ):
+        assert line in text
 
 
 def test_the_best_inception_score_has_the_r_precision_of_its_step(
