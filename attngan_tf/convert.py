@@ -224,11 +224,10 @@ def _write_flagfile(folder: str, config: Config) -> None:
                 file.write(f"--{field.name}={value}\n")
 
 
-def to_pytorch(workdir: str, folder: str) -> list[str]:
+def to_pytorch(workdir: str, folder: str) -> None:
     """Writes a workdir's model as files that the released code loads.
 
-    Returns:
-      Lines to print: one for each file, and for what cannot be written.
+    It prints each file, and what cannot be written.
 
     Raises:
       UserError: the released code cannot have this model, or the folder exists
@@ -243,25 +242,23 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
         for name, parts in networks.items():
             path = os.path.join(folder, name)
             files.write_state(layouts.state_of(parts), path)
-        words = Vocabulary.load(workdir).words
-        pickles.save_words(words, os.path.join(folder, CAPTIONS))
+            print(f"written: {path}")
+        path = os.path.join(folder, CAPTIONS)
+        pickles.save_words(Vocabulary.load(workdir).words, path)
+        print(f"written: {path}, the words, no captions")
     except OSError as error:
         raise _not_writable(error, "to_pytorch") from None
-    lines = [f"written: {os.path.join(folder, name)}" for name in networks]
-    lines.append(
-        f"written: {os.path.join(folder, CAPTIONS)}, the words, no captions"
-    )
     if config.discriminator != "paper":
-        lines.append(
+        print(
             "not written: the last stage's discriminator; the released code "
             f"has none like --discriminator={config.discriminator}"
         )
     if IMAGE_ENCODER_FILE not in networks:
-        lines.append(
+        settings = " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
+        print(
             f"not written: {IMAGE_ENCODER_FILE}; the released code's is "
-            + " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
+            f"{settings}"
         )
-    return lines
 
 
 def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
@@ -291,29 +288,23 @@ def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
 
 def _check_publishable(config: Config) -> None:
     sizes = config.image_sizes
-    text = ", ".join(map(str, sizes))
-    for fits, rule, received in [
-        (
-            sizes == tuple(layouts.CONVOLUTIONS)[: len(sizes)],
-            "images of 64, 128 and 256 pixels, as the released code generates",
-            f"images of {text} pixels",
-        ),
-        (
-            config.discriminator_stages == "all",
-            "an image from every stage, as the released code's generator has",
-            f"--discriminator_stages={config.discriminator_stages}",
-        ),
-        (
-            config.attention == "words",
-            "a generator that attends to words, as the released code's does",
-            f"--attention={config.attention}",
-        ),
-    ]:
-        if not fits:
-            raise UserError(
-                f"--to_pytorch needs {rule}; {config.workdir} was trained with "
-                f"{received}"
-            )
+    if sizes != tuple(layouts.CONVOLUTIONS)[: len(sizes)]:
+        raise UserError(
+            "--to_pytorch needs images of 64, 128 and 256 pixels, as the "
+            f"released code generates; those of {config.workdir} are of "
+            f"{', '.join(map(str, sizes))}"
+        )
+    if config.discriminator_stages != "all":
+        raise UserError(
+            "--to_pytorch needs an image from every stage, as the released "
+            f"code's generator has; {config.workdir} was trained with "
+            f"--discriminator_stages={config.discriminator_stages}"
+        )
+    if config.attention != "words":
+        raise UserError(
+            "--to_pytorch needs a generator that attends to words, as the "
+            f"released code's does; that of {config.workdir} does not"
+        )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -353,8 +344,7 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
             f"--to_pytorch takes a --workdir and nothing else; received "
             f"{received}"
         )
-    for line in to_pytorch(values.workdir, values.to_pytorch):
-        print(line)
+    to_pytorch(values.workdir, values.to_pytorch)
 
 
 def _summary(config: Config, published: Published) -> str:

@@ -323,9 +323,9 @@ def with_fields(workdir, folder, **fields):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"base_size": 8}, r"64, 128 and 256 pixels.*images of 8, 16"),
+        ({"base_size": 8}, r"64, 128 and 256 pixels.*are of 8, 16"),
         ({"discriminator_stages": "last"}, "--discriminator_stages=last"),
-        ({"attention": "none"}, "--attention=none"),
+        ({"attention": "none"}, "attends to words"),
     ],
 )
 def test_models_unlike_the_released_ones_are_refused(

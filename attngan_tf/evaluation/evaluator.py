@@ -84,17 +84,16 @@ class Evaluator:
 
     def score(self) -> list[Row]:
         """Scores the model with its current weights."""
-        metrics = [METRICS[name](self) for name in self.metrics]
-        found = [[] for _ in metrics]  # batches of the features of each
+        found = {METRICS[name](self): [] for name in self.metrics}
         first, count = 0, self.images_needed
         for batch in self._batches(count) if count else ():
-            for x, batches in zip(metrics, found, strict=True):
-                if rest := max(x.count - first, 0):
-                    batches.append(batch[x.needs][:rest])
+            for x, batches in found.items():
+                if x.count > first:
+                    batches.append(batch[x.needs][: x.count - first])
             first += len(batch[metric.IMAGES])
         return [
             row
-            for x, batches in zip(metrics, found, strict=True)
+            for x, batches in found.items()
             for row in x.rows(np.concatenate(batches) if batches else None)
         ]
 

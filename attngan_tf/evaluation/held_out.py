@@ -16,6 +16,9 @@ from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs.scores import Value
 
+# Captions that each image chooses from in R-precision; fewer if there are not
+# enough captions of other classes.
+CANDIDATES = 100
 FOLDS = 10  # parts of the images for the standard deviation of R-precision
 
 
@@ -33,8 +36,6 @@ class HeldOut:
       vocabulary: maps words to ids.
       words_num: maximum number of words of a caption.
       count: maximum number of images.
-      candidates: captions that each image chooses from; fewer if there are
-        not enough captions of other classes.
 
     Raises:
       UserError: the split has fewer than two images.
@@ -47,7 +48,6 @@ class HeldOut:
         vocabulary: Vocabulary,
         words_num: int,
         count: int,
-        candidates: int = 100,
     ):
         self.records = records
         self.indices = evenly_spread(len(records), count)
@@ -65,7 +65,7 @@ class HeldOut:
         )
         if len(set(self.groups)) == 1:  # a single class is as no classes
             self.groups = np.arange(len(counts))
-        self.candidates = min(candidates, 1 + self._fewest_others())
+        self.candidates = min(CANDIDATES, 1 + self._fewest_others())
         # Traced once, since encoders are scored often in training.
         traced = functools.partial(
             tf.function, reduce_retracing=True, autograph=False
