@@ -22,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 MAX_MARKERS = 20  # on one line
 PANEL_SIZE = 4.2, 3.4  # inches
-MAX_LABEL = 37  # characters; of longer names, only the end is shown
+MAX_LABEL = 40  # characters; of longer names, only the end is shown
 LEGEND_LINE = 0.19  # inches of a line of a small legend
 DPI = 150
 
@@ -70,10 +70,7 @@ def curves(runs: Sequence[Run]) -> Figure | None:
         for i, line in enumerate(found):
             if line:
                 handles[i] = _plot(axes, line, i, epochs)
-    names = [runs[i].name for i in sorted(handles)]
-    texts = [
-        x if len(x) <= MAX_LABEL else "..." + x[-MAX_LABEL:] for x in names
-    ]
+    texts = [runs[i].name[-MAX_LABEL:] for i in sorted(handles)]
     # A long legend makes the figure higher, not the panels smaller.
     figure.set_figheight(height + LEGEND_LINE * len(texts))
     figure.legend(

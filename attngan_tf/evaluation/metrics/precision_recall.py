@@ -55,8 +55,7 @@ def _radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     radii = np.empty(len(features))
     for rows in blocks(len(features), ROWS):
         squares = _squared_distances(features[rows], features)
-        np.fill_diagonal(squares[:, rows], -1.0)  # itself comes first
-        nearest = np.partition(squares, neighbours, axis=1)
+        nearest = np.partition(squares, neighbours, axis=1)  # itself is first
         radii[rows] = nearest[:, neighbours]
     return radii
 
