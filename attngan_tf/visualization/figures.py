@@ -25,37 +25,29 @@ EQUAL = 1e-3
 SIGMA = 20 / 256
 
 
-def sheet_scale(size: int) -> int:
-    """The factor that enlarges images of this size to about SHEET_TILE."""
-    return max(1, SHEET_TILE // size)
-
-
 def grid(
     images: np.ndarray,
     columns: int,
-    captions: Sequence[str] | None = None,
-    scale: int = 1,
+    captions: Sequence[str],
     underlined: Sequence[Collection[int]] | None = None,
 ) -> Image.Image:
-    """A contact sheet, filled row by row.
+    """A contact sheet, filled row by row; small images are enlarged.
 
     Args:
       images: uint8 [N, H, W, 3].
       columns: images in a row.
-      captions: None; N captions, each placed below its image; or one caption
-        for each row, placed above it. With one column, below the image.
-      scale: each pixel becomes scale x scale pixels.
+      captions: N captions, each placed below its image; or one caption for
+        each row, placed above it. With one column, below the image.
       underlined: for each caption, the indices of the words to underline
         (in Fig. 5, those that changed); None: no words.
 
     Raises:
       ValueError: another number of captions.
     """
+    scale = max(1, SHEET_TILE // images.shape[1])
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
     cells = [Image.fromarray(image) for image in images]
     columns = min(columns, len(cells))
-    if captions is None:
-        return _below(_rows(cells, columns))
     texts = list(zip(captions, underlined or [()] * len(captions), strict=True))
     if len(captions) == len(cells):
         # Narrow images stand in columns that are wide enough to read.

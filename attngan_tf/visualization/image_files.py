@@ -89,10 +89,9 @@ def write_images(
         if attention:
             figure = attention_figure(model, outputs, row)
             writer.write(f"{name}_attention.png", figure, **texts)
-    scale = figures.sheet_scale(images.shape[1])
     columns = samples if samples > 1 else SHEET_COLUMNS
     shown = images[selected.ravel()]
-    sheet = figures.grid(shown, columns, captions, scale, changed)
+    sheet = figures.grid(shown, columns, captions, changed)
     lines = [" ".join(str(seeds[row]) for row in rows) for rows in selected]
     name = "grid.png" if changed else "contact_sheet.png"
     writer.write(name, sheet, caption=captions, seed=lines)
@@ -130,8 +129,7 @@ def write_interpolation(
         name = f"interpolation_{index:02d}.png"
         fraction = f"{fractions[index]:.4g}"
         writer.write(name, Image.fromarray(image), **ends, share=fraction)
-    scale = figures.sheet_scale(images.shape[1])
-    row = figures.grid(images, len(images), [title], scale)
+    row = figures.grid(images, len(images), [title])
     writer.write("interpolation.png", row, **ends)
     return writer.files
 

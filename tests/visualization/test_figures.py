@@ -33,43 +33,37 @@ def rendered(monkeypatch):
     return texts
 
 
-def test_grid_fills_row_by_row():
-    images = np.stack([plain(c) for c in (RED, GREEN, BLUE)])
-    pixels = np.asarray(figures.grid(images, columns=2))
-    assert pixels.shape == (8 + 4 + 8, 8 + 4 + 8, 3)
-    np.testing.assert_array_equal(pixels[:8, :8], images[0])
-    np.testing.assert_array_equal(pixels[:8, 12:], images[1])
-    np.testing.assert_array_equal(pixels[12:, :8], images[2])
-    assert (pixels[12:, 8:] == 255).all()  # no fourth image
-    assert (pixels[8:12] == 255).all()
-    assert figures.grid(images, columns=5).size == (3 * 8 + 2 * 4, 8)
+def test_grid_fills_row_by_row_with_captions_below():
+    images = np.stack([plain(colour, 160) for colour in (RED, GREEN, BLUE)])
+    sheet = figures.grid(images, 2, ["", "a red square", ""])
+    pixels = np.asarray(sheet)
+    assert sheet.width == 160 + 4 + 160
+    second = (sheet.height + 4) // 2  # where the second row starts
+    np.testing.assert_array_equal(pixels[:160, :160], images[0])
+    np.testing.assert_array_equal(pixels[:160, 164:], images[1])
+    np.testing.assert_array_equal(pixels[second:][:160, :160], images[2])
+    assert (pixels[second:, 160:] == 255).all()  # no fourth image
+    assert ink(sheet.crop((0, 164, 160, second))) == 0
+    assert ink(sheet.crop((164, 164, sheet.width, second))) > 100
 
 
 @pytest.mark.parametrize(
-    ("size", "scale"), [(8, 16), (32, 4), (64, 2), (100, 1), (512, 1)]
+    ("size", "side"), [(8, 128), (64, 128), (100, 100), (512, 512)]
 )
-def test_sheet_scale(size, scale):
-    assert figures.sheet_scale(size) == scale
-
-
-def test_captions_below_their_images():
-    images = np.stack([plain(RED, 160), plain(RED, 160)])
-    sheet = figures.grid(images, 2, captions=["", "a red square"])
-    bare = figures.grid(images, 2)
-    assert sheet.width == bare.width
-    np.testing.assert_array_equal(np.asarray(sheet)[:160], np.asarray(bare))
-    assert ink(sheet.crop((0, 164, 160, sheet.height))) == 0
-    assert ink(sheet.crop((164, 164, *sheet.size))) > 100
+def test_small_images_are_enlarged(size, side):
+    sheet = figures.grid(np.stack([plain(RED, size)] * 3), 5, [""])
+    assert sheet.width == 3 * side + 2 * 4
+    assert (np.asarray(sheet) == RED).all(axis=2).sum() == 3 * side**2
 
 
 def test_columns_of_captioned_images_are_wide_enough_to_read():
     images = np.stack([plain(RED, 16)] * 3)
-    sheet = figures.grid(images, 3, captions=["the bird is red"] * 3)
+    sheet = figures.grid(images, 3, ["the bird is red"] * 3)
     width = figures.CAPTION_WIDTH
     assert sheet.width == 3 * width + 2 * 4
     red = np.flatnonzero((np.asarray(sheet)[8] == RED).all(axis=1))
-    assert red[0] == (width - 16) // 2  # centred
-    assert red[16] - red[0] == width + 4
+    assert red[0] == (width - 128) // 2  # centred
+    assert red[128] - red[0] == width + 4
 
 
 @pytest.mark.parametrize("columns", [1, 2, 4])
@@ -77,7 +71,7 @@ def test_words_of_captions_are_underlined(rendered, columns):
     """Below one image in a row, above rows, and below each image."""
     captions = ["a red bird", "a blue bird"]
     images = np.stack([plain(RED)] * (4 if columns == 2 else 2))
-    figures.grid(images, columns, captions, 1, [{1}, {0, 2}])
+    figures.grid(images, columns, captions, [{1}, {0, 2}])
     found = [(text, underlined) for text, _, underlined in rendered]
     assert found == list(zip(captions, [{1}, {0, 2}], strict=True))
 
