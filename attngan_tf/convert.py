@@ -131,16 +131,9 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
             f"{values.text_encoder}; take the files of one model"
         )
     discriminators = read_discriminators(values.discriminators, config)
-    widths = {recognition.width(state) for state in discriminators.values()}
-    published = config.dataset != "folder"  # with a known DF
-    if len(widths) > 1 or (published and widths - {config.df}):
-        raise UserError(
-            "--discriminators must be those of the generator, all of "
-            f"{f'DF {config.df}' if published else 'one DF'}; received DF "
-            f"{', '.join(map(str, sorted(widths)))}"
-        )
-    if widths:
-        config = dataclasses.replace(config, df=widths.pop())
+    if discriminators:
+        df = recognition.width(next(iter(discriminators.values())))
+        config = dataclasses.replace(config, df=df)
     return config, Published(words, *states, discriminators)
 
 
@@ -231,11 +224,10 @@ def _write_flagfile(folder: str, config: Config) -> None:
                 file.write(f"--{field.name}={value}\n")
 
 
-def to_pytorch(workdir: str, folder: str) -> list[str]:
+def to_pytorch(workdir: str, folder: str) -> None:
     """Writes a workdir's model as files that the released code loads.
 
-    Returns:
-      Lines to print: one for each file, and for what cannot be written.
+    It prints each file, and what cannot be written.
 
     Raises:
       UserError: the released code cannot have this model, or the folder exists
@@ -250,31 +242,29 @@ def to_pytorch(workdir: str, folder: str) -> list[str]:
         for name, parts in networks.items():
             path = os.path.join(folder, name)
             files.write_state(layouts.state_of(parts), path)
-        words = Vocabulary.load(workdir).words
-        pickles.save_words(words, os.path.join(folder, CAPTIONS))
+            print(f"written: {path}")
+        path = os.path.join(folder, CAPTIONS)
+        pickles.save_words(Vocabulary.load(workdir).words, path)
+        print(f"written: {path}, the words, no captions")
     except OSError as error:
         raise _not_writable(error, "to_pytorch") from None
-    lines = [f"written: {os.path.join(folder, name)}" for name in networks]
-    lines.append(
-        f"written: {os.path.join(folder, CAPTIONS)}, the words, no captions"
-    )
     if config.discriminator != "paper":
-        lines.append(
+        print(
             "not written: the last stage's discriminator; the released code "
             f"has none like --discriminator={config.discriminator}"
         )
     if IMAGE_ENCODER_FILE not in networks:
-        lines.append(
+        settings = " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
+        print(
             f"not written: {IMAGE_ENCODER_FILE}; the released code's is "
-            + " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
+            f"{settings}"
         )
-    return lines
 
 
 def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
     """The layouts of a model's networks, by file name."""
     model = load(workdir)
-    config, model = model.config, model
+    config = model.config
     found = {
         "text_encoder.pth": layouts.text_encoder(model.text_encoder),
         "netG.pth": layouts.generator(model.generator),
@@ -354,8 +344,7 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
             f"--to_pytorch takes a --workdir and nothing else; received "
             f"{received}"
         )
-    for line in to_pytorch(values.workdir, values.to_pytorch):
-        print(line)
+    to_pytorch(values.workdir, values.to_pytorch)
 
 
 def _summary(config: Config, published: Published) -> str:

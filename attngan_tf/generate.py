@@ -124,9 +124,9 @@ def check_attention(model: TextToImage) -> None:
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """Runs the command."""
     check_flags(values, arguments)
+    changed = None
     if values.grid is not None:
-        sentences = variants(clean(values.grid))
-        captions = [sentence.caption for sentence in sentences]
+        captions, changed = zip(*variants(clean(values.grid)), strict=True)
     else:
         captions = read_captions(values.captions_file, arguments)
     if values.interpolate:
@@ -138,19 +138,24 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     model = load(values.workdir, values.checkpoint)
     if values.attention:
         check_attention(model)
-    common = {"output": values.output, "seed": values.seed}
+    seed = values.seed
+    if seed is None and (values.interpolate or changed):
+        (seed,) = model.caption_seeds(captions[:1])  # the same for all images
+    common = {"output": values.output, "seed": seed}
     if values.interpolate:
         files = image_files.write_interpolation(
             model, captions, steps_between=values.steps_between, **common
         )
     else:
-        common |= {"samples": values.samples, "attention": values.attention}
-        if values.grid is not None:
-            files = image_files.write_grid(model, sentences, **common)
-        else:
-            files = image_files.write_images(
-                model, captions, best_of=values.best_of, **common
-            )
+        files = image_files.write_images(
+            model,
+            captions,
+            samples=values.samples,
+            best_of=values.best_of,
+            attention=values.attention,
+            changed=changed,
+            **common,
+        )
     unknown = model.unknown_words(captions)
     if unknown:
         print(f"words that are not in the vocabulary: {', '.join(unknown)}")

@@ -41,14 +41,14 @@ class ColourMetric(Metric):
         del extractor
         return _missing(config)
 
-    def rows(self):
+    def rows(self, features):
         evaluator = self.evaluator
         count = min(evaluator.num_images, CAPTIONS)
         pairs = builder.single_colour_captions(count, seed=0)
         captions, asked = zip(*pairs, strict=True)
         images = evaluator.model.generate(captions, range(len(captions)))
         generated = colour_accuracy(images, asked, PALETTE)
-        images, shown = _real_birds(evaluator.records, evaluator.size)
+        images, shown = _real_birds(evaluator.held_out.records, evaluator.size)
         real = colour_accuracy(images, shown, PALETTE)
         return [
             Row(
@@ -77,30 +77,23 @@ class PartsMetric(Metric):
     images of the same captions.
     """
 
-    needs = frozenset({PART_COLOURS})
-
-    def __init__(self, evaluator):
-        super().__init__(evaluator)
-        self._colours = []
+    needs = PART_COLOURS
 
     @classmethod
     def missing(cls, config, extractor):
         del extractor
         return _missing(config)
 
-    def update(self, batch):
-        self._colours.append(batch[PART_COLOURS])
-
-    def rows(self):
+    def rows(self, features):
         evaluator, held_out = self.evaluator, self.evaluator.held_out
-        rows = evaluator.caption_rows(self.count)
+        captions = held_out.caption_rows(self.count)
         real = evaluator.part_classifier.colours(
             held_out.images(evaluator.size)
         )
         return part_rows(
-            named_colours([held_out.lines[i] for i in rows]),
-            np.concatenate(self._colours),
-            real[held_out.owners[rows]],
+            named_colours([held_out.lines[i] for i in captions]),
+            features,
+            real[held_out.owners[captions]],
         )
 
 

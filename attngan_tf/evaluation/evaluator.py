@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from attngan_tf.data.prepared_data import Data
-from attngan_tf.data.views import Records
 from attngan_tf.encoders import Encoders
 from attngan_tf.evaluation import provenance
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
@@ -25,9 +24,9 @@ from attngan_tf.text_to_image import TextToImage
 class Evaluator:
     """Generates images once, and computes all metrics of them.
 
-    Metrics (see `metrics.metric`) read the features of generated images batch
-    by batch. The features of real images and captions are properties of this
-    class, computed once, when a metric needs them.
+    Metrics (see `metrics.metric`) read the features of generated images. The
+    features of real images and captions are properties of this class, computed
+    once, when a metric needs them.
 
     Args:
       model: generates the images.
@@ -82,30 +81,32 @@ class Evaluator:
         self.own_extractor = extractor is None
         self._extractor = extractor
         self.held_out = self._held_out(split)
-        self._cache = {}
 
     def score(self) -> list[Row]:
         """Scores the model with its current weights."""
-        metrics = [METRICS[name](self) for name in self.metrics]
+        found = {METRICS[name](self): [] for name in self.metrics}
         first, count = 0, self.images_needed
         for batch in self._batches(count) if count else ():
-            for x in metrics:
-                if rest := max(x.count - first, 0):
-                    x.update({k: v[:rest] for k, v in batch.items()})
+            for x, batches in found.items():
+                if x.count > first:
+                    batches.append(batch[x.needs][: x.count - first])
             first += len(batch[metric.IMAGES])
-        return [row for x in metrics for row in x.rows()]
+        return [
+            row
+            for x, batches in found.items()
+            for row in x.rows(np.concatenate(batches) if batches else None)
+        ]
 
     def encoders_changed(self) -> None:
         """Drops all cached features of encoders, after further training."""
-        for name in ("extractor", "sentences", "real", "real_image_features"):
+        for name in (
+            "extractor",
+            "sentences",
+            "real",
+            "real_image_features",
+            "encoders_provenance",
+        ):
             self.__dict__.pop(name, None)
-        self._cache.clear()
-
-    def once(self, name: str, function: Callable):
-        """The first result of a function, cached until encoders change."""
-        if name not in self._cache:
-            self._cache[name] = function()
-        return self._cache[name]
 
     # Generated images.
 
@@ -116,13 +117,10 @@ class Evaluator:
         return max(x.images_needed(self.num_images) for x in metrics)
 
     def _batches(self, count: int) -> Iterator[dict[str, np.ndarray]]:
-        lines = [self.held_out.lines[i] for i in self.caption_rows(count)]
+        rows = self.held_out.caption_rows(count)
+        lines = [self.held_out.lines[i] for i in rows]
         seeds = range(self.seed, self.seed + count)
         return self.generation.batches(lines, seeds, self.progress)
-
-    def caption_rows(self, count: int) -> np.ndarray:
-        """The captions of the first images: int [count], indices of lines."""
-        return self.held_out.caption_rows(count)
 
     @functools.cached_property
     def generation(self) -> ImageGeneration:
@@ -131,10 +129,11 @@ class Evaluator:
 
     def _features(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """A function of images that computes all features metrics need."""
-        needs = set().union(*(METRICS[name].needs for name in self.metrics))
-        own = {metric.IMAGE_FEATURES} & needs
+        needs = {METRICS[name].needs for name in self.metrics}
         functions = []
-        if own or (self.own_extractor and metric.POOLED in needs):
+        if metric.IMAGE_FEATURES in needs or (
+            self.own_extractor and metric.POOLED in needs
+        ):
             functions.append(self._encoder_features)
         if not self.own_extractor and needs & {
             metric.POOLED,
@@ -174,16 +173,6 @@ class Evaluator:
             count=self.num_images,
         )
 
-    @property
-    def records(self) -> Records:
-        """All images of the split."""
-        return getattr(self.data, self.split)
-
-    @property
-    def other_split(self) -> str:
-        """The split that is not scored."""
-        return "train" if self.split == "test" else "test"
-
     @functools.cached_property
     def extractor(self) -> FeatureExtractor:
         """Extracts pooled features and probabilities."""
@@ -209,7 +198,8 @@ class Evaluator:
         """The same for the other split, as if of a perfect model."""
         if not self.real_scores:
             return None
-        return self._real(self._held_out(self.other_split))
+        other = "train" if self.split == "test" else "test"
+        return self._real(self._held_out(other))
 
     @functools.cached_property
     def sentences(self) -> np.ndarray:
@@ -251,7 +241,9 @@ class Evaluator:
         warning = small_sample_warning(smaller, self.extractor.pooled_size)
         return [warning] if warning else []
 
-    def _encoders_provenance(self) -> dict:
+    @functools.cached_property
+    def encoders_provenance(self) -> dict:
+        """What identifies the evaluation encoders, as JSON values."""
         config, caption_encoder, image_encoder = self.encoders
         step = provenance.encoders_step(config)
         return provenance.encoders(
@@ -262,12 +254,12 @@ class Evaluator:
         """What the scores depend on besides their N, as JSON values."""
         found = {
             "feature_extractor": self.extractor.provenance,
-            "encoders": self.once("encoders", self._encoders_provenance),
+            "encoders": self.encoders_provenance,
             "reference": {
                 "dataset": self.model.config.dataset,
                 "split": self.split,
                 "images": len(self.held_out.indices),
-                "of": len(self.records),
+                "of": len(self.held_out.records),
                 "size": self.size,
             },
             "weights": {"averaged": True, "step": self.model.step},

@@ -10,21 +10,16 @@ from attngan_tf.data.views import Records
 from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.generated import BATCH, as_stored
-from attngan_tf.evaluation.metrics.r_precision import RPrecision, r_precision
+from attngan_tf.evaluation.metrics.metric import blocks
+from attngan_tf.evaluation.metrics.r_precision import r_precision
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
+from attngan_tf.runs.scores import Value
 
+# Captions that each image chooses from in R-precision; fewer if there are not
+# enough captions of other classes.
+CANDIDATES = 100
 FOLDS = 10  # parts of the images for the standard deviation of R-precision
-
-
-def batched(function, rows: np.ndarray | tf.Tensor) -> dict[str, np.ndarray]:
-    """A function's dict of outputs over all rows, computed in batches."""
-    parts = [
-        {name: value.numpy() for name, value in found.items()}
-        for first in range(0, len(rows), BATCH)
-        if (found := function(rows[first : first + BATCH]))
-    ]
-    return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
 
 def evenly_spread(total: int, count: int) -> list[int]:
@@ -41,8 +36,6 @@ class HeldOut:
       vocabulary: maps words to ids.
       words_num: maximum number of words of a caption.
       count: maximum number of images.
-      candidates: captions that each image chooses from; fewer if there are
-        not enough captions of other classes.
 
     Raises:
       UserError: the split has fewer than two images.
@@ -55,7 +48,6 @@ class HeldOut:
         vocabulary: Vocabulary,
         words_num: int,
         count: int,
-        candidates: int = 100,
     ):
         self.records = records
         self.indices = evenly_spread(len(records), count)
@@ -73,7 +65,7 @@ class HeldOut:
         )
         if len(set(self.groups)) == 1:  # a single class is as no classes
             self.groups = np.arange(len(counts))
-        self.candidates = min(candidates, 1 + self._fewest_others())
+        self.candidates = min(CANDIDATES, 1 + self._fewest_others())
         # Traced once, since encoders are scored often in training.
         traced = functools.partial(
             tf.function, reduce_retracing=True, autograph=False
@@ -117,7 +109,7 @@ class HeldOut:
         image_features: np.ndarray,
         sentences: np.ndarray,
         rows: np.ndarray,
-    ) -> RPrecision:
+    ) -> Value:
         """R-precision of images of the captions `rows`.
 
         The other candidates depend only on the caption, so that real and
@@ -128,22 +120,23 @@ class HeldOut:
           sentences: features of all captions, see `sentences`.
           rows: int [N], indices of the true captions.
         """
-        groups = self.groups[self.owners]
         return r_precision(
             image_features,
-            sentences[rows],
-            groups[rows],
+            sentences,
+            rows,
+            self.groups[self.owners],
             candidates=self.candidates,
             folds=min(FOLDS, len(rows)),
             seed=0,
-            pool_features=sentences,
-            pool_groups=groups,
         )
 
     def sentences(self, text_encoder: TextEncoder) -> np.ndarray:
         """Sentence features of every caption, float32 [captions, D]."""
-        encode = functools.partial(self._traced_text, text_encoder)
-        return batched(encode, tf.range(len(self.owners)))["sentence_features"]
+        parts = [
+            self._traced_text(text_encoder, tf.range(len(self.owners))[rows])
+            for rows in blocks(len(self.owners), BATCH)
+        ]
+        return np.concatenate([part["sentence_features"] for part in parts])
 
     def images(self, size: int) -> tf.data.Dataset:
         """Centre crops in batches [B, size, size, 3] in [-1, 1].
@@ -172,7 +165,7 @@ class HeldOut:
         text_encoder: TextEncoder,
         image_encoder: ImageEncoder,
         pooled: np.ndarray,
-    ) -> RPrecision:
+    ) -> Value:
         """R-precision of the real images, each with each of its captions."""
         features = image_encoder.image_projection(pooled).numpy()
         return self.r_precision(

@@ -2,16 +2,16 @@
 
 import collections
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attngan_tf.errors import UserError
-from attngan_tf.pretrained import scores as published
-from attngan_tf.pretrained.scores import PUBLISHED, Published
+from attngan_tf.pretrained.scores import PUBLISHED, N, Published
 from attngan_tf.runs.reports import (
     LABELS,
-    OF_PIXELS,
+    How,
     Point,
     Run,
     last_scores,
@@ -32,13 +32,6 @@ MODEL = {  # columns, and the fields of the configuration that they show
     "attention": "attention",
     "text training": "text_training",
 }
-# The fields of `How` that must be equal, and their names in a report.
-ASPECTS = {
-    "backend": "feature extractor",
-    "n": "N",
-    "splits": "number of splits",
-    "reference": "reference",
-}
 NOT_WRITTEN = "not recorded"
 SCORES = (
     "Scores are those of the last step that `evaluate` scored or, if it scored "
@@ -49,7 +42,8 @@ COMPARABLE = (
     "Two scores are comparable only if the feature extractor, N (the number of "
     "images), the splits of an Inception score and the reference (the real "
     "images) are the same: FID falls and the Inception score rises with N "
-    "alone."
+    "alone. Scores that were measured in different ways have a warning; the "
+    "ways are listed below."
 )
 CURVES = (
     "The curve of a run shows the steps that were scored in one way (as "
@@ -96,27 +90,24 @@ def write_report(folder: str, workdirs: Sequence[str]) -> list[str]:
 def _lines(runs: Sequence[Run], plotted: bool) -> Iterator[str]:
     """The report, in Markdown."""
     last = {run.name: last_scores(run) for run in runs}
-    beside = _published(runs)
-    yield from ("# Comparison of runs", "", *_table(runs, last, beside))
+    ends = {
+        run.name: {x: line[-1] for x in PANELS if (line := series(run, x))}
+        for run in runs
+    }
+    published = _published(runs)
+    yield from ("# Comparison of runs", "", *_table(runs, last, published))
     yield from ("", SCORES, "", COMPARABLE, "")
-    warnings = [*_warnings("in the table", last)]
-    warnings += _published_warnings(runs, last, beside)
-    yield from (line for text in warnings for line in (_warning(text), ""))
+    for text in _warnings(last, ends):
+        yield from (f"**Warning:** {_plain(text)}", "")
     if plotted:
         yield from (f"![Scores over training]({CURVES_FILE})", "", CURVES, "")
-        for text in _warnings("in the curves", _curve_ends(runs)):
-            yield from (_warning(text), "")
-    yield from _list("How the runs were scored", _conditions(last))
+    yield from _list("How the runs were scored", _conditions(last, ends))
     sources = collections.defaultdict(list)
-    for _, entry in beside:
+    for entry in itertools.chain(*published.values()):
         sources[entry.source].append(f"{entry.name} ({entry.dataset})")
     yield from _list("Published scores", sources)
     faults = {fault: [run.name] for run in runs for fault in run.faults}
     yield from _list("Lines left out", faults)
-
-
-def _warning(text: str) -> str:
-    return f"**Warning:** {_plain(text)}"
 
 
 def _list(title: str, items: Mapping[str, Iterable[str]]) -> Iterator[str]:
@@ -134,30 +125,29 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
 
 
-def _published(runs: Sequence[Run]) -> list[tuple[str, Published]]:
-    """Published scores, each with the last run that it belongs to."""
-    found = []
+def _published(runs: Sequence[Run]) -> dict[str, list[Published]]:
+    """Published scores, by the name of the last run that they belong to."""
+    found = collections.defaultdict(list)
     for entry in PUBLISHED:
         names = [run.name for run in runs if entry.belongs_to(run.config)]
         if names:
-            found.append((names[-1], entry))
+            found[names[-1]].append(entry)
     return found
 
 
 def _table(
-    runs: Sequence[Run], last: Points, beside: Sequence[tuple[str, Published]]
+    runs: Sequence[Run], last: Points, published: Mapping[str, list[Published]]
 ) -> Iterator[str]:
     """A row for each run; published scores below the run they belong to."""
     rows = []
     for run in runs:
         rows.append(_run_row(run, last[run.name]))
-        rows += [_published_row(x) for name, x in beside if name == run.name]
-    scores = dict.fromkeys([*LABELS, *(x for p in last.values() for x in p)])
-    after = [y for x in scores for y in (_label(x), _real_label(x))]
-    after += [_best_label(name) for name in BEST]
-    columns = dict.fromkeys(column for row in rows for column in row)
-    ordered = [*(x for x in columns if x not in after), *after]
-    shown = [x for x in ordered if any(row.get(x) for row in rows)]
+        rows += map(_published_row, published.get(run.name, ()))
+    scores = dict.fromkeys([*LABELS, *itertools.chain(*last.values())])
+    columns = ["run", *MODEL, "side", "step"]
+    columns += [y for x in scores for y in (_label(x), _real_label(x))]
+    columns += map(_best_label, BEST)
+    shown = [x for x in columns if any(row.get(x) for row in rows)]
     yield _row(shown)
     yield "|---" * len(shown) + "|"
     for row in rows:
@@ -220,7 +210,7 @@ def _published_row(entry: Published) -> dict[str, object]:
         row["stages"] = entry.num_stages
         row["lambda"] = f"{entry.damsm_lambda:g}"
     for name, text in entry.scores.items():
-        row[_label(name)] = f"{text} (N {published.N:,})"
+        row[_label(name)] = f"{text} (N {N:,})"
     return row
 
 
@@ -229,69 +219,47 @@ def _score_cell(value: Value) -> str:
     return value.text() + (f" (N {value.n:,})" if value.n else "")
 
 
-def _curve_ends(runs: Sequence[Run]) -> dict[str, dict[str, Point]]:
-    """The last points of the curves, by run and score."""
-    return {
-        run.name: {
-            name: line[-1] for name in PANELS if (line := series(run, name))
-        }
-        for run in runs
-    }
+def _warnings(*places: Points) -> Iterator[str]:
+    """A line for scores of the runs that were measured in different ways.
 
-
-def _warnings(where: str, found: Points) -> Iterator[str]:
-    """A line for scores of the runs that were computed in different ways.
-
-    Scores that differ in the same way share a line.
+    The runs are compared in the table, and in the curves. Scores that differ
+    in the same way share a line.
     """
-    scores = dict.fromkeys(name for points in found.values() for name in points)
-    for aspect, word in ASPECTS.items():
-        labels = collections.defaultdict(list)
-        for score in scores:
-            if aspect != "n" and score in OF_PIXELS:
-                continue
+    labels = collections.defaultdict(dict)  # as ordered sets
+    for found in places:
+        for score in dict.fromkeys(itertools.chain(*found.values())):
             runs = collections.defaultdict(list)
             for run, points in found.items():
                 if score in points:
-                    runs[getattr(points[score].how, aspect)].append(run)
+                    runs[points[score].how].append(run)
             if len(runs) > 1:
-                ways = (_way(way, names) for way, names in runs.items())
-                labels[" / ".join(ways)].append(_label(score))
-        for ways, names in labels.items():
-            yield f"not the same {word} {where}: {ways}; {', '.join(names)}"
+                ways = " / ".join(_way(*way) for way in runs.items())
+                labels[ways][_label(score)] = True
+    for ways, scores in labels.items():
+        yield f"measured in different ways: {', '.join(scores)}: {ways}"
 
 
-def _way(way: str | int, names: Sequence[str]) -> str:
-    """The runs with one value of an aspect, after the value if it is short."""
-    text = ", ".join(names)
-    if not way:
-        return f"{NOT_WRITTEN} ({text})"
-    return text if isinstance(way, str) else f"{way:,} ({text})"
+def _way(how: How, names: Sequence[str]) -> str:
+    return f"{', '.join(names)} (N {f'{how.n:,}' if how.n else NOT_WRITTEN})"
 
 
-def _published_warnings(
-    runs: Sequence[Run], last: Points, beside: Sequence[tuple[str, Published]]
-) -> Iterator[str]:
-    """A line for each run whose N differs from that of its published scores."""
-    for run in runs:
-        entries = [x for _, x in beside if x.belongs_to(run.config)]
-        scores = {name for x in entries for name in x.scores}
-        counts = {p.how.n for k, p in last[run.name].items() if k in scores}
-        if others := sorted(counts - {published.N}):
-            text = ", ".join(f"{n:,}" if n else NOT_WRITTEN for n in others)
-            yield f"the published N is {published.N:,}, {run.name}'s {text}"
-
-
-def _conditions(last: Points) -> dict[str, list[str]]:
+def _conditions(*places: Points) -> dict[str, list[str]]:
     """The names of the runs by the conditions they were scored on."""
-    ways = collections.defaultdict(list)
-    for run, points in last.items():
-        found = collections.defaultdict(list)
-        for name, point in points.items():
-            extractor = point.how.backend or NOT_WRITTEN
-            reference = point.how.reference or NOT_WRITTEN
-            text = f"feature extractor: {extractor}; reference: {reference}"
-            found[text].append(_label(name))
-        for text, names in found.items():
-            ways[f"{', '.join(names)}: {text}"].append(run)
-    return ways
+    labels = collections.defaultdict(dict)
+    for found in places:
+        for run, points in found.items():
+            for score, point in points.items():
+                labels[run, _condition(point.how)][_label(score)] = True
+    runs = collections.defaultdict(list)
+    for (run, text), scores in labels.items():
+        runs[f"{', '.join(scores)}: {text}"].append(run)
+    return runs
+
+
+def _condition(how: How) -> str:
+    """How a score was measured, without N, which is beside the score."""
+    splits = f"; {how.splits} splits" if how.splits else ""
+    return (
+        f"feature extractor: {how.network or NOT_WRITTEN}; "
+        f"reference: {how.reference or NOT_WRITTEN}{splits}"
+    )

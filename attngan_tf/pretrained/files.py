@@ -83,23 +83,15 @@ def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
             "it again"
         ) from None
     tensors = _tensors(content, torch.Tensor, path, flag)
-    state = {}
     prefixed = all(name.startswith(_PREFIX) for name in tensors)
+    state = {}
     for name, tensor in tensors.items():
-        dense = tensor.layout == torch.strided and not tensor.is_meta
-        if not dense or tensor.is_complex() or tensor.is_quantized:
-            raise UserError(
-                f"--{flag} must hold plain tensors of real numbers; "
-                f"{name} of {path} is {tensor.dtype}, {tensor.layout}, on "
-                f"{tensor.device}"
-            )
-        plain = name.removeprefix(_PREFIX) if prefixed else name
-        state[plain] = tensor.detach().float().numpy()
-    for name, array in state.items():
+        array = tensor.detach().float().numpy()
         if not np.isfinite(array).all():
             raise UserError(
                 f"--{flag} must hold finite numbers; {name} of {path} does not"
             )
+        state[name.removeprefix(_PREFIX) if prefixed else name] = array
     return state
 
 

@@ -10,6 +10,7 @@ PAPER = "Xu et al., CVPR 2018, Table 2 (the epoch of the best Inception score)"
 FID = "FID by the authors of DM-GAN (github.com/MinfengZhu/DM-GAN)"
 USERS = "github.com/taoxugit/AttnGAN/issues/17 and other users' reports"
 TISE = "Dinh et al., ECCV 2022 (TISE, arXiv 2112.01398)"
+OTHERS = f"{USERS}; FID: {TISE}"
 DM_GAN = "Zhu et al., CVPR 2019 (DM-GAN, arXiv 1904.01310)"
 DF_GAN = "Tao et al., CVPR 2022 (DF-GAN, arXiv 2008.05865)"
 
@@ -20,19 +21,19 @@ class Published(NamedTuple):
     Attributes:
       name: of the model.
       dataset: the data set of training and scoring.
-      num_stages: of AttnGAN; 3 (256 x 256 images) for other models.
+      source: who published them.
+      scores: texts by the scores' names in metrics.jsonl.
       damsm_lambda: Eq. 3's lambda, or None for other models, which are shown
         beside runs of any lambda.
-      scores: texts by the scores' names in metrics.jsonl.
-      source: who published them.
+      num_stages: of AttnGAN; 3 (256 x 256 images) for other models.
     """
 
     name: str
     dataset: str
-    num_stages: int
-    damsm_lambda: float | None
-    scores: Mapping[str, str]
     source: str
+    scores: Mapping[str, str]
+    damsm_lambda: float | None = None
+    num_stages: int = 3
 
     @property
     def side(self) -> int:
@@ -59,86 +60,79 @@ def _entry(
     name: str,
     dataset: str,
     source: str,
-    damsm_lambda: float | None = None,
-    num_stages: int = 3,
-    **scores: str,
+    inception_score: str = "",
+    r_precision: str = "",
+    frechet: str = "",
+    **model,
 ) -> Published:
-    return Published(name, dataset, num_stages, damsm_lambda, scores, source)
-
-
-def _attngan1(name: str, damsm_lambda: float, score: str, precision: str):
-    return _entry(
-        f"AttnGAN1, {name}",
-        "cub",
-        PAPER,
-        damsm_lambda,
-        2,
-        inception_score=score,
-        r_precision=precision,
-    )
+    scores = {
+        "inception_score": inception_score,
+        "r_precision": r_precision,
+        "frechet": frechet,
+    }
+    scores = {name: text for name, text in scores.items() if text}
+    return Published(name, dataset, source, scores, **model)
 
 
 _RERUN = "AttnGAN2, released weights, scored by others"
 _SPECTRAL = "AttnGAN++ (spectral norm in D)"
 PUBLISHED = (
-    _attngan1("no DAMSM", 0, "3.98 +- 0.04", "10.37 +- 5.88"),
-    _attngan1("lambda 0.1", 0.1, "4.19 +- 0.06", "16.55 +- 4.83"),
-    _attngan1("lambda 1", 1, "4.35 +- 0.05", "34.96 +- 4.02"),
-    _attngan1("lambda 5", 5, "4.35 +- 0.04", "58.65 +- 5.41"),
-    _attngan1("lambda 10", 10, "4.29 +- 0.05", "63.87 +- 4.85"),
+    *(
+        _entry(
+            f"AttnGAN1, {name}",
+            "cub",
+            PAPER,
+            *scores,
+            damsm_lambda=damsm_lambda,
+            num_stages=2,
+        )
+        for name, damsm_lambda, *scores in [
+            ("no DAMSM", 0, "3.98 +- 0.04", "10.37 +- 5.88"),
+            ("lambda 0.1", 0.1, "4.19 +- 0.06", "16.55 +- 4.83"),
+            ("lambda 1", 1, "4.35 +- 0.05", "34.96 +- 4.02"),
+            ("lambda 5", 5, "4.35 +- 0.04", "58.65 +- 5.41"),
+            ("lambda 10", 10, "4.29 +- 0.05", "63.87 +- 4.85"),
+        ]
+    ),
     _entry(
         "AttnGAN2, lambda 5",
         "cub",
         f"{PAPER}; {FID}",
-        5,
-        inception_score="4.36 +- 0.03",
-        r_precision="67.82 +- 4.43",
-        frechet="23.98 (PyTorch), 14.01 (TensorFlow)",
+        "4.36 +- 0.03",
+        "67.82 +- 4.43",
+        "23.98 (PyTorch), 14.01 (TensorFlow)",
+        damsm_lambda=5,
     ),
     _entry(
         "AttnGAN2, lambda 50",
         "coco",
         f"{PAPER}; {FID}",
-        50,
-        inception_score="25.89 +- 0.47",
-        r_precision="85.47 +- 3.69",
-        frechet="35.49 (PyTorch), 29.53 (TensorFlow)",
+        "25.89 +- 0.47",
+        "85.47 +- 3.69",
+        "35.49 (PyTorch), 29.53 (TensorFlow)",
+        damsm_lambda=50,
     ),
     _entry(
         _RERUN,
         "cub",
-        f"{USERS}; FID: {TISE}",
-        5,
-        inception_score="4.15 to 4.17",
-        r_precision="62 to 65",
-        frechet="24.27",
+        OTHERS,
+        "4.15 to 4.17",
+        "62 to 65",
+        "24.27",
+        damsm_lambda=5,
     ),
     _entry(
         _RERUN,
         "coco",
-        f"{USERS}; FID: {TISE}",
-        50,
+        OTHERS,
         inception_score="23.45 to 23.91",
         frechet="36.90",
+        damsm_lambda=50,
     ),
     _entry(_SPECTRAL, "cub", TISE, r_precision="77.31", frechet="15.01"),
     _entry(_SPECTRAL, "coco", TISE, frechet="26.58"),
-    _entry(
-        "DM-GAN",
-        "cub",
-        DM_GAN,
-        inception_score="4.75 +- 0.07",
-        r_precision="72.31 +- 0.91",
-        frechet="16.09",
-    ),
-    _entry(
-        "DM-GAN",
-        "coco",
-        DM_GAN,
-        inception_score="30.49 +- 0.57",
-        r_precision="88.56 +- 0.28",
-        frechet="32.64",
-    ),
-    _entry("DF-GAN", "cub", DF_GAN, inception_score="5.10", frechet="14.81"),
+    _entry("DM-GAN", "cub", DM_GAN, "4.75 +- 0.07", "72.31 +- 0.91", "16.09"),
+    _entry("DM-GAN", "coco", DM_GAN, "30.49 +- 0.57", "88.56 +- 0.28", "32.64"),
+    _entry("DF-GAN", "cub", DF_GAN, "5.10", frechet="14.81"),
     _entry("DF-GAN", "coco", DF_GAN, frechet="19.32"),
 )

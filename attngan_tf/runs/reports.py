@@ -1,9 +1,7 @@
 """Configurations and scores of runs, read from their workdirs."""
 
 import collections
-import dataclasses
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -24,23 +22,19 @@ LABELS = {
     "colour": "birds in the colour asked for (%)",
     "parts": "parts in the colour asked for (%)",
 }
-# Computed from the pixels of generated images, without a network.
-OF_PIXELS = [
-    name for name in LABELS if name.startswith(("diversity", "colour"))
-]
-NO_NETWORK = "none, pixels alone"
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated images
-DIFFERENCES = 2  # maximum number of fields in a label of a run
 
 
 class How(NamedTuple):
-    """How a score was measured; "" and 0 where the line does not have it."""
+    """How a score was measured: scores are comparable if all of it is equal.
 
-    stage: str  # "gan" during training; "evaluate"
+    "" and 0 where the line does not have it.
+    """
+
     n: int
-    # The encoders of R-precision, the classifier of parts, NO_NETWORK for
+    # The encoders of R-precision, the classifier of parts, none for scores of
     # pixels; the feature extractor of other scores.
-    backend: str
+    network: str
     reference: str
     splits: int  # of the Inception score; 0 for others
 
@@ -48,6 +42,7 @@ class How(NamedTuple):
 class Point(NamedTuple):
     """A score of a run at one step of its GAN."""
 
+    stage: str  # "gan" during training; "evaluate"
     step: int
     epoch: float | None
     generated: Value
@@ -120,35 +115,26 @@ def _parse(text: str) -> dict | None:
     return line if valid else None
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _count(value) -> int:
-    """A number as an integer; 0 unless it is a finite number."""
-    return int(value) if _is_number(value) and math.isfinite(value) else 0
-
-
 def _value(line: dict, name: str) -> Value | None:
     """A score in a line, with its N and spread if the line has them."""
-    if not _is_number(line.get(name)):
+    if not isinstance(line.get(name), int | float):
         return None
-    n, std = line.get(f"{name}_n"), line.get(f"{name}_std")
-    return Value(line[name], _count(n), std if _is_number(std) else None)
+    n = int(line.get(f"{name}_n", 0))
+    return Value(line[name], n, line.get(f"{name}_std"))
 
 
 def _points(line: dict) -> Iterator[tuple[str, Point]]:
-    epoch = line["epoch"] if _is_number(line.get("epoch")) else None
     for name in line:
-        if name.startswith("real_"):
-            continue
         if name not in LABELS and f"{name}_n" not in line:
             continue
         value = _value(line, name)
-        if value is not None:
-            real = _value(line, f"real_{name}")
-            how = _how(line, name, value.n)
-            yield name, Point(line["step"], epoch, value, real, how)
+        if value is not None and not name.startswith("real_"):
+            real, how = _value(line, f"real_{name}"), _how(line, name, value.n)
+            epoch = line.get("epoch")
+            yield (
+                name,
+                Point(line["stage"], line["step"], epoch, value, real, how),
+            )
 
 
 def described(value) -> str:
@@ -169,20 +155,16 @@ def described(value) -> str:
 
 def _how(line: dict, name: str, n: int) -> How:
     # Workdirs of version 0.1 have a text under "backend".
-    backend = line.get("feature_extractor", line.get("backend", ""))
+    network = line.get("feature_extractor", line.get("backend", ""))
     if name == "r_precision":
-        backend = line.get("encoders", backend)
-    elif name.split("_")[0] == "parts":
-        backend = line.get("part_classifier", backend)
-    elif name in OF_PIXELS:
-        backend = NO_NETWORK
-    return How(
-        line["stage"],
-        n,
-        described(backend),
-        described(line.get("reference", "")),
-        _count(line.get("splits")) if name == "inception_score" else 0,
-    )
+        network = line.get("encoders", network)
+    elif name.startswith("parts"):
+        network = line.get("part_classifier", network)
+    elif name.startswith(("diversity", "colour")):
+        network = "none, pixels alone"
+    splits = line.get("splits", 0) if name == "inception_score" else 0
+    reference = described(line.get("reference", ""))
+    return How(n, described(network), reference, int(splits))
 
 
 def last_scores(run: Run) -> dict[str, Point]:
@@ -192,14 +174,14 @@ def last_scores(run: Run) -> dict[str, Point]:
     during training are of fewer images. The last line of a step counts.
     """
     points = [point for points in run.scores.values() for point in points]
-    stages = {point.how.stage for point in points}
+    stages = {point.stage for point in points}
     stage = "evaluate" if "evaluate" in stages else "gan"
-    step = max((p.step for p in points if p.how.stage == stage), default=None)
+    step = max((p.step for p in points if p.stage == stage), default=None)
     return {
         name: point
         for name, points in run.scores.items()
         for point in points
-        if point.how.stage == stage and point.step == step
+        if point.stage == stage and point.step == step
     }
 
 
@@ -217,35 +199,3 @@ def series(run: Run, name: str) -> list[Point]:
         ways[point.how] = steps | {point.step: point}
     longest = max(reversed(ways.values()), key=len, default={})
     return [longest[step] for step in sorted(longest)]
-
-
-def labels(runs: Sequence[Run]) -> list[str]:
-    """A label for each run: the fields that differ, or the names of runs.
-
-    Names are used if more than DIFFERENCES fields of the configuration differ,
-    or if two runs differ in none.
-    """
-    names = [
-        field.name
-        for field in dataclasses.fields(Config)
-        if not field.metadata["may_change"] and field.name != "encoders"
-    ]
-    differing = [
-        name
-        for name in names
-        if len({getattr(r.config, name) for r in runs}) > 1
-    ]
-    found = [
-        ", ".join(_field_label(run.config, name) for name in differing)
-        for run in runs
-    ]
-    if not differing or len(differing) > DIFFERENCES:
-        return [run.name for run in runs]
-    return found if len(set(found)) == len(runs) else [r.name for r in runs]
-
-
-def _field_label(config: Config, name: str) -> str:
-    """Such as lambda 5."""
-    value = getattr(config, name)
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{name.removeprefix('damsm_').replace('_', ' ')} {text}"

@@ -220,8 +220,7 @@ class GanTrainer:
         seeds = range(len(captions))
         outputs = self.model.outputs(captions, seeds)
         images = to_uint8(outputs[self.model.last_images]).numpy()
-        scale = figures.sheet_scale(images.shape[1])
-        sheet = figures.grid(images, 4, captions, scale)
+        sheet = figures.grid(images, 4, captions)
         self.log.image("grid", step, sheet, caption=captions, seed=seeds)
         figure = attention_figure(self.model, outputs, 0)
         if figure is not None:

@@ -1,7 +1,7 @@
 """Scores over training, as in the paper's Fig. 3."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from attngan_tf.runs.reports import LABELS, Point, Run, labels, series
+from attngan_tf.runs.reports import LABELS, Point, Run, series
 
 PANELS = ("inception_score", "r_precision", "frechet")  # Fig. 3: the first two
 # Okabe and Ito's colours, which colour-blind readers can distinguish. The
@@ -22,8 +22,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 MAX_MARKERS = 20  # on one line
 PANEL_SIZE = 4.2, 3.4  # inches
-MAX_LABEL = 40  # characters; longer labels show their end only
-CHARACTER, HANDLE, LEGEND_LINE = 0.08, 0.9, 0.19  # inches of a small legend
+MAX_LABEL = 40  # characters; of longer names, only the end is shown
+LEGEND_LINE = 0.19  # inches of a line of a small legend
 DPI = 150
 
 
@@ -70,30 +70,17 @@ def curves(runs: Sequence[Run]) -> Figure | None:
         for i, line in enumerate(found):
             if line:
                 handles[i] = _plot(axes, line, i, epochs)
-    names = labels(runs)
-    _add_legend(figure, {names[i]: handles[i] for i in sorted(handles)})
-    return figure
-
-
-def _add_legend(figure: Figure, handles: Mapping[str, Line2D]) -> None:
-    """Adds a legend below all panels, in as many columns as fit."""
-    texts = [
-        name if len(name) <= MAX_LABEL else f"...{name[3 - MAX_LABEL :]}"
-        for name in handles
-    ]
-    width, height = figure.get_size_inches()
-    column = HANDLE + CHARACTER * max(map(len, texts))
-    columns = max(1, min(len(texts), int(width / column)))
-    rows = math.ceil(len(texts) / columns)
-    figure.set_size_inches(width, height + LEGEND_LINE * rows)
+    texts = [runs[i].name[-MAX_LABEL:] for i in sorted(handles)]
+    # A long legend makes the figure higher, not the panels smaller.
+    figure.set_figheight(height + LEGEND_LINE * len(texts))
     figure.legend(
-        handles.values(),
+        [handles[i] for i in sorted(handles)],
         texts,
         loc="outside lower center",
-        ncols=columns,
         fontsize="small",
         handlelength=4,
     )
+    return figure
 
 
 def _plot(axes: Axes, line: Sequence[Point], i: int, epochs: bool) -> Line2D:

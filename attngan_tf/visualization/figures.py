@@ -25,37 +25,29 @@ EQUAL = 1e-3
 SIGMA = 20 / 256
 
 
-def sheet_scale(size: int) -> int:
-    """The factor that enlarges images of this size to about SHEET_TILE."""
-    return max(1, SHEET_TILE // size)
-
-
 def grid(
     images: np.ndarray,
     columns: int,
-    captions: Sequence[str] | None = None,
-    scale: int = 1,
+    captions: Sequence[str],
     underlined: Sequence[Collection[int]] | None = None,
 ) -> Image.Image:
-    """A contact sheet, filled row by row.
+    """A contact sheet, filled row by row; small images are enlarged.
 
     Args:
       images: uint8 [N, H, W, 3].
       columns: images in a row.
-      captions: None; N captions, each placed below its image; or one caption
-        for each row, placed above it. With one column, below the image.
-      scale: each pixel becomes scale x scale pixels.
+      captions: N captions, each placed below its image; or one caption for
+        each row, placed above it. With one column, below the image.
       underlined: for each caption, the indices of the words to underline
         (in Fig. 5, those that changed); None: no words.
 
     Raises:
-      ValueError: no images, not uint8, columns or scale below 1, or another
-        number of captions.
+      ValueError: another number of captions.
     """
-    cells = _cells(images, columns, scale)
+    scale = max(1, SHEET_TILE // images.shape[1])
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    cells = [Image.fromarray(image) for image in images]
     columns = min(columns, len(cells))
-    if captions is None:
-        return _below(_rows(cells, columns))
     texts = list(zip(captions, underlined or [()] * len(captions), strict=True))
     if len(captions) == len(cells):
         # Narrow images stand in columns that are wide enough to read.
@@ -63,30 +55,8 @@ def grid(
         pairs = zip(cells, labels, strict=True)
         return _below(_rows([_below(x, centred=True) for x in pairs], columns))
     rows = _rows(cells, columns)
-    if len(captions) != len(rows):
-        raise ValueError(
-            f"captions must be one for each image ({len(cells)}) or one for "
-            f"each row ({len(rows)}). Received: {len(captions)}"
-        )
     titles = _captions(texts, rows[0].width)
     return _below([_below(x) for x in zip(titles, rows, strict=True)])
-
-
-def _cells(images, columns, scale) -> list[Image.Image]:
-    """The enlarged images; raises ValueError as described in `grid`."""
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
-        raise ValueError(
-            "images must be uint8 [N, H, W, 3] with N of 1 or more. "
-            f"Received: {images.dtype} {images.shape}"
-        )
-    if columns < 1 or scale < 1:
-        raise ValueError(
-            "columns and scale must be 1 or more. "
-            f"Received: columns {columns}, scale {scale}"
-        )
-    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    return [Image.fromarray(image) for image in images]
 
 
 def _rows(cells, columns) -> list[Image.Image]:
@@ -113,14 +83,8 @@ def suppress(weights: np.ndarray, length: int) -> np.ndarray:
 
     Returns:
       float32 [h, w, T].
-
-    Raises:
-      ValueError: the length is not from 1 to T.
     """
     weights = np.nan_to_num(np.asarray(weights, np.float32), copy=True)
-    T = weights.shape[-1]
-    if not 1 <= length <= T:
-        raise ValueError(f"length must be 1 to T = {T}. Received: {length}")
     weights[..., length:] = 0
     weights[weights <= (1 + EQUAL) / length] = 0
     return weights
@@ -199,9 +163,6 @@ def attention_figure(
       stage_images: uint8 [H_i, W_i, 3], first stage first, square.
       attention_maps: [h, w, T], one for each attention stage (Eq. 2's beta).
       words: the caption's words without padding; their number is Eq. 15's T.
-
-    Raises:
-      ValueError: no words, or more than the maps have.
     """
     last = stage_images[-1].shape[0]
     size = last * math.ceil(FIGURE_TILE / last)

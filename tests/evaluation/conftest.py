@@ -5,14 +5,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_workdir):
-    """The model of a tiny run; tests must not change it."""
-    from attngan_tf.text_to_image import load
-
-    return load(str(tiny_workdir))
-
-
-@pytest.fixture(scope="session")
 def tiny_data(tiny_config):
     """The prepared data of the tiny run; tests must not change it."""
     from attngan_tf.data import catalog, prepared_data

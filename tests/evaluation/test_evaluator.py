@@ -81,7 +81,7 @@ def real_images(records, indices=None):
 
 def test_copies_of_real_images_score_as_they_do(make, colours, tiny_data):
     names = ["is", "fid", "kid", "precision_recall", "r_precision"]
-    found = make(*names, extractor=colours)
+    found = make(*names, "diversity", extractor=colours)
     images = real_images(tiny_data.test, found.held_out.indices)
     found.model = copier = Copier(images, found.model)
     rows = {row.name: row for row in found.score()}
@@ -92,7 +92,8 @@ def test_copies_of_real_images_score_as_they_do(make, colours, tiny_data):
     for name in ("precision", "recall"):
         assert rows[name].generated == (100, TEST, None)
         assert rows[name].real.n == TRAIN
-    assert copier.captions == found.held_out.first_captions()
+    assert rows["diversity_captions"].generated.n == 100  # the first ones
+    assert copier.captions[:TEST] == found.held_out.first_captions()
 
 
 def test_scores_equal_those_of_numpy(make, colours, tiny_model, tiny_data):
@@ -120,12 +121,11 @@ def test_scores_equal_those_of_numpy(make, colours, tiny_model, tiny_data):
     groups = held_out.groups[held_out.owners]
     expected = r_precision(
         tiny_model.image_encoder(images)["image_features"].numpy(),
-        sentences[rows],
-        groups[rows],
+        sentences,
+        rows,
+        groups,
         candidates=held_out.candidates,
         seed=0,
-        pool_features=sentences,
-        pool_groups=groups,
     )
     assert precision.generated.mean == pytest.approx(expected.mean, abs=1)
     conditions = found.conditions()

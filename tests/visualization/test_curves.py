@@ -21,11 +21,7 @@ def two_runs(run_folder):
         line(10, r_precision=3.0, r_precision_std=1.0, frechet=80.0),
     ]
     high = [line(5, r_precision=2.0), line(10, r_precision=40.0)]
-    folders = [
-        run_folder("low", low, damsm_lambda=0.1),
-        run_folder("high", high, damsm_lambda=10),
-    ]
-    return read_runs(folders)
+    return read_runs([run_folder("low", low), run_folder("high", high)])
 
 
 def test_each_score_has_a_panel_and_each_run_a_line_with_a_band(two_runs):
@@ -41,7 +37,7 @@ def test_each_score_has_a_panel_and_each_run_a_line_with_a_band(two_runs):
     assert plotted == [[first, second], [[[0, 90], [10, 80]]]]
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["lambda 0.1", "lambda 10"]
+    assert texts == ["low", "high"]
     with_std, without = precision.collections
     (path,) = with_std.get_paths()
     corners = {tuple(corner) for corner in path.vertices.tolist()}
@@ -84,10 +80,10 @@ def test_runs_without_scores_are_not_plotted(run_folder, tmp_path):
     path = tmp_path / "scores.png"
     assert not plot_curves(str(path), runs)
     assert not path.exists()
-    late = run_folder("late", [line(1, frechet=2.0)], seed=1)
+    late = run_folder("late", [line(1, frechet=2.0)])
     figure = curves([*runs, *read_runs([late])])
     (text,) = figure.legends[0].get_texts()
-    assert text.get_text() == "seed 1"
+    assert text.get_text() == "late"
 
 
 @pytest.mark.parametrize("count", [1, 9])
@@ -111,7 +107,6 @@ def test_nothing_is_cut_off_or_overlaps(run_folder, count):
         assert page.y0 <= box.y0 < box.y1 <= page.y1
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     for axes in figure.axes:
-        # A long legend makes the figure higher, not the panels smaller.
         assert axes.bbox.height > 2.5 * figure.dpi
 
 

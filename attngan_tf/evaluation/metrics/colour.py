@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from attngan_tf.evaluation.metrics.metric import blocks
+
 _SIDE = 32  # of the reduced images in which birds are searched
 _BORDER_FRACTION = 0.05  # of the border, covered by a background colour
 # Lab distance of the bird from the background. Measured on 1,100 rendered
@@ -136,8 +138,8 @@ def bird_pixels(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     small = _shrunk(images.astype(np.float64))
     masks = []
-    for start in range(0, len(small), _CHUNK):
-        lab = rgb_to_lab(small[start : start + _CHUNK])
+    for rows in blocks(len(small), _CHUNK):
+        lab = rgb_to_lab(small[rows])
         masks.append(_main_component(_contrast(lab) > _MIN_CONTRAST))
     mask = np.concatenate(masks)
     found = mask.mean((1, 2)) >= _MIN_FRACTION

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attngan_tf.evaluation.metrics.metric import POOLED, Metric, finite
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric, blocks, finite
 from attngan_tf.runs.scores import Row, Value
 
 ROWS = 1024  # features added at once: 17 MB of float64 at D = 2048
@@ -13,90 +13,29 @@ ENOUGH = 10  # images for each dimension; see `small_sample_warning`
 
 
 class Statistics(NamedTuple):
-    """A Gaussian fitted to n features."""
+    """A Gaussian fitted to features."""
 
     mean: np.ndarray  # float64 [D]
-    covariance: np.ndarray  # float64 [D, D], unbiased (divided by n - 1)
-    n: int
-
-
-class RunningMoments:
-    """Mean and covariance of features that are added in batches, in float64.
-
-    It accumulates sums of squares about the current mean, and updates them
-    when the mean changes (Chan, Golub and LeVeque 1979). E[x^2] - E[x]^2 would
-    lose spreads that are small compared to the mean. The size of the batches
-    changes rounding only.
-
-    Args:
-      D: size of a feature. Memory is about 3 D^2 numbers, 117 MB at D = 2048.
-    """
-
-    def __init__(self, D: int):
-        self.mean = np.zeros(D)
-        self.scatter = np.zeros((D, D))  # sum of (x - mean)(x - mean)^T
-        self.added = 0  # features in mean and scatter
-        # Small batches are collected: each addition costs D^2 operations.
-        self.waiting = np.empty((ROWS, D))
-        self.number_waiting = 0
-
-    @property
-    def n(self) -> int:
-        """The number of features so far."""
-        return self.added + self.number_waiting
-
-    def update(self, features: np.ndarray) -> None:
-        """Adds features [n, D].
-
-        Raises:
-          ValueError: another shape, or a feature is not finite.
-        """
-        features = finite(features)
-        if features.shape[1:] != self.mean.shape:
-            raise ValueError(
-                f"features must be [n, D] with D = {len(self.mean)}. "
-                f"Received: {features.shape}"
-            )
-        while len(features):
-            rows = features[: ROWS - self.number_waiting]
-            end = self.number_waiting + len(rows)
-            self.waiting[self.number_waiting : end] = rows
-            self.number_waiting = end
-            if end == ROWS:
-                self._add_waiting()
-            features = features[len(rows) :]
-
-    def _add_waiting(self) -> None:
-        rows, n = self.waiting[: self.number_waiting], self.number_waiting
-        if not n:
-            return
-        mean = rows.mean(axis=0)
-        rows -= mean
-        total, shift = self.added + n, mean - self.mean
-        self.scatter += rows.T @ rows
-        self.scatter += np.outer(shift * (self.added * n / total), shift)
-        self.mean += shift * (n / total)
-        self.added, self.number_waiting = total, 0
-
-    def statistics(self) -> Statistics:
-        """The Gaussian of all features so far.
-
-        Raises:
-          ValueError: fewer than 2.
-        """
-        if self.n < 2:
-            raise ValueError(
-                f"a covariance needs 2 features or more. Received: {self.n}"
-            )
-        self._add_waiting()
-        return Statistics(self.mean.copy(), self.scatter / (self.n - 1), self.n)
+    covariance: np.ndarray  # float64 [D, D], unbiased (divided by N - 1)
 
 
 def statistics(features: np.ndarray) -> Statistics:
-    """Fits a Gaussian to features [N, D]; raises as `RunningMoments` does."""
-    moments = RunningMoments(features.shape[-1])
-    moments.update(features)
-    return moments.statistics()
+    """Fits a Gaussian to features [N, D], N of 2 or more, in float64.
+
+    It sums squares about the mean: E[x^2] - E[x]^2 would lose spreads that are
+    small compared to the mean.
+
+    Raises:
+      ValueError: a feature is not finite.
+    """
+    features = finite(features)
+    N, D = features.shape
+    mean = features.mean(axis=0, dtype=np.float64)
+    scatter = np.zeros((D, D))  # sum of (x - mean)(x - mean)^T
+    for rows in blocks(N, ROWS):
+        centred = features[rows] - mean
+        scatter += centred.T @ centred
+    return Statistics(mean, scatter / (N - 1))
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
@@ -153,22 +92,14 @@ def small_sample_warning(N: int, D: int) -> str | None:
 class FidMetric(Metric):
     """The FID; beside it, that of the other split's real images."""
 
-    needs = frozenset({POOLED})
+    needs = POOLED
 
-    def __init__(self, evaluator):
-        super().__init__(evaluator)
-        self._moments = RunningMoments(evaluator.extractor.pooled_size)
-
-    def update(self, batch):
-        self._moments.update(batch[POOLED])
-
-    def rows(self):
-        reference = self.evaluator.once("fid", self._reference)
-        sets = [self._moments.statistics()]
+    def rows(self, features):
+        sets, reference = [features], statistics(self.evaluator.real[POOLED])
         if self.evaluator.other_real:
-            sets.append(statistics(self.evaluator.other_real[POOLED]))
-        values = [Value(frechet_distance(x, reference), x.n) for x in sets]
+            sets.append(self.evaluator.other_real[POOLED])
+        values = [
+            Value(frechet_distance(statistics(x), reference), len(x))
+            for x in sets
+        ]
         return [Row("frechet", "Frechet distance (FID)", *values)]
-
-    def _reference(self) -> Statistics:
-        return statistics(self.evaluator.real[POOLED])

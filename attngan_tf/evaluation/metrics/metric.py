@@ -1,6 +1,6 @@
 """What a metric is: the features it needs, and how it is computed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -17,18 +17,17 @@ PART_COLOURS = "part_colours"  # int32 [b, P], of the part classifier
 
 
 class Metric:
-    """A metric of generated images, accumulated while they are generated.
+    """A metric of generated images.
 
-    A subclass names the features it reads in `needs`, accumulates them in
-    `update`, and returns its scores from `rows`. It is registered by a line in
-    `registry.METRICS`.
+    A subclass names the features it reads in `needs`, and returns its scores
+    from `rows`. It is registered by a line in `registry.METRICS`.
 
     Args:
       evaluator: the `Evaluator`, which provides the number of images, their
         captions, and the features of real images.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[str] = ""  # a name above; "": the metric reads no images
 
     def __init__(self, evaluator):
         self.evaluator = evaluator
@@ -49,22 +48,20 @@ class Metric:
         """
         del config
         pooled = extractor is None or extractor.pooled_size is not None
-        if POOLED in cls.needs and not pooled:
+        if cls.needs == POOLED and not pooled:
             return (
                 "needs a feature extractor that returns pooled features; "
                 f"{extractor.name} returns none; choose another by --backend"
             )
         return ""
 
-    def update(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Adds the next of the first `count` generated images.
+    def rows(self, features: np.ndarray | None) -> list[Row]:
+        """The scores of generated images, beside those of real images.
 
         Args:
-          batch: the features in `needs`, each [b, ...].
+          features: those in `needs`, of the first `count` generated images,
+            [count, ...]; None if `needs` is "".
         """
-
-    def rows(self) -> list[Row]:
-        """The scores of all images, beside those of real images."""
         raise NotImplementedError
 
 
@@ -74,3 +71,9 @@ def finite(features: np.ndarray) -> np.ndarray:
     if not np.isfinite(features).all():
         raise ValueError("features must be finite. Received: NaN or infinity")
     return features
+
+
+def blocks(count: int, rows: int) -> Iterator[slice]:
+    """Slices of `count` rows, of so many rows at once, to limit memory."""
+    for start in range(0, count, rows):
+        yield slice(start, start + rows)

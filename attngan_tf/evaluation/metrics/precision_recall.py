@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attngan_tf.evaluation.metrics.metric import POOLED, Metric, finite
+from attngan_tf.evaluation.metrics.metric import POOLED, Metric, blocks, finite
 from attngan_tf.runs.scores import Row, Value
 
 NEIGHBOURS = 3  # k; Kynkaanniemi et al. 2019, arXiv:1904.06991
@@ -37,11 +37,6 @@ def precision_recall(
     Raises:
       ValueError: k or fewer features, or one is not finite.
     """
-    if min(len(generated), len(real)) <= neighbours:
-        raise ValueError(
-            f"both sets must have more than {neighbours} features. "
-            f"Received: {len(generated)} and {len(real)}"
-        )
     generated, real = (finite(x).astype(np.float64) for x in (generated, real))
     return PrecisionRecall(
         _covered(generated, real, _radii(real, neighbours)),
@@ -58,20 +53,18 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     """Squared distance of each feature to its k-th nearest other one, [N]."""
     radii = np.empty(len(features))
-    for start in range(0, len(features), ROWS):
-        squares = _squared_distances(features[start : start + ROWS], features)
-        rows = np.arange(len(squares))
-        squares[rows, start + rows] = -1.0  # itself comes first
-        nearest = np.partition(squares, neighbours, axis=1)
-        radii[start : start + ROWS] = nearest[:, neighbours]
+    for rows in blocks(len(features), ROWS):
+        squares = _squared_distances(features[rows], features)
+        nearest = np.partition(squares, neighbours, axis=1)  # itself is first
+        radii[rows] = nearest[:, neighbours]
     return radii
 
 
 def _covered(features, centres, radii) -> float:
     """The fraction of features that lie in one of the balls."""
     inside = 0
-    for start in range(0, len(features), ROWS):
-        squares = _squared_distances(features[start : start + ROWS], centres)
+    for rows in blocks(len(features), ROWS):
+        squares = _squared_distances(features[rows], centres)
         inside += int((squares <= radii).any(axis=1).sum())
     return inside / len(features)
 
@@ -82,29 +75,21 @@ class PrecisionRecallMetric(Metric):
     Beside them, those of the other split's real images.
     """
 
-    needs = frozenset({POOLED})
+    needs = POOLED
 
-    def __init__(self, evaluator):
-        super().__init__(evaluator)
-        self._pooled = []
-
-    def update(self, batch):
-        self._pooled.append(batch[POOLED])
-
-    def rows(self):
-        sets = [np.concatenate(self._pooled)]
+    def rows(self, features):
+        sets, reference = [features], self.evaluator.real[POOLED]
         if self.evaluator.other_real:
             sets.append(self.evaluator.other_real[POOLED])
-        reference = self.evaluator.real[POOLED]
-        scores = [precision_recall(x, reference)._asdict() for x in sets]
+        scores = [precision_recall(x, reference) for x in sets]
         return [
             Row(
                 name,
                 f"{name}, k = {NEIGHBOURS}, %",
                 *(
-                    Value(100 * score[name], len(x))
+                    Value(100 * score[i], len(x))
                     for score, x in zip(scores, sets, strict=True)
                 ),
             )
-            for name in PrecisionRecall._fields
+            for i, name in enumerate(PrecisionRecall._fields)
         ]

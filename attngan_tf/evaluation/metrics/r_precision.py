@@ -1,79 +1,60 @@
 """R-precision: does an image retrieve its own caption? (paper, Section 4)."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from attngan_tf.evaluation.metrics.cosine import TIE, unit
-from attngan_tf.evaluation.metrics.metric import IMAGE_FEATURES, Metric, finite
+from attngan_tf.evaluation.metrics.metric import IMAGE_FEATURES, Metric, blocks
 from attngan_tf.runs.scores import Row, Value
 
 ROWS = 256  # images scored at once: about 30 MB at D = 256
 
 
-class RPrecision(NamedTuple):
-    """Percent of images whose true caption ranks first among all."""
-
-    mean: float  # over all n images
-    std: float  # of the folds' scores
-    n: int
-
-
 def r_precision(
     image_features: np.ndarray,
     sentence_features: np.ndarray,
+    own: np.ndarray,
     groups: np.ndarray,
     *,
     candidates: int = 100,
     folds: int = 10,
     seed: int,
-    pool_features: np.ndarray | None = None,
-    pool_groups: np.ndarray | None = None,
-) -> RPrecision:
+) -> Value:
     """R-precision with R = 1, by cosine of the DAMSM's global features.
 
-    Each image ranks its true caption among `candidates` captions; the others
+    Each image ranks its own caption among `candidates` captions; the others
     are sampled without replacement from captions of other groups. If another
-    caption is as close as the true one (to 1e-6), the image counts as a miss:
+    caption is as close as the own one (to 1e-6), the image counts as a miss:
     a generator or encoder that returns one vector for all scores 0, not 100.
 
     Args:
       image_features: [N, D].
-      sentence_features: [N, D], of the caption of each image.
-      groups: int [N]; captions of one group never compete. The class of each
-        image on CUB; on COCO, which has no classes, the image's id.
-      candidates: captions each image chooses from, including the true one.
-      folds: parts into which the images are split, at random, for `std`.
+      sentence_features: [M, D], of all captions.
+      own: int [N], the index of each image's caption.
+      groups: int [M]; captions of one group never compete. The class of each
+        caption's image on CUB; on COCO, which has no classes, the image's id.
+      candidates: captions each image chooses from, including its own.
+      folds: parts into which the images are split, at random.
       seed: of the random choices.
-      pool_features: [M, D], captions the other candidates are sampled from;
-        None: `sentence_features`.
-      pool_groups: int [M], the groups of the pool.
 
     Returns:
-      The score in percent.
+      The percentage of images whose own caption ranks first, and the standard
+      deviation of the folds' percentages.
 
     Raises:
       ValueError: a feature is not finite, or there are too few captions of
         other groups.
     """
-    if pool_features is None:
-        pool_features, pool_groups = sentence_features, groups
     rng = np.random.default_rng(seed)
-    sampled = _sample(groups, pool_groups, candidates - 1, rng)  # [N, K]
-    images, sentences, pool = (
-        unit(finite(x))
-        for x in (image_features, sentence_features, pool_features)
-    )
+    sampled = _sample(groups[own], groups, candidates - 1, rng)  # [N, K]
+    images, sentences = unit(image_features), unit(sentence_features)
     hits = np.empty(len(images), bool)
-    for start in range(0, len(images), ROWS):
-        rows = slice(start, start + ROWS)
-        truth = np.sum(images[rows] * sentences[rows], axis=1)  # [n]
-        others = pool[sampled[rows]] @ images[rows][:, :, None]  # [n, K, 1]
-        hits[rows] = truth > others.max(axis=(1, 2)) + TIE
+    for rows in blocks(len(images), ROWS):
+        truth = np.sum(images[rows] * sentences[own[rows]], axis=1)  # [n]
+        others = sentences[sampled[rows]] @ images[rows][:, :, None]
+        hits[rows] = truth > others.max(axis=(1, 2)) + TIE  # of [n, K, 1]
     parts = np.array_split(rng.permutation(hits), folds)
     scores = [100 * part.mean() for part in parts]
-    mean, std = float(100 * hits.mean()), float(np.std(scores))
-    return RPrecision(mean, std, len(hits))
+    return Value(float(100 * hits.mean()), len(hits), float(np.std(scores)))
 
 
 def _sample(groups, pool_groups, count, rng) -> np.ndarray:
@@ -109,25 +90,16 @@ class RPrecisionMetric(Metric):
     Both choose among the same captions.
     """
 
-    needs = frozenset({IMAGE_FEATURES})
+    needs = IMAGE_FEATURES
 
-    def __init__(self, evaluator):
-        super().__init__(evaluator)
-        self._features = []
-
-    def update(self, batch):
-        self._features.append(batch[IMAGE_FEATURES])
-
-    def rows(self):
+    def rows(self, features):
         evaluator, held_out = self.evaluator, self.evaluator.held_out
-        rows = evaluator.caption_rows(self.count)
-        features = [np.concatenate(self._features)]
+        captions, sets = held_out.caption_rows(self.count), [features]
         if evaluator.real_scores:
-            owners = held_out.owners[rows]
-            features.append(evaluator.real_image_features[owners])
-        scores = [
-            held_out.r_precision(x, evaluator.sentences, rows) for x in features
+            owners = held_out.owners[captions]
+            sets.append(evaluator.real_image_features[owners])
+        values = [
+            held_out.r_precision(x, evaluator.sentences, captions) for x in sets
         ]
         label = f"R-precision among {held_out.candidates}, %"
-        values = [Value(x.mean, x.n, x.std) for x in scores]
         return [Row("r_precision", label, *values)]

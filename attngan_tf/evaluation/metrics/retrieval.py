@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attngan_tf.evaluation.metrics.cosine import TIE, unit
-from attngan_tf.evaluation.metrics.metric import Metric, finite
+from attngan_tf.evaluation.metrics.metric import Metric, blocks
 from attngan_tf.runs.scores import Row, Value
 
 CUTOFFS = (1, 5, 10)
@@ -17,8 +17,6 @@ class Retrieval(NamedTuple):
 
     text_to_image: dict[int, float]
     image_to_text: dict[int, float]
-    images: int
-    captions: int
 
 
 def retrieval(
@@ -44,25 +42,20 @@ def retrieval(
     Raises:
       ValueError: a feature is not finite.
     """
-    images, sentences = (
-        unit(finite(x)) for x in (image_features, sentence_features)
-    )
+    images, sentences = unit(image_features), unit(sentence_features)
     closer, own = _closer_images(images, sentences, owners)
     best = np.full(len(images), -np.inf, np.float32)
     np.maximum.at(best, owners, own)
     return Retrieval(
         _recall(closer),
         _recall(_closer_captions(images, sentences, owners, best)),
-        len(images),
-        len(sentences),
     )
 
 
 def _closer_images(images, sentences, owners):
     """Counts images closer than the own, int [M]; the own's cosine, [M]."""
     closer, own = [], []
-    for start in range(0, len(sentences), ROWS):
-        rows = slice(start, start + ROWS)
+    for rows in blocks(len(sentences), ROWS):
         cosines = sentences[rows] @ images.T  # [n, N]
         right = np.take_along_axis(cosines, owners[rows, None], axis=1)
         closer.append((cosines >= right - TIE).sum(axis=1) - 1)  # itself
@@ -73,8 +66,7 @@ def _closer_images(images, sentences, owners):
 def _closer_captions(images, sentences, owners, best):
     """Counts other captions closer than an image's own best, int [N]."""
     closer = np.zeros(len(images), np.int64)
-    for start in range(0, len(sentences), ROWS):
-        rows = slice(start, start + ROWS)
+    for rows in blocks(len(sentences), ROWS):
         above = sentences[rows] @ images.T >= best - TIE  # [n, N]
         np.put_along_axis(above, owners[rows, None], False, axis=1)
         closer += above.sum(axis=0)
@@ -88,17 +80,16 @@ def _recall(closer: np.ndarray) -> dict[int, float]:
 class RetrievalMetric(Metric):
     """R@1, 5 and 10 of the real images and all their captions."""
 
-    def rows(self):
-        found = retrieval(
-            self.evaluator.real_image_features,
-            self.evaluator.sentences,
-            self.evaluator.held_out.owners,
-        )
+    def rows(self, features):
+        images = self.evaluator.real_image_features
+        sentences = self.evaluator.sentences
+        owners = self.evaluator.held_out.owners
+        found = retrieval(images, sentences, owners)
         return [
             Row(f"{name}_r{k}", f"{label}, R@{k}, %", None, Value(percent, n))
             for name, label, n in [
-                ("text_to_image", "caption finds image", found.captions),
-                ("image_to_text", "image finds caption", found.images),
+                ("text_to_image", "caption finds image", len(sentences)),
+                ("image_to_text", "image finds caption", len(images)),
             ]
             for k, percent in getattr(found, name).items()
         ]

@@ -239,26 +239,17 @@ def test_the_graph_of_2015_equals_numpy(scaled, tmp_path):
         compare(found, numbers(*shape, seed=8), scaled)
 
 
-def test_a_graph_that_begins_after_the_resizing(tmp_path):
-    with tf.Graph().as_default() as graph:
-        shape = [None, 299, 299, 3]
-        x = tf.compat.v1.placeholder(tf.float32, shape, "Mul")
-        layers(x, 299)
-    found = frozen_graph(freeze(graph, tmp_path / "x.pb"))
-    assert (found.size, found.pooled_size, found.classes) == (299, C, K)
-    compare(found, numbers(2, 20, 13, 3))
-
-
-def test_a_graph_that_names_its_logits(tmp_path):
+def test_a_copy_that_begins_after_the_resizing_and_names_its_logits(tmp_path):
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [None, 299, 299, 3], "Mul")
         pooled = tf.reduce_mean(x, [1, 2], keepdims=True, name="pool_3")
         classes = constant("softmax/weights", numbers(3, K, seed=6))
         tf.matmul(pooled[:, 0, 0], classes, name="logits")
     found = frozen_graph(freeze(graph, tmp_path / "x.pb"))
-    images = numbers(2, 299, 299, 3)
+    images = numbers(2, 20, 13, 3)
     features = found.features(images)
-    pooled = (((images + 1) * 127.5 - 128) / 128).mean(axis=(1, 2))
+    pixels = resized_2015((images.astype(np.float64) + 1) * 127.5, 299)
+    pooled = ((pixels - 128) / 128).mean(axis=(1, 2))
     np.testing.assert_allclose(features["pooled"], pooled, atol=1e-5)
     expected = softmax(pooled @ numbers(3, K, seed=6))
     np.testing.assert_allclose(features["probabilities"], expected, atol=1e-5)

@@ -4,20 +4,12 @@ import numpy as np
 import pytest
 import scipy.special
 
-from attngan_tf.evaluation.metrics import inception_score as module
-from attngan_tf.evaluation.metrics.inception_score import RunningInceptionScore
+from attngan_tf.evaluation.metrics.inception_score import inception_score
 
 
 def probabilities(N, K, seed=0):
     logits = 3 * np.random.default_rng(seed).normal(size=(N, K))
     return scipy.special.softmax(logits, axis=1)
-
-
-def running(rows, splits, batch):
-    score = RunningInceptionScore(*rows.shape, splits)
-    for first in range(0, len(rows), batch):
-        score.update(rows[first : first + batch])
-    return score.score()
 
 
 def split_scores(rows, splits):
@@ -31,16 +23,11 @@ def split_scores(rows, splits):
     return scores
 
 
-@pytest.mark.parametrize("rows_at_once", [1024, 4])
-@pytest.mark.parametrize("batch", [1, 7, 103])
 @pytest.mark.parametrize("splits", [1, 10])
-def test_equals_scipys_relative_entropy(
-    splits, batch, rows_at_once, monkeypatch
-):
-    monkeypatch.setattr(module, "ROWS", rows_at_once)
+def test_equals_scipys_relative_entropy(splits):
     rows = probabilities(103, 20)  # 10 splits of 10 and 11 rows
     expected = split_scores(rows, splits)
-    score = running(rows, splits, batch)
+    score = inception_score(rows, splits)
     assert score.mean == pytest.approx(np.mean(expected), rel=1e-12)
     assert score.std == pytest.approx(np.std(expected), rel=1e-9)
     assert score.n == 103
@@ -49,20 +36,20 @@ def test_equals_scipys_relative_entropy(
 def test_extremes():
     # Certain and even over classes; zeros in every row: 0 log 0 counts as 0.
     certain = np.tile(np.eye(5), (20, 1))
-    assert running(certain, 10, 30)[:2] == pytest.approx((5, 0))
+    assert inception_score(certain) == pytest.approx((5, 100, 0))
     alike = np.tile(probabilities(1, 30).astype(np.float32), (40, 1))
-    assert running(alike, 10, 8).mean == pytest.approx(1, rel=1e-12)
+    assert inception_score(alike).mean == pytest.approx(1, rel=1e-12)
     # One class in each split: each split alone scores 1, the whole 10.
     sorted_rows = np.repeat(np.eye(10), 3, axis=0)
-    assert running(sorted_rows, 10, 30)[:2] == pytest.approx((1, 0))
-    assert running(sorted_rows, 1, 30).mean == pytest.approx(10)
+    assert inception_score(sorted_rows) == pytest.approx((1, 30, 0))
+    assert inception_score(sorted_rows, 1).mean == pytest.approx(10)
 
 
 def test_float32_rows_are_summed_in_float64():
     rows = probabilities(20_000, 50).astype(np.float32)
     exact = rows.astype(np.float64)
     expected = split_scores(exact / exact.sum(axis=1, keepdims=True), 1)[0]
-    assert running(rows, 1, 1000).mean == pytest.approx(expected, rel=1e-12)
+    assert inception_score(rows, 1).mean == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +66,7 @@ def test_rows_that_are_not_probabilities_are_rejected(row, message):
     rows = probabilities(20, 3)
     rows[13] = row
     with pytest.raises(ValueError, match=f"must be probabilities.*{message}"):
-        RunningInceptionScore(20, 3).update(rows)
+        inception_score(rows)
 
 
 def test_rounded_rows_are_normalized():
@@ -89,20 +76,6 @@ def test_rounded_rows_are_normalized():
     rows = bits.view(np.float32)
     sums = rows.sum(axis=1, dtype=float, keepdims=True)
     assert 1e-3 < np.abs(sums - 1).max() < 1e-2
-    score = running(rows, 10, 100).mean
+    score = inception_score(rows).mean
     expected = np.mean(split_scores(rows / sums, 10))
     assert score == pytest.approx(expected, rel=1e-12)
-
-
-def test_wrong_numbers_of_rows_are_rejected():
-    score = RunningInceptionScore(20, 3)
-    with pytest.raises(ValueError, match=r"K = 3, .* Received: \(5, 4\)"):
-        score.update(np.zeros([5, 4]))
-    score.update(probabilities(19, 3))
-    with pytest.raises(ValueError, match=r"N = 20 rows in total\. .*: 19"):
-        score.score()
-    with pytest.raises(ValueError, match=r"Received: \(2, 3\) after 19"):
-        score.update(probabilities(2, 3))
-    for splits in (0, 10):
-        with pytest.raises(ValueError, match=f"to N = 9. Received: {splits}"):
-            RunningInceptionScore(9, 3, splits)
