@@ -24,7 +24,7 @@ from attngan_tf.evaluation.evaluator import Evaluator
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
 from attngan_tf.evaluation.features.opening import KINDS, open_extractor
 from attngan_tf.evaluation.follow import follow, is_scored
-from attngan_tf.evaluation.metrics.registry import METRICS, choose_metrics
+from attngan_tf.evaluation.registry import METRICS, choose_metrics
 from attngan_tf.evaluation.report import write_report
 from attngan_tf.runs.reports import described, read_runs
 from attngan_tf.runs.scores import table

@@ -14,9 +14,9 @@ from attngan_tf.evaluation.generated import ImageGeneration
 from attngan_tf.evaluation.held_out import HeldOut, evenly_spread
 from attngan_tf.evaluation.metrics import metric
 from attngan_tf.evaluation.metrics.fid import small_sample_warning
-from attngan_tf.evaluation.metrics.registry import METRICS
 from attngan_tf.evaluation.part_classifier import PartClassifier
 from attngan_tf.evaluation.reference import real_features
+from attngan_tf.evaluation.registry import METRICS
 from attngan_tf.runs.scores import Row
 from attngan_tf.text_to_image import TextToImage
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
-from attngan_tf.evaluation.metrics.registry import choose_metrics
+from attngan_tf.evaluation.registry import choose_metrics
 
 
 def test_metrics_that_apply(tiny_config):
