@@ -112,7 +112,7 @@ async function draw({ remember }) {
     history.pushState(null, "", linkTo(wanted));
   }
   run?.controller.abort();
-  const first = wanted.seed ?? captionSeed(wanted.caption);
+  const first = wanted.seed ?? 0;
   const shots = Array.from({ length: wanted.pictures }, (_, k) => (
     { seed: first + k, source: null, attention: null }));
   const mine = {
