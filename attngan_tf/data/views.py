@@ -99,8 +99,7 @@ class Records:
 
     def class_ids(self) -> np.ndarray:
         """The class id of every record, int64 [N]."""
-        none = np.zeros([0], np.int64)  # for a split without records
-        return np.concatenate([none, *(ids for _, ids in self.labels())])
+        return np.concatenate([ids for _, ids in self.labels()])
 
     def pixels(self, index: tf.Tensor) -> tf.Tensor:
         """An image in a tf.data graph: uint8 [H, W, 3] inside its crop."""
@@ -121,22 +120,20 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
       image: JPEG or PNG bytes.
       crop: int32 [4]: top, left, height, width; all 0 for the whole image.
     """
-    has_crop = crop[2] > 0
+    top, left, height, width = tf.unstack(crop)
+    has_crop = height > 0
 
-    def part(pixels):
-        top, left, height, width = tf.unstack(crop)
-        return tf.cond(
-            has_crop,
-            lambda: pixels[top : top + height, left : left + width],
-            lambda: pixels,
-        )
+    def part_of_all():
+        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+        H, W = tf.unstack(tf.shape(pixels)[:2])
+        bottom = tf.where(has_crop, top + height, H)
+        right = tf.where(has_crop, left + width, W)
+        return pixels[top:bottom, left:right]
 
     return tf.cond(
         tf.logical_and(tf.io.is_jpeg(image), has_crop),
         lambda: tf.image.decode_and_crop_jpeg(image, crop, channels=3),
-        lambda: part(
-            tf.io.decode_image(image, channels=3, expand_animations=False)
-        ),
+        part_of_all,
     )
 
 
@@ -213,12 +210,8 @@ def centre_views(
         view = centre_view(records.pixels(index), sizes[-1])
         return pyramid(view, sizes)
 
-    if indices is None:
-        numbers = tf.data.Dataset.range(len(records))
-    else:
-        numbers = tf.data.Dataset.from_tensor_slices(
-            tf.constant(indices, tf.int64)
-        )
+    numbers = range(len(records)) if indices is None else indices
+    numbers = tf.data.Dataset.from_tensor_slices(np.array(numbers, np.int64))
     return batched(numbers, example, batch_size)
 
 
