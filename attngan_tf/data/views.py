@@ -63,6 +63,12 @@ class Records:
             "it, run python -m attngan_tf.prepare with the same flags"
         )
 
+    def _batches(self, indices: Sequence[int]) -> Iterator[list[bytes]]:
+        """The stored records at some indices, a few at once."""
+        for first in range(0, len(indices), _ROWS):
+            part = [int(index) for index in indices[first : first + _ROWS]]
+            yield self._stored(self._source.__getitems__, part)
+
     def row(self, index: int) -> dict:
         """One record as numpy values; the image is still encoded bytes."""
         (stored,) = self._stored(lambda i: [self._source[i]], int(index))
@@ -82,19 +88,16 @@ class Records:
         }
         # tf.train.Examples are what TFDS 4.9.9 and 4.9.10 store: setup.py
         # asks for a version below 4.10.
-        for first in range(0, len(self), _ROWS):
-            indices = range(first, min(first + _ROWS, len(self)))
-            stored = self._stored(self._source.__getitems__, indices)
+        for stored in self._batches(range(len(self))):
             found = tf.io.parse_example(stored, wanted)
             yield found["captions"], found["class_id"]
 
     def digest(self, indices: Sequence[int]) -> str:
         """The SHA-256 of the stored records at some indices."""
         total = hashlib.sha256()
-        for first in range(0, len(indices), _ROWS):
-            part = [int(index) for index in indices[first : first + _ROWS]]
-            for stored in self._stored(self._source.__getitems__, part):
-                total.update(hashlib.sha256(stored).digest())
+        for stored in self._batches(indices):
+            for record in stored:
+                total.update(hashlib.sha256(record).digest())
         return total.hexdigest()
 
     def class_ids(self) -> np.ndarray:

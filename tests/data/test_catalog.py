@@ -97,20 +97,3 @@ def test_options_of_files_do_not_apply_to_the_demo(tmp_path):
         demo.open(captions=5)
     with pytest.raises(UserError, match="--beam_options is for data in files"):
         catalog.prepare(demo.open(), beam_options="--runner=DirectRunner")
-
-
-@pytest.mark.slow
-def test_real_birds(shared_data, tmp_path):
-    prepare = helpers.Preparation("folder", tmp_path)
-    builder, report = prepare(shared_data / "cub227", 10)
-    assert report.pictures == {"train": 4544, "test": 1358}
-    assert report.captions == {"train": 45440, "test": 13580}
-    # No-break spaces that the published captions have lost.
-    assert {kind: len(found) for kind, found in report.notes.items()} == {
-        "captions with U+FFFD (damaged before)": 29
-    }
-    test = helpers.records(builder, "test")
-    for name, record in test.items():
-        path = shared_data / "cub227" / "images" / f"{name}.jpg"
-        assert record["image"] == path.read_bytes()
-    assert len({record["class_id"] for record in test.values()}) == 23

