@@ -180,7 +180,7 @@ def _prepared_below(home: str, builder: CaptionedImages, beam) -> str:
     with _quiet():
         fresh = type(builder)(data_dir=home, config=builder.builder_config)
         if beam:
-            fresh.workers = Workers(beam, os.path.join(home, "beam"))
+            fresh.workers = Workers(beam, os.path.abspath(f"{home}/beam"))
             failures = failures_as_user_errors()
         try:
             with failures:

@@ -200,8 +200,7 @@ def _extract(archive: str, folder: str) -> str:
                     os.makedirs(os.path.dirname(target), exist_ok=True)
                     with open(target, "wb") as file:
                         shutil.copyfileobj(members.extractfile(member), file)
-    # ValueError: a name with a zero byte.
-    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as e:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
         if getattr(e, "errno", None) in _NO_SPACE:
             raise
         reason = getattr(e, "strerror", None) or e

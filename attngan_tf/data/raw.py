@@ -117,8 +117,7 @@ class RawImages(CaptionedImages, skip_registration=True):
     def entries(self, findings: Findings) -> Mapping[str, Iterable[Entry]]:
         """The entries of train and test; each split is iterated twice.
 
-        Names must be unique. Faults outside of the image files are added to
-        `findings`.
+        Faults outside of the image files are added to `findings`.
         """
         raise NotImplementedError
 

@@ -171,25 +171,13 @@ def test_archive_as_downloaded(cub_folder, prepare):
     assert not {"escaped", "unpacked"} & set(left)
 
 
-def _truncated(archive):
+def test_a_truncated_archive_is_a_user_error(cub_folder, prepare):
+    archive = cub_folder.root / "CUB_200_2011.tgz"
     with tarfile.open(archive, "w:gz") as file:
-        file.add(archive.parent / "text", "CUB_200_2011/images")
+        file.add(cub_folder.root / "CUB_200_2011", "CUB_200_2011")
     os.truncate(archive, archive.stat().st_size // 2)
-
-
-def _zero_byte(archive):
-    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as file:
-        member = tarfile.TarInfo("x")
-        member.pax_headers = {"path": "CUB_200_2011/images/a\0.jpg"}
-        file.addfile(member)
-
-
-@pytest.mark.parametrize("make", [_truncated, _zero_byte])
-def test_damaged_archives_are_a_user_error(cub_folder, prepare, make):
-    shutil.rmtree(cub_folder.root / "CUB_200_2011")
-    make(cub_folder.root / "CUB_200_2011.tgz")
     with pytest.raises(UserError, match=r"\.tgz must be a whole archive; read"):
-        prepare(cub_folder.root)
+        prepare(archive)
     assert helpers.files_below(prepare.prepared) == []
 
 
