@@ -55,18 +55,12 @@ def test_conversions_are_noted(raw_folder, prepare):
 
 
 def test_what_is_left_out_or_missing_is_noted(raw_folder, prepare):
-    names = raw_folder.read("train.txt").decode()
-    raw_folder.write(
-        "train.txt", "\ufeff" + names.replace("\n", "\r\n") + "\r\n\n"
-    )
     raw_folder.write("text/c.Owl/o2.txt", "one\ntwo\n")
     raw_folder.write("images/x.jpg", "never read")
     with open(os.fsencode(raw_folder.root) + b"/images/\xe9.jpg", "wb"):
         pass
     _, report = prepare(raw_folder.root)
     assert report.notes == {
-        "byte order mark removed": ["train.txt"],
-        "carriage returns removed": ["train.txt"],
         "fewer than the usual 3 captions": ["c.Owl/o2"],
         "images in no list": ["images/x.jpg", "images/\\udce9.jpg"],
     }
