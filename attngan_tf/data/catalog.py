@@ -5,7 +5,6 @@ import io
 import os
 import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 
@@ -22,63 +21,55 @@ from attngan_tf.data.findings import FaultsError
 from attngan_tf.data.folder import Folder
 from attngan_tf.data.raw import RawConfig, RawImages
 from attngan_tf.data.records import CaptionedImages, Report
-from attngan_tf.data.workers import pipeline_options
+from attngan_tf.data.workers import (
+    Workers,
+    failures_as_user_errors,
+    pipeline_options,
+)
 from attngan_tf.errors import UserError
 from attngan_tf.io import scratch
 
 _DATASETS = {"demo": Demo, "folder": Folder, "cub": Cub, "coco": Coco}
 # array_record's error for a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
-_REPAIR = ".repair-"
-_TEMPORARY = ("incomplete.*", f"{_REPAIR}*")  # TFDS's folders and ours
+_UNFINISHED = "incomplete."  # the beginning of temporary folders' names
 
 
-def open_builder(
-    dataset: str,
-    data_dir: str,
-    prepared_dir: str = "",
-    captions_per_image: int = 0,
-) -> CaptionedImages:
-    """The TFDS builder of a data set; nothing is prepared yet.
+def open_configured(config: Config) -> CaptionedImages:
+    """The TFDS builder of a configuration's data set; nothing is prepared yet.
 
-    Arguments are as in `Config`. The folder it prepares is named after the raw
-    data and a fingerprint of it (path, sizes and modification times of its
-    files): data that changed is prepared again.
+    The folder it prepares is named after the raw data and a fingerprint of it
+    (path, sizes and modification times of its files): data that changed is
+    prepared again.
 
     Raises:
       UserError: `data_dir` does not hold this data set.
     """
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    prepared_dir = os.path.expanduser(prepared_dir or default)
-    builder_class, config = _DATASETS[dataset], None
+    prepared_dir = os.path.expanduser(config.prepared_dir or default)
+    builder_class, raw = _DATASETS[config.dataset], None
     if issubclass(builder_class, RawImages):
-        source = os.path.abspath(os.path.expanduser(data_dir))
-        if not data_dir or not os.path.exists(source):
-            raise UserError(
-                f"--data_dir must name the raw data of --dataset={dataset}; "
-                f"there is nothing at {data_dir!r}"
-            )
-        count = captions_per_image or builder_class.CAPTIONS_PER_IMAGE
-        name = config_name(source, builder_class.files(source), count)
-        config = RawConfig(name=name, source=source, captions_per_image=count)
-    elif captions_per_image:
+        raw = _raw_config(builder_class, config)
+    elif config.captions_per_image:
         raise UserError(
             "--captions_per_image is for data in files; received "
-            f"{captions_per_image} for --dataset={dataset}, whose captions "
-            "are generated; leave it out"
+            f"{config.captions_per_image} for --dataset={config.dataset}, "
+            "whose captions are generated; leave it out"
         )
     with _writable(prepared_dir), _quiet():
-        return builder_class(data_dir=prepared_dir, config=config)
+        return builder_class(data_dir=prepared_dir, config=raw)
 
 
-def open_configured(config: Config) -> CaptionedImages:
-    """The builder of a configuration's data set; see `open_builder`."""
-    return open_builder(
-        config.dataset,
-        config.data_dir,
-        config.prepared_dir,
-        config.captions_per_image,
-    )
+def _raw_config(builder_class: type[RawImages], config: Config) -> RawConfig:
+    source = os.path.abspath(os.path.expanduser(config.data_dir))
+    if not config.data_dir or not os.path.exists(source):
+        raise UserError(
+            f"--data_dir must name the raw data of --dataset={config.dataset}; "
+            f"there is nothing at {config.data_dir!r}"
+        )
+    count = config.captions_per_image or builder_class.CAPTIONS_PER_IMAGE
+    name = config_name(source, builder_class.files(source), count)
+    return RawConfig(name=name, source=source, captions_per_image=count)
 
 
 def prepare(
@@ -117,29 +108,14 @@ def prepare(
                 f"damaged: {damage[0]}{more}; to repair it, run python -m "
                 "attngan_tf.prepare with the same flags"
             )
-        if damage or not os.path.lexists(folder):
-            _write(builder, damage, beam)
+        if damage:
+            with _repairing(folder, damage):
+                _write(builder, beam, replace=True)
+        elif not os.path.lexists(folder):
+            _write(builder, beam)
         else:
-            scratch.remove_left(os.path.dirname(folder), *_TEMPORARY)
+            scratch.remove_left(os.path.dirname(folder), f"{_UNFINISHED}*")
         return Report.load(folder)
-
-
-def _write(builder: CaptionedImages, damage: list[str], beam) -> None:
-    """Prepares what is not there, or is damaged."""
-    parent = os.path.dirname(builder.data_dir)
-    try:
-        with scratch.writer(parent, *_TEMPORARY):
-            if damage:
-                _repair(builder, damage, beam)
-            else:
-                _run(builder, beam)
-    except FaultsError as error:
-        for fault in error.faults:
-            print(f"fault: {fault}", file=sys.stderr)
-        raise
-    finally:
-        with contextlib.suppress(OSError):  # it is not empty
-            os.rmdir(parent)
 
 
 def _damage(builder: CaptionedImages) -> list[str]:
@@ -161,27 +137,73 @@ def _writable(folder: str) -> Iterator[None]:
         ) from None
 
 
-def _repair(builder: CaptionedImages, damage: list[str], beam) -> None:
-    """Prepares the data beside the damaged folder, then replaces that."""
-    folder = builder.data_dir
+@contextlib.contextmanager
+def _repairing(folder: str, damage: list[str]) -> Iterator[None]:
+    """Prints what is damaged, and whether it stays so."""
     for line in damage:
         print(f"damaged: {os.path.join(folder, line)}", file=sys.stderr)
     print("preparing it again from the raw data", file=sys.stderr)
     try:
-        with tempfile.TemporaryDirectory(
-            prefix=_REPAIR, dir=os.path.dirname(folder)
-        ) as home:
-            with _quiet():
-                fresh = builder.elsewhere(home)
-            _run(fresh, beam)
-            _replace(folder, fresh.data_dir, os.path.join(home, "damaged"))
+        yield
     except BaseException:
         print(f"the damaged data was not changed: {folder}", file=sys.stderr)
         raise
+
+
+def _write(builder: CaptionedImages, beam, replace: bool = False) -> None:
+    """Prepares the data beside its folder, then renames it."""
+    folder = builder.data_dir
+    parent = os.path.dirname(folder)
+    try:
+        with scratch.folder(parent, _UNFINISHED) as home:
+            fresh = _prepared_below(home, builder, beam)
+            if replace:
+                _rename_over(folder, fresh, os.path.join(home, "damaged"))
+            else:
+                _rename(fresh, folder)
+    except FaultsError as error:
+        for fault in error.faults:
+            print(f"fault: {fault}", file=sys.stderr)
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            os.rmdir(parent)
     builder.info.read_from_directory(folder)
 
 
-def _replace(folder: str, fresh: str, aside: str) -> None:
+def _prepared_below(home: str, builder: CaptionedImages, beam) -> str:
+    """Prepares a data set below another folder; returns its folder."""
+    settings = tfds.download.DownloadConfig(
+        try_download_gcs=False, beam_options=beam
+    )
+    failures = contextlib.nullcontext()
+    with _quiet():
+        fresh = type(builder)(data_dir=home, config=builder.builder_config)
+        if beam:
+            fresh.workers = Workers(beam, os.path.abspath(f"{home}/beam"))
+            failures = failures_as_user_errors()
+        try:
+            with failures:
+                fresh.download_and_prepare(download_config=settings)
+        except RuntimeError as error:
+            failed = _NOT_WRITTEN.search(str(error))
+            if failed is None:
+                raise
+            raise OSError(failed[1]) from None
+    fresh.describe()
+    checksums.write(fresh.data_dir)
+    return fresh.data_dir
+
+
+def _rename(fresh: str, folder: str) -> None:
+    try:
+        os.rename(fresh, folder)
+    except OSError:
+        if not os.path.isdir(folder):  # no other process was first
+            raise
+
+
+def _rename_over(folder: str, fresh: str, aside: str) -> None:
     """Renames a folder to `aside`, and `fresh` to its name."""
     os.rename(folder, aside)
     try:
@@ -193,25 +215,6 @@ def _replace(folder: str, fresh: str, aside: str) -> None:
         # What was added later, such as features of the real images.
         for name in set(os.listdir(aside)) - set(os.listdir(folder)):
             os.rename(os.path.join(aside, name), os.path.join(folder, name))
-
-
-def _run(builder: CaptionedImages, beam) -> None:
-    settings = tfds.download.DownloadConfig(
-        try_download_gcs=False, beam_options=beam
-    )
-    try:
-        with _quiet():
-            builder.download_and_prepare(download_config=settings)
-    except OSError:
-        # Another process may have been first: TFDS then cannot rename.
-        if not os.path.isdir(builder.data_dir):
-            raise
-    except RuntimeError as error:
-        failed = _NOT_WRITTEN.search(str(error))
-        if failed is None:
-            raise
-        raise OSError(failed[1]) from None
-    builder.info.read_from_directory(builder.data_dir)
 
 
 @contextlib.contextmanager

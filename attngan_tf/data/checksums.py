@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from attngan_tf.data.files import check_file, read_file
-
 FILE = "SHA256SUMS"  # in the folder; `sha256sum -c SHA256SUMS` reads it, too
 _CHANGED = "not as it was written"
 
@@ -30,13 +28,14 @@ def damage(folder: str) -> list[str]:
 
     All files are read; files that were added later are ignored.
     """
+    path = os.path.join(folder, FILE)
     try:
-        lines = read_file(os.path.join(folder, FILE)).decode()
+        with open(path, encoding="utf-8", newline="\n") as file:
+            *listed, last = file.read().splitlines(keepends=True) or [""]
     except OSError as error:
         return [f"{FILE}: {error.strerror}"]
     except UnicodeDecodeError:
         return [f"{FILE}: {_CHANGED}"]
-    *listed, last = lines.splitlines(keepends=True) or [""]
     if last != _own_line("".join(listed)):
         return [f"{FILE}: {_CHANGED}"]
     digests = dict(line.rstrip("\n").split("  ", 1)[::-1] for line in listed)
@@ -56,7 +55,6 @@ def _own_line(lines: str) -> str:
 
 
 def _digest(path: str) -> str:
-    check_file(path)
     total = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(2**20):

@@ -1,34 +1,37 @@
 """COCO 2014 captions: an unpacked folder, or TFDS's coco_captions."""
 
 import collections
+import dataclasses
 import glob
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from attngan_tf.data.entries import Entry
 from attngan_tf.data.files import listing, read_file
-from attngan_tf.data.findings import Findings, check_captions, check_splits
-from attngan_tf.data.raw import RawImages
-from attngan_tf.data.records import Report
+from attngan_tf.data.findings import Findings, check_captions
+from attngan_tf.data.raw import Entry, RawImages
 from attngan_tf.errors import UserError
 
-_FORMS = {
-    "images": {"id": int, "file_name": str},
-    "annotations": {"id": int, "image_id": int, "caption": str},
-}
+# What reading JSON of another form raises.
+_OTHER_FORM = (
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _YEARS = {"train": "train2014", "test": "val2014"}
 _TFDS_SPLITS = {"train": ("train",), "test": ("val", "test", "restval")}
 # The folder of coco_captions itself, or one above it.
 _TFDS_FOLDERS = ("", "*", "2014/*", "coco_captions/2014/*")
-_TFDS_FEATURES = {
-    "image": tf.io.FixedLenFeature([], tf.string),
-    "image/filename": tf.io.FixedLenFeature([], tf.string),
-    "captions/text": tf.io.RaggedFeature(tf.string),
-}
+_TFDS_FEATURES = tfds.decode.PartialDecoding(
+    {"image": True, "image/filename": True, "captions": {"text"}},
+    decoders={"image": tfds.decode.SkipDecoding()},
+)
 
 
 class Coco(RawImages):
@@ -71,6 +74,11 @@ class Coco(RawImages):
         source = self.builder_config.source
         min_count = self.builder_config.captions_per_image
         prepared = _find_tfds(source)
+        if prepared and self.workers:
+            raise UserError(
+                "--beam_options is for images in files; received records of "
+                f"another data set ({prepared}); leave it out"
+            )
         if prepared:
             return _tfds_entries(prepared, min_count, findings)
         found, ids = {}, itertools.count()
@@ -89,9 +97,6 @@ class Coco(RawImages):
                     class_id=next(ids),
                 )
                 found[split].append(entry)
-        names = {split: [e.name for e in found[split]] for split in found}
-        lists = {split: _annotations(year) for split, year in _YEARS.items()}
-        check_splits(names, lists, findings)
         listed = {entry.where for part in found.values() for entry in part}
         for path in sorted(set(self.files(source)) - listed):
             if not path.startswith("annotations"):
@@ -115,62 +120,35 @@ def _read_annotations(
     """For each image: file name, and (location, text) of its captions."""
     where = _annotations(year)
     files, captions = {}, collections.defaultdict(list)
-    content = _read_json(source, where, findings)
-    for image in _items(content, "images", where, findings):
-        if image["id"] in files:
-            findings.fault(where, f"image {image['id']} must be listed once")
-        files[image["id"]] = os.path.basename(image["file_name"])
-    for annotation in _items(content, "annotations", where, findings):
-        location = f"{where} annotation {annotation['id']}"
-        number = annotation["image_id"]
-        if number not in files:
-            findings.fault(
-                location, f"must be of a listed image; found image_id {number}"
-            )
-        caption = " ".join(annotation["caption"].split())
-        # JSON can hold half a surrogate pair, UTF-8 cannot.
-        caption = caption.encode("utf-8", "replace").decode()
-        captions[number].append((location, caption))
-    return [(name, captions[number]) for number, name in files.items()]
-
-
-def _read_json(source: str, where: str, findings: Findings) -> dict:
-    """The lists of images and annotations; empty if a fault was added."""
     try:
-        content = json.loads(read_file(os.path.join(source, where)).decode())
+        content = json.loads(read_file(os.path.join(source, where)))
+        for image in content["images"]:
+            if image["id"] in files:
+                fault = f"image {image['id']} must be listed once"
+                findings.fault(where, fault)
+            files[image["id"]] = os.path.basename(image["file_name"])
+        for annotation in content["annotations"]:
+            location = f"{where} annotation {annotation['id']}"
+            number = annotation["image_id"]
+            if number not in files:
+                fault = f"must be of a listed image; found image_id {number}"
+                findings.fault(location, fault)
+            caption = " ".join(annotation["caption"].split())
+            # JSON can hold half a surrogate pair, UTF-8 cannot.
+            caption = caption.encode("utf-8", "replace").decode()
+            captions[number].append((location, caption))
     except OSError as error:
         findings.fault(where, f"must be a file to read; {error.strerror}")
-    except UnicodeDecodeError as error:
-        findings.fault(where, f"must be UTF-8; {error}")
-    except (ValueError, RecursionError) as error:
-        findings.fault(where, f"must be JSON; {error}")
-    else:
-        if isinstance(content, dict) and all(
-            isinstance(content.get(part), list) for part in _FORMS
-        ):
-            return content
-        findings.fault(where, "must hold lists of images and annotations")
-    return dict.fromkeys(_FORMS, ())
-
-
-def _items(
-    content: dict, part: str, where: str, findings: Findings
-) -> Iterator[dict]:
-    """The images or annotations of a file; others are faults."""
-    for number, item in enumerate(content[part]):
-        wrong = [
-            name
-            for name, kind in _FORMS[part].items()
-            if not isinstance(item, dict) or type(item.get(name)) is not kind
-        ]
-        if not wrong:
-            yield item
-            continue
+        return []
+    except _OTHER_FORM as error:
         findings.fault(
-            f"{where} {part}[{number}]",
-            "must have id and image_id as whole numbers, file_name and "
-            f"caption as texts; found another form of {', '.join(wrong)}",
+            where,
+            "must be JSON of images with id and file_name, and annotations "
+            "with id, image_id and caption; reading it failed: "
+            f"{type(error).__name__}: {error}",
         )
+        return []
+    return [(name, captions[number]) for number, name in files.items()]
 
 
 def _tfds_files(folder: str, split: str) -> list[str]:
@@ -181,8 +159,9 @@ def _tfds_files(folder: str, split: str) -> list[str]:
 def _find_tfds(source: str) -> str | None:
     """The newest version of TFDS's coco_captions at or below a folder."""
     for pattern in _TFDS_FOLDERS:
-        found = glob.glob(os.path.join(glob.escape(source), pattern))
-        for folder in sorted(found, reverse=True):
+        path = os.path.join(glob.escape(source), pattern, "dataset_info.json")
+        for file in sorted(glob.glob(path), reverse=True):
+            folder = os.path.dirname(file)
             if _tfds_files(folder, "train"):
                 return folder
     return None
@@ -191,72 +170,72 @@ def _find_tfds(source: str) -> str | None:
 def _tfds_entries(
     folder: str, min_count: int, findings: Findings
 ) -> dict[str, Iterable[Entry]]:
+    whole = set()
     for part in itertools.chain(*_TFDS_SPLITS.values()):
         files = _tfds_files(folder, part)
         wanted = int(files[0].rsplit("-", 1)[1]) if files else 1
-        if len(files) != wanted:
-            findings.fault(
-                folder,
-                f"must have {wanted} files of the split {part}; found "
-                f"{len(files) or 'none'}",
-            )
-    train = _TfdsEntries(folder, "train", min_count, findings, None)
-    test = _TfdsEntries(folder, "test", min_count, findings, train)
-    return {"train": train, "test": test}
+        if len(files) == wanted:
+            whole.add(part)
+            continue
+        findings.fault(
+            folder,
+            f"must have {wanted} files of the split {part}; found "
+            f"{len(files) or 'none'}",
+        )
+    builder, known = tfds.builder_from_directory(folder), {}
+    return {
+        split: _TfdsEntries(
+            builder,
+            [p for p in parts if p in whole],
+            min_count,
+            findings,
+            known,
+        )
+        for split, parts in _TFDS_SPLITS.items()
+    }
 
 
+@dataclasses.dataclass
 class _TfdsEntries:
-    """The entries of a split, read from TFDS's records when iterated.
+    """Entries of TFDS's records, which are read anew at each iteration.
 
-    Class ids continue those of `before`, which is iterated first.
+    `known` holds the entries by location, without images: all notes are taken
+    the first time.
     """
 
-    def __init__(self, folder, split, min_count, findings, before):
-        self._folder, self._split = folder, split
-        self._min_count = min_count
-        self._findings = findings
-        self._before = before
-        self._count = 0
+    builder: tfds.core.DatasetBuilder
+    parts: Sequence[str]
+    min_count: int
+    findings: Findings
+    known: dict[str, Entry]
 
     def __iter__(self) -> Iterator[Entry]:
-        ids = itertools.count(self._before._count if self._before else 0)
-        for part in _TFDS_SPLITS[self._split]:
-            # In the order in which TFDS reads: class ids depend on it.
-            records = tf.data.Dataset.from_tensor_slices(
-                tf.constant(_tfds_files(self._folder, part), tf.string)
-            ).interleave(
-                tf.data.TFRecordDataset,
-                cycle_length=16,
-                block_length=16,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
+        for part in self.parts:
+            records = self.builder.as_dataset(part, decoders=_TFDS_FEATURES)
             try:
-                for record in records:
-                    yield self._entry(part, record, next(ids))
+                for record in records.as_numpy_iterator():
+                    yield self._entry(part, record)
             except tf.errors.OpError as error:
-                self._findings.fault(
+                self.findings.fault(
                     f"coco_captions {part}",
                     f"must be whole TFRecords; {error.message.splitlines()[0]}",
                 )
-        self._count = next(ids)
-        # The second time, all notes were taken already.
-        self._findings = Findings(Report())
 
-    def _entry(self, part: str, record: tf.Tensor, class_id: int) -> Entry:
-        parsed = tf.io.parse_single_example(record, _TFDS_FEATURES)
-        file = parsed["image/filename"].numpy().decode()
+    def _entry(self, part: str, record: dict) -> Entry:
+        file = record["image/filename"].decode()
         where = f"coco_captions {part} {file}"
-        captions = [
-            (where, " ".join(text.decode("utf-8", "replace").split()))
-            for text in parsed["captions/text"].numpy()
-        ]
-        return Entry(
-            name=os.path.splitext(file)[0],
-            where=where,
-            source=parsed["image"].numpy(),
-            captions=check_captions(
-                captions, where, self._min_count, self._findings
-            ),
-            class_id=class_id,
-        )
+        if where not in self.known:
+            captions = [
+                (where, " ".join(text.decode("utf-8", "replace").split()))
+                for text in record["captions"]["text"]
+            ]
+            self.known[where] = Entry(
+                name=os.path.splitext(file)[0],
+                where=where,
+                source=b"",
+                captions=check_captions(
+                    captions, where, self.min_count, self.findings
+                ),
+                class_id=len(self.known),
+            )
+        return self.known[where]._replace(source=record["image"])

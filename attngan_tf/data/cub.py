@@ -11,16 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from attngan_tf.data import images, pickles
-from attngan_tf.data.entries import Box, Entry
-from attngan_tf.data.files import check_file, listing
+from attngan_tf.data.files import listing
 from attngan_tf.data.findings import (
     Findings,
     check_name,
-    check_splits,
     read_captions,
     read_lines,
 )
-from attngan_tf.data.raw import RawImages
+from attngan_tf.data.raw import Box, Entry, RawImages
+from attngan_tf.data.records import Crop
 from attngan_tf.errors import UserError
 
 _FOLDER = "CUB_200_2011"
@@ -39,7 +38,6 @@ _REQUIRED = (
     f"and {_CLASS_LISTS['test']} as released by Reed et al. (2016)",
 )
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_MAX_DIGITS = 9  # of a class's number; records hold 64 bits
 
 
 class Cub(RawImages):
@@ -66,7 +64,9 @@ class Cub(RawImages):
         layout = locate(self.builder_config.source)
         birds = os.path.join(layout.home, layout.birds)
         if layout.packed:
-            birds = _extract(birds, self._unpacked)
+            # Beside TFDS's folder, in a temporary one.
+            folder = os.path.join(self.data_dir_root, "unpacked")
+            birds = _extract(birds, folder)
         boxes = _read_boxes(birds, findings)
         splits = _read_splits(layout, boxes, findings)
         min_count = self.builder_config.captions_per_image
@@ -84,7 +84,7 @@ class Cub(RawImages):
 
     def crop_of(
         self, entry: Entry, info: images.ImageInfo, findings: Findings
-    ) -> tuple[int, int, int, int]:
+    ) -> Crop:
         """See `RawImages`."""
         width, height = info.width, info.height
         x, y, w, h = entry.box
@@ -105,21 +105,11 @@ class Cub(RawImages):
             findings.note("bounding boxes cut at the edge", entry.name)
         return crop
 
-    @property
-    def _unpacked(self) -> str:
-        # In TFDS's temporary folder, which it removes after any failure.
-        return os.path.join(self.data_dir, "unpacked")
 
-    def _download_and_prepare(self, dl_manager, download_config):
-        super()._download_and_prepare(dl_manager, download_config)
-        shutil.rmtree(self._unpacked, ignore_errors=True)
-
-
-def crop_around(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+def crop_around(box: Box, width: int, height: int) -> Crop:
     """The square of 1.5 times the box's longer side, cut at the image's edges.
 
-    As in the released code, which truncates to whole numbers first. Returns
-    top, left, height, width in pixels.
+    As in the released code, which truncates to whole numbers first.
     """
     x, y, w, h = (int(number) for number in box)
     radius = int(0.75 * max(w, h))
@@ -200,7 +190,6 @@ def _extract(archive: str, folder: str) -> str:
       OSError: there is no space in the folder.
     """
     try:
-        check_file(archive)
         with tarfile.open(archive, "r|*") as members:
             for member in members:
                 path = os.path.normpath(member.name)
@@ -211,8 +200,7 @@ def _extract(archive: str, folder: str) -> str:
                     os.makedirs(os.path.dirname(target), exist_ok=True)
                     with open(target, "wb") as file:
                         shutil.copyfileobj(members.extractfile(member), file)
-    # ValueError: a name with a zero byte.
-    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as e:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
         if getattr(e, "errno", None) in _NO_SPACE:
             raise
         reason = getattr(e, "strerror", None) or e
@@ -225,21 +213,17 @@ def _extract(archive: str, folder: str) -> str:
 
 def _read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
     """The images of images.txt: {name: x, y, width, height in pixels}."""
-    names, listed = {}, set()
+    names, boxes = {}, {}
     for location, number, (path,) in _rows(birds, "images.txt", 1, findings):
         name = os.path.splitext(path)[0]
-        if not check_name(name, location, findings):
-            continue
-        if number in names or name in listed:
+        if number in names:
             findings.fault(
-                location, f"an image must be listed once; found {path}"
+                location, f"a number must be used once; found {number}"
             )
-        names.setdefault(number, name)
-        listed.add(name)
-    boxes = {}
-    for location, number, box in _rows(
-        birds, "bounding_boxes.txt", 4, findings
-    ):
+        elif check_name(name, location, findings):
+            names[number] = name
+    file = "bounding_boxes.txt"
+    for location, number, words in _rows(birds, file, 4, findings):
         name = names.get(number)
         if name is None or name in boxes:
             findings.fault(
@@ -247,15 +231,17 @@ def _read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
             )
             continue
         try:
-            boxes[name] = tuple(float(word) for word in box)
-            finite = all(map(math.isfinite, boxes[name]))
+            box = tuple(float(word) for word in words)
         except ValueError:
-            finite = False
-        if not finite:
-            findings.fault(location, f"must be numbers; found {' '.join(box)}")
-            boxes[name] = (0.0, 0.0, 2.0, 2.0)  # to find further faults
-    for name in sorted(listed - set(boxes)):
-        findings.fault("bounding_boxes.txt", f"must hold a box for {name}")
+            box = ()
+        if not box or not all(map(math.isfinite, box)):
+            findings.fault(
+                location, f"must be numbers; found {' '.join(words)}"
+            )
+            box = (0.0, 0.0, 2.0, 2.0)  # to find further faults
+        boxes[name] = box
+    for name in sorted(set(names.values()) - set(boxes)):
+        findings.fault(file, f"must hold a box for {name}")
     return boxes
 
 
@@ -288,7 +274,6 @@ def _read_splits(
                 path, f"must name images of images.txt; found {name}"
             )
         splits[split] = {name: ids[name] for name in ids if name in boxes}
-    check_splits(splits, layout.split, findings)
     used = set(splits["train"]) | set(splits["test"])
     for name in sorted(set(boxes) - used):
         findings.note("images in no split", name)
@@ -340,8 +325,7 @@ def _read_classes(
 def _leading_number(name: str) -> int | None:
     """2 for 002.Laysan_Albatross/Laysan_Albatross_0002_1027."""
     number = name.split(".")[0]
-    valid = number.isdecimal() and len(number) <= _MAX_DIGITS
-    return int(number) if valid else None
+    return int(number) if number.isdecimal() else None
 
 
 def _check_classes(

@@ -1,5 +1,6 @@
 """Files of the raw data: listing them, reading them, and a fingerprint."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -12,50 +13,43 @@ from attngan_tf.errors import UserError
 MAX_BYTES = 2**28  # COCO's captions, the largest file known, have 67 MB
 
 
-def check_file(path: str) -> os.stat_result:
-    """Returns the status of a file or folder; links are followed.
+def read_file(path: str) -> bytes:
+    """Returns the bytes of a file; links are followed.
 
     Raises:
-      OSError: nothing is there, or it is neither. Opening a named pipe would
-        wait for ever.
+      OSError: it cannot be read, or has more than MAX_BYTES.
     """
     try:
         status = os.stat(path)
     except ValueError:  # a zero byte, or half a surrogate pair
         raise OSError(errno.EINVAL, "no file can have this name") from None
+    # Opening a named pipe would wait for ever; opening a folder fails.
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EINVAL, "It is not a regular file")
-    return status
-
-
-def read_file(path: str) -> bytes:
-    """Returns the bytes of a file.
-
-    Raises:
-      OSError: it cannot be read, or has more than MAX_BYTES.
-    """
-    size = check_file(path).st_size
-    if size > MAX_BYTES:
+    if status.st_size > MAX_BYTES:
         raise OSError(
-            errno.EFBIG, f"It has {size} bytes, more than {MAX_BYTES}"
+            errno.EFBIG,
+            f"It has {status.st_size} bytes, more than {MAX_BYTES}",
         )
     with open(path, "rb") as file:
-        return file.read(MAX_BYTES)
+        return file.read()
 
 
 def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Files at or below paths of `root`: {path: (bytes, mtime in ns)}.
 
     Links are followed; what does not exist is left out.
+
+    Raises:
+      UserError: a folder cannot be read.
     """
     found, seen, prefix = {}, set(), os.path.join(root, "")
 
     def add(full: str) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a link to nothing
             status = os.stat(full)
-        except OSError:  # a link to nothing
-            return
-        found[full[len(prefix) :]] = (status.st_size, status.st_mtime_ns)
+            path = full[len(prefix) :]
+            found[path] = (status.st_size, status.st_mtime_ns)
 
     for path in paths:
         full = os.path.join(root, path)

@@ -1,8 +1,9 @@
 """Checks of the raw data's text files; every fault is listed, not the first."""
 
+import codecs
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from attngan_tf.data.files import read_file
 from attngan_tf.data.records import Report
@@ -10,7 +11,6 @@ from attngan_tf.errors import UserError, printable
 
 _WORD = re.compile(r"[a-z0-9_]")  # the characters of the tokenizer's words
 _MAX_NAMED_FAULTS = 3
-_MAX_NAMED_LINES = 20  # of a file that is not UTF-8
 _MAX_CHARACTERS = 300  # of each part of a fault's line
 _MAX_CAPTION = 2**16  # bytes
 
@@ -65,27 +65,13 @@ def check_name(name: str, where: str, findings: Findings) -> bool:
     return inside
 
 
-def check_splits(
-    names: Mapping[str, Iterable[str]],
-    files: Mapping[str, str],
-    findings: Findings,
-) -> None:
-    """Adds a fault for each name that is in both splits."""
-    for name in sorted(set(names["train"]) & set(names["test"])):
-        findings.fault(
-            name,
-            "an image must be in one split; this one is in "
-            f"{files['train']} and in {files['test']}",
-        )
-
-
 def read_lines(
     root: str, where: str, findings: Findings
 ) -> list[tuple[int, str]]:
     """The lines of `root`/`where` that are not blank, numbered and stripped.
 
-    Carriage returns and byte order marks are removed, and noted. A line that
-    is not UTF-8 is a fault, and so is a file that cannot be read.
+    Carriage returns and byte order marks are removed, and noted. Lines that
+    are not UTF-8 are a fault, and so is a file that cannot be read.
     """
     try:
         data = read_file(os.path.join(root, where))
@@ -95,8 +81,8 @@ def read_lines(
     if other := _other_content(data):
         findings.fault(where, f"must be a text file in UTF-8; found {other}")
         return []
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
+    if data.startswith(codecs.BOM_UTF8):
+        data = data.removeprefix(codecs.BOM_UTF8)
         findings.note("byte order mark removed", where)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -104,25 +90,26 @@ def read_lines(
     lines, others = [], []
     for number, raw in enumerate(data.split(b"\n"), start=1):
         try:
-            line = raw.decode("utf-8").strip()
+            line = raw.decode().strip()
         except UnicodeDecodeError as error:
             others.append((number, raw[error.start]))
             continue
         if line:
             lines.append((number, line))
-    for number, byte in others[:_MAX_NAMED_LINES]:
+    if others:
+        (number, byte), more = others[0], len(others) - 1
         findings.fault(
-            f"{where} line {number}", f"must be UTF-8; found byte 0x{byte:02x}"
+            f"{where} line {number}",
+            f"must be UTF-8; found byte 0x{byte:02x}"
+            + f"; {more} more lines are not" * (more > 0),
         )
-    if more := others[_MAX_NAMED_LINES:]:
-        findings.fault(where, f"must be UTF-8; {len(more)} more lines are not")
     return lines
 
 
 def _other_content(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # byte order marks
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "UTF-16"
-    index = data.find(0)
+    index = data.find(0)  # such as UTF-16 without a byte order mark
     return f"a zero byte at {index}" if index >= 0 else ""
 
 
@@ -156,17 +143,16 @@ def check_captions(
     """
     found = []
     for location, caption in captions:
+        size = len(caption.encode("utf-8", "replace"))
         if not _WORD.search(caption.lower()):
             findings.note("captions without a word left out", location)
-            continue
-        size = len(caption.encode("utf-8", "replace"))
-        if size > _MAX_CAPTION:
+        elif size > _MAX_CAPTION:
             problem = f"a caption may have {_MAX_CAPTION} bytes; found {size}"
             findings.fault(location, problem)
-            continue
-        if "\ufffd" in caption:
-            findings.note("captions with U+FFFD (damaged before)", location)
-        found.append(caption)
+        else:
+            if "\ufffd" in caption:
+                findings.note("captions with U+FFFD (damaged before)", location)
+            found.append(caption)
     if len(found) < min_count:
         findings.fault(
             where,

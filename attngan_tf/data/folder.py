@@ -2,17 +2,16 @@
 
 import collections
 import os
+from collections.abc import Iterable
 
-from attngan_tf.data.entries import Entry
 from attngan_tf.data.files import listing
 from attngan_tf.data.findings import (
     Findings,
     check_name,
-    check_splits,
     read_captions,
     read_lines,
 )
-from attngan_tf.data.raw import RawImages
+from attngan_tf.data.raw import Entry, RawImages
 from attngan_tf.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
@@ -48,24 +47,21 @@ class Folder(RawImages):
     def entries(self, findings: Findings) -> dict[str, list[Entry]]:
         """See `RawImages`."""
         source = self.builder_config.source
+        min_count = self.builder_config.captions_per_image
         paths = _image_paths(self.files(source))
         names = {
             split: _read_names(source, file, findings)
             for split, file in LISTS.items()
         }
-        check_splits(names, LISTS, findings)
-        listed = set().union(*names.values())
-        for name in sorted(set(paths) - listed):
+        listed = [*names["train"], *names["test"]]
+        for name in sorted(set(paths) - set(listed)):
             findings.note("images in no list", paths[name][0])
-        class_ids = _class_ids([*names["train"], *names["test"]])
+        class_ids = _class_ids(listed)
         found = {"train": [], "test": []}
         for split, entries in found.items():
             for name in names[split]:
                 captions = read_captions(
-                    source,
-                    f"text/{name}.txt",
-                    self.builder_config.captions_per_image,
-                    findings,
+                    source, f"text/{name}.txt", min_count, findings
                 )
                 path = _image_of(name, paths, findings)
                 if path is not None:
@@ -87,34 +83,26 @@ def _note_missing_captions(entries: list[Entry], findings: Findings) -> None:
 
 
 def _read_names(source: str, file: str, findings: Findings) -> list[str]:
-    """The names in a list; one that is listed twice is a fault."""
+    """The names in a list."""
     faults = len(findings.faults)
-    first = {}
-    for number, name in read_lines(source, file, findings):
-        location = f"{file} line {number}"
-        if not check_name(name, location, findings):
-            continue
-        if name in first:
-            findings.fault(
-                location,
-                f"a name must be listed once; {name} is in line "
-                f"{first[name]}, too",
-            )
-        first.setdefault(name, number)
-    if not first and len(findings.faults) == faults:
+    names = [
+        name
+        for number, name in read_lines(source, file, findings)
+        if check_name(name, f"{file} line {number}", findings)
+    ]
+    if not names and len(findings.faults) == faults:
         findings.fault(file, "must name images, one a line; found none")
-    return list(first)
+    return names
 
 
-def _image_paths(files: dict) -> dict[str, list[str]]:
+def _image_paths(files: Iterable[str]) -> dict[str, list[str]]:
     """{name: its image files}."""
     paths = collections.defaultdict(list)
     for path in sorted(files):
         stem, ending = os.path.splitext(path)
-        if path.startswith("images" + os.sep) and ending.lower() in ENDINGS:
-            name = os.path.relpath(stem, "images").replace(os.sep, "/")
-            paths[name].append(path)
-    return dict(paths)
+        if path.startswith("images/") and ending.lower() in ENDINGS:
+            paths[stem.removeprefix("images/")].append(path)
+    return paths
 
 
 def _image_of(

@@ -29,7 +29,6 @@ MAX_PIXELS = 10**8
 # Training scales the shorter side to 304 pixels (CUB). The longer side then
 # has at most 15,200, and the image takes 55 MB.
 MAX_STRETCH = 50
-_TOO_LARGE = f"an image may have {MAX_PIXELS} pixels; it has more"
 
 
 class ImageError(ValueError):
@@ -66,7 +65,7 @@ def inspect(data: bytes) -> ImageInfo:
             conversion = _conversion(image, kind, data)
             if conversion:  # can its mode be converted?
                 _to_rgb(image.crop((0, 0, 1, 1)))
-        except Exception as error:  # decoders' errors have no common base
+        except Exception as error:
             raise ImageError(f"truncated or damaged: {error}") from None
         if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
@@ -95,13 +94,14 @@ def _open(data: bytes) -> Image.Image:
         raise ImageError(
             "not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)"
         ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(_TOO_LARGE) from None
-    except Exception as error:
-        raise ImageError(f"damaged: {error}") from None
+    except Exception as error:  # decoders' errors have no common base
+        raise ImageError(f"cannot be opened: {error}") from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise ImageError(_TOO_LARGE)
+        raise ImageError(
+            f"an image may have {MAX_PIXELS} pixels; it has "
+            f"{image.width} x {image.height}"
+        )
     return image
 
 

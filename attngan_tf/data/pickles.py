@@ -1,20 +1,26 @@
 """Pickles of the released data, read without running what is in them."""
 
+import codecs
 import contextlib
 import functools
 import io
-import math
 import pickle
 import re
-import reprlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from attngan_tf.data.files import read_file
 
-_INTEGER = re.compile(r"[<>|=]?[iu][1248]")
-_MAX_CLASS_ID = 2**63 - 1
+# What pickles of numpy arrays and numbers call; torch.load(weights_only=True)
+# allows the same.
+_FUNCTIONS = {
+    "_reconstruct": np.zeros(1).__reduce__()[0],
+    "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
+    "scalar": np.int64(0).__reduce__()[0],
+}
+_TYPES = {"ndarray": np.ndarray, "dtype": np.dtype}
+_WHOLE_NUMBER = (int, np.integer)
 
 
 class PickleError(ValueError):
@@ -22,7 +28,7 @@ class PickleError(ValueError):
 
 
 def load(path: str) -> object:
-    """Reads lists, dicts, texts, numbers and integer arrays (as lists).
+    """Reads lists, dicts, texts, numbers and arrays.
 
     Python 2's pickles are read, too; their byte strings as Latin-1.
 
@@ -35,13 +41,13 @@ def load(path: str) -> object:
     except OSError as error:
         raise PickleError(f"must be a file to read: {error.strerror}") from None
     try:
-        return _load(data)
+        return _Unpickler(data).load()
     except PickleError:
         raise
     except Exception as error:  # a broken pickle can raise nearly anything
         # Python 2's are text; git on Windows changes their line ends.
         with contextlib.suppress(Exception):
-            return _load(data.replace(b"\r\n", b"\n"))
+            return _Unpickler(data.replace(b"\r\n", b"\n")).load()
         reason = " ".join(str(error).split())
         raise PickleError(f"not a whole pickle: {reason}") from None
 
@@ -57,18 +63,18 @@ def load_names(path: str) -> list[str]:
 def load_class_ids(path: str, count: int) -> list[int]:
     """Reads class_info.pickle: one whole number a name."""
     ids = load(path)
-    if not _is_list_of(int, ids):
+    if isinstance(ids, np.ndarray):
+        ids = ids.tolist()
+    if not _is_list_of(_WHOLE_NUMBER, ids):
         raise PickleError(
             f"must be a list of whole numbers; received {_form(ids)}"
         )
-    if any(abs(number) > _MAX_CLASS_ID for number in ids):
-        raise PickleError("must be whole numbers of at most 64 bits")
     if len(ids) != count:
         raise PickleError(
             f"must hold a number for each of the {count} names; received "
             f"{len(ids)}"
         )
-    return list(ids)
+    return [int(number) for number in ids]
 
 
 def load_words(path: str) -> list[str]:
@@ -82,7 +88,7 @@ def load_words(path: str) -> list[str]:
     words = content[2]
     if not (
         isinstance(words, dict)
-        and _is_list_of(int, list(words))
+        and _is_list_of(_WHOLE_NUMBER, list(words))
         and _is_list_of(str, list(words.values()))
     ):
         raise PickleError(
@@ -104,9 +110,9 @@ def save_words(words: Sequence[str], path: str) -> None:
         pickle.dump(content, file, protocol=2)  # Python 2 reads it
 
 
-def _is_list_of(kind: type, value: object) -> bool:
+def _is_list_of(kind: type | tuple[type, ...], value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(
-        type(item) is kind for item in value
+        isinstance(item, kind) for item in value
     )
 
 
@@ -117,82 +123,31 @@ def _form(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _load(data: bytes) -> object:
-    return _Unpickler(io.BytesIO(data), encoding="latin1").load()
-
-
 class _Unpickler(pickle._Unpickler):
-    """Substitutes the few names that integer arrays need, refuses all others.
+    """Allows what arrays need, and refuses all other functions and classes.
 
     This is Python's unpickler: C's takes 34 GB for a pickle of ten bytes with
     a large memo index.
     """
 
+    def __init__(self, data: bytes):
+        super().__init__(io.BytesIO(data), encoding="latin1")
+
     def find_class(self, module, name):
-        numpy_core = re.fullmatch(
-            r"numpy\._?core\.(multiarray|numeric)", module
-        )
         function = None
-        if numpy_core or module == "numpy":
-            function = _NUMPY.get(name)
-        elif (module, name) == ("_codecs", "encode"):
-            function = _encode
+        if re.fullmatch(r"numpy(\._?core\.(multiarray|numeric))?", module):
+            if name in _TYPES:
+                return _TYPES[name]
+            function = _FUNCTIONS.get(name)
+        elif (module, name) == (
+            "_codecs",
+            "encode",
+        ):  # bytes, before protocol 3
+            function = codecs.encode
         if function is None:
             raise PickleError(
                 f"refused: it asks for {module}.{name}; only lists, dicts, "
-                "texts, numbers and integer arrays are read"
+                "texts, numbers and arrays are read"
             )
         # A new object each time, since a pickle may set attributes.
         return functools.partial(function)
-
-
-class _DType:
-    """Replaces numpy.dtype of an integer."""
-
-    def __init__(self, code, *unused):
-        if not isinstance(code, str) or not _INTEGER.fullmatch(code):
-            raise PickleError(
-                "refused: arrays must hold integers; received dtype "
-                f"{reprlib.repr(code)}"
-            )
-        self.dtype = np.dtype(code)
-
-    def __setstate__(self, state):
-        # (version, byte order, ...)
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class _Integers(list):
-    """Replaces numpy.ndarray of one dimension: a list of int."""
-
-    def __setstate__(self, state):
-        _, shape, dtype, _, raw = state
-        self.extend(_from_bytes(raw, dtype, shape))
-
-
-def _from_bytes(raw, dtype: _DType, shape, *unused) -> list[int]:
-    if isinstance(raw, str):  # Python 2's bytes
-        raw = raw.encode("latin1")
-    numbers = np.frombuffer(raw, dtype.dtype).tolist()
-    if len(shape) != 1 or math.prod(shape) != len(numbers):
-        raise PickleError(
-            "arrays must have one dimension; received shape "
-            f"{reprlib.repr(shape)}"
-        )
-    return numbers
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise PickleError(f"refused: bytes encoded by {reprlib.repr(encoding)}")
-    return text.encode("latin1")
-
-
-_NUMPY = {
-    "_reconstruct": lambda *unused: _Integers(),
-    "_frombuffer": _from_bytes,
-    "ndarray": lambda *unused: _Integers(),
-    "dtype": _DType,
-    "scalar": lambda dtype, raw: _from_bytes(raw, dtype, (1,))[0],
-}

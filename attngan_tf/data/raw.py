@@ -1,23 +1,28 @@
-"""Base class of data sets in files: everything is checked, then written."""
+"""Data sets in files: everything is checked, then written."""
 
+import collections
+import concurrent.futures
 import dataclasses
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from attngan_tf.data import images, workers
-from attngan_tf.data.entries import (
-    Checked,
-    Entry,
-    in_threads,
-    inspect,
-    make_example,
-)
+from attngan_tf.data import images
+from attngan_tf.data.files import read_file
 from attngan_tf.data.findings import Findings
-from attngan_tf.data.records import WHOLE_IMAGE, CaptionedImages, Report
+from attngan_tf.data.records import (
+    WHOLE_IMAGE,
+    CaptionedImages,
+    Crop,
+    Example,
+    Report,
+)
+from attngan_tf.errors import UserError
+
+Box = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(eq=False)
@@ -28,14 +33,77 @@ class RawConfig(tfds.core.BuilderConfig):
     captions_per_image: int = 1
 
 
+class Entry(NamedTuple):
+    """An image that was not read yet.
+
+    `where` names its file in messages; `source` is the file's path, or its
+    bytes; `box` is x, y, width, height of the subject in pixels, if known.
+    """
+
+    name: str
+    where: str
+    source: str | bytes
+    captions: list[str]
+    class_id: int
+    box: Box | None = None
+
+    def read(self) -> bytes:
+        """The image's bytes; raises OSError."""
+        if isinstance(self.source, bytes):
+            return self.source
+        return read_file(self.source)
+
+
+def inspect(entry: Entry) -> images.ImageInfo | str:
+    """Decodes an entry's image; returns its fault if it is not whole."""
+    try:
+        return images.inspect(entry.read())
+    except images.ImageError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def make_example(entry: Entry, conversion: str, crop: Crop) -> Example:
+    """The record of an image that was checked; see `ImageInfo`, `Example`.
+
+    Raises:
+      UserError: the file has disappeared since.
+    """
+    try:
+        data = entry.read()
+    except OSError as error:
+        raise UserError(
+            f"{entry.where} must stay where it is while data is "
+            f"prepared; {error.strerror}; run again"
+        ) from None
+    if conversion:
+        data = images.to_png(data)
+    return Example(entry.name, data, entry.captions, entry.class_id, crop)
+
+
+def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
+    """Pairs (item, function(item)) in order, computed a few items ahead."""
+    threads = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        pending = collections.deque()
+        for item in items:
+            pending.append((item, pool.submit(function, item)))
+            if len(pending) > 4 * threads:
+                item, future = pending.popleft()
+                yield item, future.result()
+        for item, future in pending:
+            yield item, future.result()
+
+
 class RawImages(CaptionedImages, skip_registration=True):
     """A subclass finds the files and reads lists, captions and boxes.
 
-    Images are checked and written by this process, or by Beam's workers.
+    Images are checked and written by this process, or by Beam's `workers`.
     """
 
     CAPTIONS_PER_IMAGE = 1
-    _workers: workers.Workers | None = None
+    workers = None  # `workers.Workers`
 
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
@@ -49,98 +117,64 @@ class RawImages(CaptionedImages, skip_registration=True):
     def entries(self, findings: Findings) -> Mapping[str, Iterable[Entry]]:
         """The entries of train and test; each split is iterated twice.
 
-        Names must be unique. Faults outside of the image files are added to
-        `findings`.
+        Faults outside of the image files are added to `findings`.
         """
         raise NotImplementedError
 
     def crop_of(
         self, entry: Entry, info: images.ImageInfo, findings: Findings
-    ) -> tuple[int, int, int, int]:
-        """The region to use: top, left, height, width in pixels."""
+    ) -> Crop:
+        """The region to use."""
         del entry, info, findings
         return WHOLE_IMAGE
 
-    def examples(
-        self, report: Report
-    ) -> Mapping[str, Iterable[tuple[Entry, Checked]]]:
-        """What `_generate_examples` makes examples of.
+    def examples(self, report: Report) -> Mapping[str, Iterable[tuple]]:
+        """The arguments of `make_example` for each image.
 
         Raises:
           FaultsError: the raw data has faults; it lists all.
         """
-        findings = Findings(report)
+        findings, splits, checked = Findings(report), {}, {}
         entries = self.entries(findings)
-        if self._workers:
-            entries = {
-                split: workers.check_files(listed)
-                for split, listed in entries.items()
-            }
-        checked = {
-            split: self._check(split, listed, findings)
-            for split, listed in entries.items()
-        }
-        for split in ("train", "test"):
-            if not findings.faults and not checked.get(split):
+        for split, listed in entries.items():
+            for entry, found in self._inspected(split, listed):
+                if entry.name in splits:
+                    findings.fault(
+                        entry.where,
+                        "an image must be listed once; this one is in "
+                        f"{splits[entry.name]}, and again in {split}",
+                    )
+                splits.setdefault(entry.name, split)
+                if isinstance(found, str):
+                    findings.fault(entry.where, found)
+                    continue
+                crop = self.crop_of(entry, found, findings)
+                checked[entry.name] = found.conversion, crop
+                if found.conversion:
+                    kind = f"converted to PNG: {found.conversion}"
+                    findings.note(kind, entry.where)
+            if not findings.faults and split not in splits.values():
                 findings.fault(split, "must have an image; found none")
         findings.raise_any(self.builder_config.source)
         return {
-            split: _pairs(listed, checked[split])
+            split: ((entry, *checked[entry.name]) for entry in listed)
             for split, listed in entries.items()
         }
 
-    def _check(
-        self, split: str, listed: Iterable[Entry], findings: Findings
-    ) -> dict[str, Checked]:
-        checked = {}
-        if self._workers:
-            results = self._workers.inspect(split, listed)
-        else:
-            results = in_threads(inspect, listed)
+    def _inspected(self, split: str, listed: Iterable[Entry]) -> Iterator:
+        """Pairs of an entry and the result of `inspect`."""
         total = len(listed) if isinstance(listed, list) else None
-        for entry, result in tqdm(results, f"Checking {split}", total):
-            if entry.name in checked:
-                findings.fault(entry.where, "an image must be listed once")
-            if isinstance(result, images.ImageError):
-                findings.fault(entry.where, str(result))
-                continue
-            crop = self.crop_of(entry, result, findings)
-            checked[entry.name] = Checked(result.conversion, crop)
-            if result.conversion:
-                kind = f"converted to PNG: {result.conversion}"
-                findings.note(kind, entry.where)
-        return checked
+        if self.workers:
+            pairs = self.workers.inspect(split, listed)
+        else:
+            pairs = in_threads(inspect, listed)
+        return tqdm(pairs, f"Checking {split}", total)
 
-    def _generate_examples(
-        self, split: str, pairs: Iterable[tuple[Entry, Checked]]
-    ):
-        if self._workers:
-            pairs = list(pairs)
-            for entry, _ in pairs:
+    def _generate_examples(self, split: str, examples: Iterable[tuple]):
+        if self.workers:
+            examples = list(examples)
+            for entry, *_ in examples:
                 self._captions[split].extend(entry.captions)
-            return self._workers.examples(split, pairs)
-        made = in_threads(lambda pair: make_example(*pair), pairs)
-        return super()._generate_examples(
-            split, (example for _, example in made)
-        )
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        options = download_config.beam_options
-        if options is None:
-            super()._download_and_prepare(dl_manager, download_config)
-            return
-        # data_dir is TFDS's temporary folder here.
-        folder = os.path.join(self.data_dir, workers.FOLDER)
-        self._workers = workers.Workers(options, folder)
-        try:
-            with workers.failures_as_user_errors():
-                super()._download_and_prepare(dl_manager, download_config)
-        finally:
-            self._workers = None
-        shutil.rmtree(folder)
-
-
-def _pairs(
-    listed: Iterable[Entry], checked: dict[str, Checked]
-) -> Iterator[tuple[Entry, Checked]]:
-    return ((entry, checked[entry.name]) for entry in listed)
+            return self.workers.examples(split, examples)
+        made = in_threads(lambda checked: make_example(*checked), examples)
+        return super()._generate_examples(split, (record for _, record in made))

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -11,22 +12,20 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from attngan_tf.data import checksums
-from attngan_tf.data.files import check_file
 from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import printable
 
 REPORT_FILE = "report.json"
-WHOLE_IMAGE = (0, 0, 0, 0)
+Crop = tuple[int, int, int, int]  # top, left, height, width in pixels
+WHOLE_IMAGE: Crop = (0, 0, 0, 0)
 
 
 def features() -> tfds.features.FeaturesDict:
     """The features of a record.
 
-    image: JPEG or PNG bytes of 8-bit RGB; crop: int32 [4], top, left, height,
-    width in pixels, all 0 for the whole image; captions: one or more;
-    class_id: images of one class may share captions; name: unique in the
-    data set.
+    image: JPEG or PNG bytes of 8-bit RGB; crop: int32 [4], see `Crop`, all 0
+    for the whole image; captions: one or more; class_id: images of one class
+    may share captions; name: unique in the data set.
     """
     return tfds.features.FeaturesDict(
         {
@@ -46,7 +45,7 @@ class Example(NamedTuple):
     image: bytes
     captions: list[str]
     class_id: int
-    crop: tuple[int, int, int, int] = WHOLE_IMAGE
+    crop: Crop = WHOLE_IMAGE
 
 
 @dataclasses.dataclass
@@ -96,7 +95,7 @@ class Report:
 
 
 class Info(tfds.core.DatasetInfo):
-    """TFDS's description of a data set, with checksums and no network."""
+    """TFDS's description of a data set, without its use of the network."""
 
     def initialize_from_bucket(self) -> None:
         """Does nothing; TFDS's own looks for the data set on the network."""
@@ -104,27 +103,16 @@ class Info(tfds.core.DatasetInfo):
     def read_from_directory(self, dataset_info_dir: str) -> None:
         """Reads the description; a damaged one is as good as none."""
         try:
-            check_file(os.path.join(dataset_info_dir, "dataset_info.json"))
             super().read_from_directory(dataset_info_dir)
         except Exception:  # TFDS's errors have no common base
             self.set_splits(tfds.core.splits.SplitDict([]))
-
-    def write_to_directory(
-        self, dataset_info_dir: str, all_metadata: bool = True
-    ) -> None:
-        """Writes the description, then the checksums of all files."""
-        super().write_to_directory(dataset_info_dir, all_metadata)
-        checksums.write(dataset_info_dir)
 
 
 class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base class of the data sets: a subclass gives only the examples.
 
-    A prepared folder also holds vocab.txt (the words of all captions),
-    report.json, and the checksums of all files. TFDS writes to a temporary
-    folder and renames it, so a prepared folder is always complete. Records
-    are in array_record format, for random access; TFDS shuffles them once, by
-    a hash of the names.
+    `catalog.prepare` writes the prepared folder. Records are in array_record
+    format, for random access; TFDS shuffles them once, by a hash of the names.
     """
 
     VERSION = tfds.core.Version("1.1.0")  # 1.0.0: without checksums
@@ -141,9 +129,17 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """
         raise NotImplementedError
 
-    def elsewhere(self, data_dir: str) -> "CaptionedImages":
-        """The same data set, prepared below another folder."""
-        return type(self)(data_dir=data_dir, config=self.builder_config)
+    def describe(self) -> None:
+        """Adds vocab.txt (the words of all captions) and report.json."""
+        report, captions = self._report, self._captions
+        vocabulary = Vocabulary.build(itertools.chain(*captions.values()))
+        vocabulary.save(self.data_dir)
+        report.pictures = {
+            split: info.num_examples for split, info in self.info.splits.items()
+        }
+        report.captions = {split: len(captions[split]) for split in captions}
+        report.words = len(vocabulary)
+        report.save(self.data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return Info(
@@ -163,18 +159,3 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for example in tqdm(examples, f"Writing {split}"):
             self._captions[split].extend(example.captions)
             yield example.name, example._asdict()
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        super()._download_and_prepare(dl_manager, download_config)
-        # data_dir is TFDS's temporary folder here.
-        report, captions = self._report, self._captions
-        vocabulary = Vocabulary.build(
-            caption for lines in captions.values() for caption in lines
-        )
-        vocabulary.save(self.data_dir)
-        report.pictures = {
-            split: info.num_examples for split, info in self.info.splits.items()
-        }
-        report.captions = {split: len(captions[split]) for split in captions}
-        report.words = len(vocabulary)
-        report.save(self.data_dir)

@@ -63,6 +63,12 @@ class Records:
             "it, run python -m attngan_tf.prepare with the same flags"
         )
 
+    def _batches(self, indices: Sequence[int]) -> Iterator[list[bytes]]:
+        """The stored records at some indices, a few at once."""
+        for first in range(0, len(indices), _ROWS):
+            part = [int(index) for index in indices[first : first + _ROWS]]
+            yield self._stored(self._source.__getitems__, part)
+
     def row(self, index: int) -> dict:
         """One record as numpy values; the image is still encoded bytes."""
         (stored,) = self._stored(lambda i: [self._source[i]], int(index))
@@ -82,25 +88,21 @@ class Records:
         }
         # tf.train.Examples are what TFDS 4.9.9 and 4.9.10 store: setup.py
         # asks for a version below 4.10.
-        for first in range(0, len(self), _ROWS):
-            indices = range(first, min(first + _ROWS, len(self)))
-            stored = self._stored(self._source.__getitems__, indices)
+        for stored in self._batches(range(len(self))):
             found = tf.io.parse_example(stored, wanted)
             yield found["captions"], found["class_id"]
 
     def digest(self, indices: Sequence[int]) -> str:
         """The SHA-256 of the stored records at some indices."""
         total = hashlib.sha256()
-        for first in range(0, len(indices), _ROWS):
-            part = [int(index) for index in indices[first : first + _ROWS]]
-            for stored in self._stored(self._source.__getitems__, part):
-                total.update(hashlib.sha256(stored).digest())
+        for stored in self._batches(indices):
+            for record in stored:
+                total.update(hashlib.sha256(record).digest())
         return total.hexdigest()
 
     def class_ids(self) -> np.ndarray:
         """The class id of every record, int64 [N]."""
-        none = np.zeros([0], np.int64)  # for a split without records
-        return np.concatenate([none, *(ids for _, ids in self.labels())])
+        return np.concatenate([ids for _, ids in self.labels()])
 
     def pixels(self, index: tf.Tensor) -> tf.Tensor:
         """An image in a tf.data graph: uint8 [H, W, 3] inside its crop."""
@@ -121,22 +123,20 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
       image: JPEG or PNG bytes.
       crop: int32 [4]: top, left, height, width; all 0 for the whole image.
     """
-    has_crop = crop[2] > 0
+    top, left, height, width = tf.unstack(crop)
+    has_crop = height > 0
 
-    def part(pixels):
-        top, left, height, width = tf.unstack(crop)
-        return tf.cond(
-            has_crop,
-            lambda: pixels[top : top + height, left : left + width],
-            lambda: pixels,
-        )
+    def part_of_all():
+        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+        H, W = tf.unstack(tf.shape(pixels)[:2])
+        bottom = tf.where(has_crop, top + height, H)
+        right = tf.where(has_crop, left + width, W)
+        return pixels[top:bottom, left:right]
 
     return tf.cond(
         tf.logical_and(tf.io.is_jpeg(image), has_crop),
         lambda: tf.image.decode_and_crop_jpeg(image, crop, channels=3),
-        lambda: part(
-            tf.io.decode_image(image, channels=3, expand_animations=False)
-        ),
+        part_of_all,
     )
 
 
@@ -213,12 +213,8 @@ def centre_views(
         view = centre_view(records.pixels(index), sizes[-1])
         return pyramid(view, sizes)
 
-    if indices is None:
-        numbers = tf.data.Dataset.range(len(records))
-    else:
-        numbers = tf.data.Dataset.from_tensor_slices(
-            tf.constant(indices, tf.int64)
-        )
+    numbers = range(len(records)) if indices is None else indices
+    numbers = tf.data.Dataset.from_tensor_slices(np.array(numbers, np.int64))
     return batched(numbers, example, batch_size)
 
 

@@ -15,10 +15,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from attngan_tf.data import images
-from attngan_tf.data.entries import Checked, Entry, inspect, make_example
+from attngan_tf.data.raw import Entry, inspect, make_example
 from attngan_tf.errors import UserError
-
-FOLDER = "beam"  # in TFDS's temporary folder
 
 
 def pipeline_options(flags: str):
@@ -63,7 +61,6 @@ class Workers:
     def __init__(self, options, folder: str):
         self._options = options
         self._folder = folder
-        os.makedirs(folder)
 
     def inspect(self, split: str, entries: list[Entry]) -> Iterator[tuple]:
         """Pairs of an entry and the result of `inspect`, in order."""
@@ -71,10 +68,7 @@ class Workers:
 
         listed = self._write(f"{split}_entries", enumerate(entries))
         found = os.path.join(self._folder, f"{split}_found")
-        with (
-            failures_as_user_errors(),
-            beam.Pipeline(options=self._options) as pipeline,
-        ):
+        with beam.Pipeline(options=self._options) as pipeline:
             _ = (
                 pipeline
                 | beam.io.ReadFromText(listed)
@@ -87,15 +81,20 @@ class Workers:
             with open(path, encoding="utf-8") as file:
                 results.update(map(json.loads, file))
         for number, entry in enumerate(entries):
-            kind, *fields = results[number]
-            make = images.ImageError if kind == "error" else images.ImageInfo
-            yield entry, make(*fields)
+            result = results[number]
+            is_fault = isinstance(result, str)
+            yield entry, result if is_fault else images.ImageInfo(*result)
 
-    def examples(self, split: str, pairs: Iterable[tuple[Entry, Checked]]):
-        """A PTransform of the records, as TFDS takes it: (name, features)."""
+    def examples(self, split: str, checked: Iterable[tuple]):
+        """A PTransform of the records, as TFDS takes it: (name, features).
+
+        Args:
+          split: train or test.
+          checked: the arguments of `make_example` for each image.
+        """
         import apache_beam as beam
 
-        listed = self._write(f"{split}_checked", pairs)
+        listed = self._write(f"{split}_checked", checked)
         return (
             beam.io.ReadFromText(listed)
             | beam.Reshuffle()
@@ -103,23 +102,11 @@ class Workers:
         )
 
     def _write(self, name: str, items: Iterable[tuple]) -> str:
+        os.makedirs(self._folder, exist_ok=True)
         path = os.path.join(self._folder, name)
         with open(path, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(item) + "\n" for item in items)
         return path
-
-
-def check_files(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries as a list; raises UserError unless all are files."""
-    listed = []
-    for entry in entries:
-        if isinstance(entry.source, bytes):
-            raise UserError(
-                "--beam_options is for images in files; received records "
-                f"of another data set ({entry.where}); leave it out"
-            )
-        listed.append(entry)
-    return listed
 
 
 @contextlib.contextmanager
@@ -144,14 +131,11 @@ def failures_as_user_errors() -> Iterator[None]:
 def _inspect_line(line: str) -> str:
     """In a worker: [number, entry] to [number, result]."""
     number, fields = json.loads(line)
-    found = inspect(Entry(*fields))
-    if isinstance(found, images.ImageError):
-        return json.dumps([number, ["error", str(found)]])
-    return json.dumps([number, ["image", *found]])
+    return json.dumps([number, inspect(Entry(*fields))])
 
 
 def _example_of_line(line: str) -> tuple[str, dict]:
-    """In a worker: [entry, checked] to a record."""
-    entry, (conversion, crop) = json.loads(line)
-    example = make_example(Entry(*entry), Checked(conversion, tuple(crop)))
+    """In a worker: the arguments of `make_example` to a record."""
+    entry, conversion, crop = json.loads(line)
+    example = make_example(Entry(*entry), conversion, tuple(crop))
     return example.name, example._asdict()

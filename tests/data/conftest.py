@@ -2,7 +2,6 @@
 
 import pytest
 
-from attngan_tf.data import catalog
 from tests.data import helpers
 
 
@@ -29,6 +28,5 @@ def prepared_folder(tmp_path_factory):
     """The builder of prepared data that no test changes."""
     root = tmp_path_factory.mktemp("prepared_folder")
     raw = helpers.make_raw_folder(root / "raw")
-    builder = catalog.open_builder("folder", str(raw.root), str(root / "p"))
-    catalog.prepare(builder)
+    builder, _ = helpers.Preparation("folder", root / "p")(raw.root)
     return builder

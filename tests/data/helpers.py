@@ -9,6 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from attngan_tf.config import Config
 from attngan_tf.data import catalog
 from attngan_tf.data.findings import FaultsError
 
@@ -94,13 +95,17 @@ class Preparation:
     dataset: str
     prepared: pathlib.Path
 
-    def open(self, source, captions: int = 0):
+    def open(self, source="", captions: int = 0):
         """The builder."""
-        return catalog.open_builder(
-            self.dataset, str(source), str(self.prepared), captions
+        config = Config(
+            dataset=self.dataset,
+            data_dir=str(source),
+            prepared_dir=str(self.prepared),
+            captions_per_image=captions,
         )
+        return catalog.open_configured(config)
 
-    def __call__(self, source, captions: int = 0):
+    def __call__(self, source="", captions: int = 0):
         """The builder and the report of prepared data."""
         builder = self.open(source, captions)
         return builder, catalog.prepare(builder)

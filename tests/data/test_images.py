@@ -1,6 +1,8 @@
 """Image files: what is stored as it is, converted, or refused."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ from PIL import Image
 
 from attngan_tf.data import images
 from tests.data.helpers import encoded, image_bytes
-from tests.data.hostile.drawn import stored
 
 
 def decoded(data):
@@ -17,19 +18,26 @@ def decoded(data):
     return tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
 
 
-PLAIN = {
-    "baseline JPEG": ("JPEG", {}),
-    "progressive JPEG": ("JPEG", {"progressive": True}),
-    "JPEG of full chroma": ("JPEG", {"subsampling": 0}),
-    "PNG": ("PNG", {}),
-    "upright by EXIF": ("JPEG", {"exif": b"Exif\0\0"}),
-    "unreadable EXIF": ("PNG", {"exif": b"MM\0*\0\0"}),
-}
+def exif(orientation: int) -> bytes:
+    """An EXIF block with an orientation."""
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    return b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + entry + b"\0\0\0\0"
 
 
-@pytest.mark.parametrize("case", PLAIN)
-def test_plain_images_are_stored_as_they_are(case):
-    kind, options = PLAIN[case]
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"subsampling": 0}),
+        ("PNG", {}),
+        ("JPEG", {"exif": exif(1)}),
+        ("JPEG", {"exif": exif(65535)}),  # no such orientation
+        ("PNG", {"exif": b"MM\0*\0\0"}),  # unreadable
+        ("PNG", {"exif": exif(6)[:12]}),
+    ],
+)
+def test_plain_images_are_stored_as_they_are(kind, options):
     info = images.inspect(image_bytes(kind, **options))
     assert info == images.ImageInfo(40, 30, "")
 
@@ -41,33 +49,30 @@ def test_a_jpeg_followed_by_more_images_is_stored_as_it_is():
     assert np.abs(decoded(data).astype(int) - [255, 0, 0]).max() <= 2
 
 
-CONVERTED = {
-    "CMYK": ("JPEG", "CMYK", {}, "CMYK"),
-    "palette": ("PNG", "P", {}, "palette"),
-    "grey JPEG": ("JPEG", "L", {}, "greyscale"),
-    "grey PNG": ("PNG", "L", {}, "greyscale"),
-    "grey PNG with alpha": ("PNG", "LA", {}, "alpha"),
-    "PNG with alpha": ("PNG", "RGBA", {}, "alpha"),
-    "PNG with a transparent colour": (
-        *("PNG", "RGB", {"transparency": (1, 2, 3)}, "alpha"),
-    ),
-    "WebP": ("WEBP", "RGB", {"lossless": True}, "WEBP"),
-    "WebP with unreadable EXIF": (
-        *("WEBP", "RGB", {"lossless": True, "exif": b"MM\0*\0\0"}, "WEBP"),
-    ),
-    "GIF": ("GIF", "P", {}, "GIF"),
-    "BMP": ("BMP", "RGB", {}, "BMP"),
-}
-
-
-@pytest.mark.parametrize("case", CONVERTED)
-def test_other_images_become_rgb_png(case):
-    kind, mode, options, conversion = CONVERTED[case]
+@pytest.mark.parametrize(
+    ("kind", "mode", "options", "conversion"),
+    [
+        ("JPEG", "CMYK", {}, "CMYK"),
+        ("PNG", "P", {}, "palette"),
+        ("JPEG", "L", {}, "greyscale"),
+        ("PNG", "L", {}, "greyscale"),
+        ("PNG", "1", {}, "greyscale"),
+        ("PNG", "LA", {}, "alpha"),
+        ("PNG", "RGBA", {}, "alpha"),
+        ("PNG", "RGB", {"transparency": (1, 2, 3)}, "alpha"),
+        ("WEBP", "RGB", {"lossless": True}, "WEBP"),
+        ("WEBP", "RGB", {"lossless": True, "exif": b"MM\0*\0\0"}, "WEBP"),
+        ("GIF", "P", {}, "GIF"),
+        ("BMP", "RGB", {}, "BMP"),
+        ("TIFF", "RGB", {}, "TIFF"),
+    ],
+)
+def test_other_images_become_rgb_png(kind, mode, options, conversion):
     data = image_bytes(kind, mode, **options)
     assert images.inspect(data) == images.ImageInfo(40, 30, conversion)
     png = images.to_png(data)
     assert images.inspect(png) == images.ImageInfo(40, 30, "")
-    if mode in ("L", "RGB", "P"):  # nothing is lost
+    if conversion not in ("alpha", "CMYK"):  # nothing is lost
         expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         np.testing.assert_array_equal(decoded(png), expected)
 
@@ -78,8 +83,7 @@ def test_16_bit_images_are_scaled_to_8_bits():
     assert images.inspect(data).conversion == "16-bit"
     pixels = decoded(images.to_png(data))
     expected = np.round(levels / 65535 * 255)
-    np.testing.assert_array_equal(pixels[..., 0], expected)
-    np.testing.assert_array_equal(pixels[..., 1], pixels[..., 2])
+    np.testing.assert_array_equal(pixels, np.stack([expected] * 3, axis=-1))
     values = np.random.default_rng(0).integers(0, 65536, (5, 4, 3), np.uint16)
     data = tf.io.encode_png(values).numpy()
     assert images.inspect(data).conversion == "16-bit"
@@ -102,29 +106,65 @@ def test_transparency_is_put_on_white():
     image.putpixel((1, 0), (0, 0, 100, 51))  # a fifth of blue
     pixels = decoded(images.to_png(encoded(image)))
     np.testing.assert_array_equal(pixels[0], [[200, 0, 0], [204, 204, 224]])
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([9, 8, 7, 200, 0, 0])
+    palette.putpixel((1, 0), 1)
+    pixels = decoded(images.to_png(encoded(palette, transparency=0)))
+    np.testing.assert_array_equal(pixels[0], [[255, 255, 255], [200, 0, 0]])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation):
     upright = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encoded(stored(upright, orientation), exif=exif)
+    stored = {  # by the EXIF standard's table
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: upright[:, ::-1].swapaxes(0, 1),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: upright[::-1].swapaxes(0, 1),
+    }[orientation]
+    data = encoded(np.ascontiguousarray(stored), exif=exif(orientation))
     info = images.inspect(data)
     assert info[:2] == (6, 4)
     assert bool(info.conversion) == (orientation != 1)
     np.testing.assert_array_equal(decoded(images.to_png(data)), upright)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_truncated_images_are_refused(kind):
     data = image_bytes(kind, "P" if kind == "GIF" else "RGB")
-    ends = [len(data) // 10, len(data) // 2, 9 * len(data) // 10]
+    ends = [len(data) // 100, len(data) // 2, 9 * len(data) // 10]
     if kind in ("JPEG", "PNG"):
         ends += [-1, -2, -8, -12, -20]
     for end in ends:
         with pytest.raises(images.ImageError):
             images.inspect(data[:end])
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+    """A PNG of rows that begin with their filter's number."""
+    content = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0),
+        b"IDAT": zlib.compress(rows, 1),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data))
+        + name
+        + data
+        + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in content.items()
+    )
+
+
+def huge_jpeg() -> bytes:
+    """A small file that claims to have 65500 x 65500 pixels."""
+    data = image_bytes("JPEG")
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", 65500, 65500) + data[at + 4 :]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +174,17 @@ def test_truncated_images_are_refused(kind):
         (b"<html>not found</html>", "not an image of a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image of a known format"),
         (b"\xff\xd8\xff\xe0", "."),
+        (png(8, 8, 8, 0, b"\x09" * 72), "damaged"),  # no such filter
+        (png(8, 8, 8, 7, bytes(72)), "not an image"),  # no such colour type
+        (png(8, 8, 8, 3, bytes(72)), "damaged"),  # no palette
+        (png(9000, 12000, 1, 0, bytes(9)), "may have 100000000 pixels"),
+        (huge_jpeg(), "exceeds limit of"),
+        (png(51, 1, 1, 0, bytes(8)), "found 51 x 1 pixels"),
+        (png(1, 51, 1, 0, bytes(102)), "found 1 x 51 pixels"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_other_files_are_refused(data, reason):
     with pytest.raises(images.ImageError, match=reason):
         images.inspect(data)
+    assert images.inspect(png(50, 1, 1, 0, bytes(8)))[:2] == (50, 1)

@@ -1,15 +1,17 @@
 """From records to batches: keyed random numbers, images in order."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from attngan_tf.data import catalog, records, views
-from attngan_tf.data.input_pipeline import Slice, TrainingData
-from attngan_tf.data.memory import ScaledImages
+from attngan_tf.data.input_pipeline import ScaledImages, Slice, TrainingData
 from attngan_tf.data.views import Records
 from attngan_tf.data.vocabulary import Vocabulary
-from tests.data.helpers import Files, encoded
+from tests.data.helpers import Files, Preparation, encoded
 
 COUNT = 7  # training images, not a whole number of batches of 4
 WIDTH, HEIGHT = 90, 60
@@ -42,9 +44,8 @@ def prepared(tmp_path_factory):
             raw.write(f"images/{name}.png", encoded(ramp(10 * n)))
             lines = [f"p{n} c{k} a b c" for k in range(3)]
             raw.write(f"text/{name}.txt", "\n".join(lines))
-    folder = tmp_path_factory.mktemp("prepared")
-    builder = catalog.open_builder("folder", str(raw.root), str(folder))
-    catalog.prepare(builder)
+    prepare = Preparation("folder", tmp_path_factory.mktemp("prepared"))
+    builder, _ = prepare(raw.root)
     vocabulary = Vocabulary.load(str(builder.data_dir))
     return Records(builder, "train"), Records(builder, "test"), vocabulary
 
@@ -123,6 +124,66 @@ def test_caching_in_memory_changes_nothing(training, first_batches):
     assert_equal(collect(cached.whole_batches(), 5), first_batches[:5])
 
 
+class NoiseRecords:
+    """Records of noise: images of two shapes, by their index."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def pixels(self, index):
+        shape = [40, tf.where(index % 2 == 0, 40, 55), 3]
+        noise = tf.random.stateless_uniform(shape, [0, index], 0, 256, tf.int32)
+        return tf.cast(noise, tf.uint8)
+
+
+def test_cached_images_equal_the_scaled_ones():
+    """Twice: an operation may write its result over its input."""
+    records, size = NoiseRecords(40), 32
+    cached = ScaledImages(records, size)
+    numbers = tf.data.Dataset.range(40)
+    expected = numbers.map(lambda i: -views.scale(records.pixels(i), size))
+    found = numbers.map(lambda i: tf.negative(cached.read(i)))
+    both = tf.data.Dataset.zip(found, expected).repeat(2)
+    for i, (image, other) in enumerate(both.as_numpy_iterator()):
+        assert image.shape == (38, 52 if i % 2 else 38, 3)
+        np.testing.assert_array_equal(image, other)
+
+
+PROGRAM = """
+import tensorflow as tf
+from attngan_tf.benchmarking.memory import peak_rss
+from attngan_tf.data.input_pipeline import ScaledImages
+from tests.data.test_input_pipeline import NoiseRecords
+
+ScaledImages(NoiseRecords(4), 256)  # what TensorFlow takes once
+before = peak_rss()
+cached = ScaledImages(NoiseRecords(300), 256)
+sizes = tf.data.Dataset.range(600).map(
+    lambda i: tf.size(cached.read(i % 300), tf.int64)
+)
+total = sum(sizes.as_numpy_iterator()) // 2
+print((peak_rss() - before) / (4 * total), total)
+"""
+
+
+@pytest.mark.slow
+def test_peak_memory_is_that_of_the_images(pytestconfig):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=pytestconfig.rootpath,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ratio, numbers = done.stdout.split()
+    assert int(numbers) == 150 * 304 * (304 + 418) * 3  # 395 MB
+    assert float(ratio) < 1.5
+
+
 def test_image_caption_and_class_are_of_one_record(training, prepared):
     rows = rows_of(collect(training(words_num=9).whole_batches(), 7))
     for image, ids, class_id, length in zip(
@@ -168,7 +229,7 @@ def test_replicas_split_the_rows_of_a_batch(training, first_batches, slices):
         assert_equal([rows_of(found)], [expected])
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 37, 400])
+@pytest.mark.parametrize("count", [1, 3, 400])
 def test_every_epoch_is_another_order_of_all_records(count):
     def epochs(seed):
         data = TrainingData(
@@ -177,17 +238,14 @@ def test_every_epoch_is_another_order_of_all_records(count):
             **OPTIONS | {"seed": seed},
         )
         numbers = tf.data.Dataset.range(3 * count).map(data.index)
-        (found,) = numbers.batch(3 * count).as_numpy_iterator()
-        return np.reshape(found, (3, count))
+        return np.reshape(list(numbers.as_numpy_iterator()), (3, count))
 
-    orders = np.concatenate([epochs(3), epochs(4)])
-    for order in orders:
+    orders = [np.arange(count), *epochs(3), *epochs(4)]
+    for i, order in enumerate(orders):
         assert sorted(order) == list(range(count))
-    if count >= 37:
-        for i, order in enumerate(orders):
-            for other in [np.arange(count), *orders[:i]]:
-                # Random orders agree at one position or so.
-                assert (order == other).sum() <= 8
+        for other in orders[:i] if count == 400 else []:
+            # Random orders agree at one position or so.
+            assert (order == other).sum() <= 8
             # Neighbours in the data do not stay neighbours.
             assert (np.abs(np.diff(order)) == 1).mean() < 0.2
 
@@ -211,36 +269,15 @@ def test_every_caption_is_chosen_about_as_often(many_rows, prepared):
 
 
 def test_noise_is_standard_normal_and_seeded(training, many_rows):
-    for name in ("z", "eps"):
-        values = many_rows[name][:240]
+    z, eps = many_rows["z"][:240], many_rows["eps"][:240]
+    data = training(views=1, z_size=50, condition_size=50, seed=4)
+    other = rows_of(collect(data.whole_batches(), 60))["z"]
+    for values in (z, eps, other):
         assert values.mean() == pytest.approx(0.0, abs=0.05)
         assert values.std() == pytest.approx(1.0, abs=0.05)
-        # Rows, and numbers of a row, are independent of one another.
-        for matrix in (values, values.T):
-            others = np.corrcoef(matrix) - np.eye(len(matrix))
-            assert np.abs(others).max() < 0.75
-            assert abs(others.mean()) < 0.02
-    z = many_rows["z"][:240]
-    across = np.mean(z * many_rows["eps"][:240])
-    assert across == pytest.approx(0.0, abs=0.05)
-    options = {"views": 1, "z_size": 50, "condition_size": 50}
-    for seed in (3, 4):
-        data = training(**options, seed=seed)
-        found = rows_of(collect(data.whole_batches(), 60))["z"]
-        if seed == 3:
-            np.testing.assert_array_equal(found, z)
-        else:
-            assert abs(np.mean(found * z)) < 0.05
-
-
-@pytest.mark.parametrize("name", ["dropout_draws", "augmentation"])
-def test_other_random_numbers_are_uniform(many_rows, name):
-    values = many_rows[name][:120].reshape(120, -1)
-    assert values.min() >= 0
-    assert values.max() < 1
-    counts, _ = np.histogram(values, bins=10, range=(0, 1))
-    assert counts.min() > 0.85 * values.size / 10
-    assert len(np.unique(values[:, 0])) == 120
+        assert len(np.unique(values)) > 0.99 * values.size
+    for values in (eps, other):
+        assert abs(np.mean(values * z)) < 0.05
 
 
 def test_views_are_numbers_instead_of_images(many_rows, prepared):
@@ -261,46 +298,31 @@ def test_steps_and_epochs(training):
     assert [data.epoch(n) for n in (0, 1, 2, 3, 4, 7)] == [0, 0, 1, 1, 2, 4]
 
 
-def test_class_ids_of_all_records_and_of_none(prepared):
+def test_class_ids_of_all_records(prepared):
     train = prepared[0]
     rows = [int(train.row(i)["class_id"]) for i in range(COUNT)]
     assert train.class_ids().tolist() == rows
-    empty = object.__new__(Records)
-    empty._source = []  # TFDS's of a split without records
-    found = empty.class_ids()
-    assert (found.dtype, found.shape) == (np.int64, (0,))
 
 
 class Cropped(records.CaptionedImages, skip_registration=True):
-    """One noisy image in two formats, with a crop."""
+    """A noisy image with a crop."""
 
     name = "cropped"
-    crop = (5, 11, 40, 33)
     pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 
     def examples(self, report):
-        data = {"png": encoded(self.pixels)}
-        data["jpeg"] = encoded(self.pixels, "JPEG", subsampling=0)
+        image, crop = encoded(self.pixels), (5, 11, 40, 33)
         return {
-            "train": [
-                records.Example(name, image, ["a bird"], 0, self.crop)
-                for name, image in data.items()
-            ],
-            "test": [records.Example("t", data["png"], ["a bird"], 0)],
+            split: [records.Example(split, image, ["a bird"], 0, crop)]
+            for split in ("train", "test")
         }
 
 
 def test_only_the_crop_of_a_record_is_seen(tmp_path):
     builder = Cropped(data_dir=str(tmp_path))
     catalog.prepare(builder)
-    train = Records(builder, "train")
-    top, left, height, width = Cropped.crop
-    for i in range(2):
-        whole = tf.io.decode_image(train.row(i)["image"]).numpy()
-        inside = whole[top : top + height, left : left + width]
-        (batch,) = collect(views.centre_views(train, (32,), 1, [i]), 1)
-        expected = views.normalize(views.centre_view(tf.constant(inside), 32))
-        np.testing.assert_array_equal(batch["images_32"][0], expected)
+    found = Records(builder, "train").pixels(tf.constant(0))
+    np.testing.assert_array_equal(found, Cropped.pixels[5:45, 11:44])
 
 
 def test_centre_views_come_once_and_in_order(prepared):

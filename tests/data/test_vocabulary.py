@@ -66,16 +66,6 @@ def test_any_captions(captions):
     assert graph_words(encoded) == [released_words(c) for c in encoded]
 
 
-def test_real_captions(shared_data):
-    files = sorted((shared_data / "cub227" / "text").glob("*/*.txt"))
-    captions = [
-        line for file in files for line in file.read_bytes().splitlines()
-    ]
-    assert len(captions) > 50_000
-    captions = captions[::5]  # two captions of each image
-    assert graph_words(captions) == [released_words(c) for c in captions]
-
-
 @pytest.fixture(scope="module")
 def vocabulary():
     return Vocabulary.build(["a red bird", "a blue bird", "a bird"])

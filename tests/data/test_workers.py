@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from attngan_tf.data import catalog, checksums, entries, workers
+from attngan_tf.data import catalog, checksums, workers
 from attngan_tf.data.findings import FaultsError
 from attngan_tf.errors import UserError
 from tests.data import helpers
@@ -117,10 +117,3 @@ def test_missing_beam_is_a_user_error(prepare_in, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"needs Apache Beam; .*\[beam\]"):
         prepare_in("prepared", RUNNER)
     assert not (tmp_path / "prepared").exists()
-
-
-def test_images_must_be_files():
-    entry = entries.Entry("a", "coco_captions train a.jpg", b"", ["a"], 0)
-    with pytest.raises(UserError, match="received records of another data"):
-        workers.check_files([entry])
-    assert workers.check_files([entry._replace(source="a.jpg")])

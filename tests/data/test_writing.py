@@ -74,9 +74,6 @@ def test_a_repair_without_space_changes_nothing(open_builder, disk, capsys):
         catalog.prepare(open_builder(), repair=True)
     assert "the damaged data was not changed: " in capsys.readouterr().err
     assert contents(disk) == before
-    resize(disk, "16m")
-    catalog.prepare(open_builder(), repair=True)
-    assert checksums.damage(builder.data_dir) == []
 
 
 def test_a_read_only_disk(open_builder, raw_folder, disk):
@@ -87,6 +84,12 @@ def test_a_read_only_disk(open_builder, raw_folder, disk):
     raw_folder.add("new", "train")
     with pytest.raises(UserError, match=f"{disk}: Read-only file system$"):
         catalog.prepare(open_builder())
+
+
+def test_prepared_dir_must_be_a_folder(raw_folder, prepare):
+    prepare.prepared = raw_folder.write("file", "")
+    with pytest.raises(UserError, match="--prepared_dir must be a folder"):
+        prepare(raw_folder.root)
 
 
 @contextlib.contextmanager
@@ -107,45 +110,36 @@ def test_missing_permissions_are_a_user_error(raw_folder, prepare):
         os.chmod(name, 0o755)
         home = pathlib.Path(name)
         raw_folder.root = raw_folder.root.rename(home / "raw")
-
-        def check(match):
-            with no_rights(), pytest.raises(UserError, match=match):
-                prepare(raw_folder.root)
-
-        for prepared, mode in (("closed", 0o500), ("dark", 0)):
-            prepare.prepared = home / prepared
-            (prepare.prepared / "attngan_folder").mkdir(parents=True)
-            for path in (prepare.prepared / "attngan_folder", prepare.prepared):
-                os.chmod(path, mode)
-            check(f"{prepare.prepared}: Permission denied$")
-            os.chmod(prepare.prepared, 0o700)
         prepare.prepared = home / "prepared"
         builder, _ = prepare(raw_folder.root)
-        for file in ("dataset_info.json", "vocab.txt"):
-            os.chmod(os.path.join(builder.data_dir, file), 0)
-            check(f"{file}: Permission denied")
-            os.chmod(os.path.join(builder.data_dir, file), 0o644)
-        os.chmod(raw_folder.root / "text", 0)
-        check(r"/text is not: Permission denied$")
-        os.chmod(raw_folder.root / "text", 0o755)
+        prepared = home / "prepared" / "attngan_folder"
+        words = pathlib.Path(builder.data_dir) / "vocab.txt"
+        for path, mode, captions, match in (
+            (prepared, 0o500, 2, f"{prepare.prepared}: Permission denied$"),
+            (prepared, 0, 2, f"{prepare.prepared}: Permission denied$"),
+            (words, 0, 0, "vocab.txt: Permission denied"),
+            (raw_folder.root / "text", 0, 0, "/text is not: Permission denied"),
+        ):
+            before = path.stat().st_mode
+            path.chmod(mode)
+            with no_rights(), pytest.raises(UserError, match=match):
+                prepare(raw_folder.root, captions)
+            path.chmod(before)
 
 
-def leave_temporary_folders(folder):
-    """What SIGKILL leaves, of a preparation and of a repair."""
-    for name in (f"incomplete.AB12CD_{folder.name}", ".repair-abc/damaged"):
-        (folder.parent / name).mkdir(parents=True)
-        (folder.parent / name / "shard").write_bytes(b"half")
-
-
-def test_temporary_folders_of_killed_processes_are_removed(open_builder):
+@pytest.mark.parametrize("state", ["nothing prepared", "whole", "damaged"])
+def test_what_killed_processes_left_is_removed(open_builder, state):
     folder = pathlib.Path(open_builder().data_dir)
-    for state in ("nothing prepared", "whole", "damaged"):
-        leave_temporary_folders(folder)
-        if state == "damaged":
-            (folder / "vocab.txt").write_bytes(b"")
-        catalog.prepare(open_builder(), repair=True)
-        assert os.listdir(folder.parent) == [folder.name]
-        assert checksums.damage(str(folder)) == []
+    if state != "nothing prepared":
+        catalog.prepare(open_builder())
+    if state == "damaged":
+        (folder / "vocab.txt").write_bytes(b"")
+    left = folder.parent / "incomplete.ab12cd"
+    left.mkdir(parents=True)
+    (left / "shard").write_bytes(b"half")
+    catalog.prepare(open_builder(), repair=True)
+    assert os.listdir(folder.parent) == [folder.name]
+    assert checksums.damage(str(folder)) == []
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -168,8 +162,7 @@ def test_two_processes_may_prepare_at_once(open_builder, monkeypatch, damaged):
     monkeypatch.setattr(checksums, "write", meanwhile)
     builder = open_builder()
     catalog.prepare(builder, repair=True)
-    begun = ".repair-" if damaged else "incomplete."
-    assert any(name.startswith(begun) for name in seen)
+    assert any(name.startswith("incomplete.") for name in seen)
     assert builder.info.splits["train"].num_examples == 4
     assert os.listdir(folder.parent) == [folder.name]
     assert checksums.damage(str(folder)) == []
@@ -196,4 +189,4 @@ def test_a_terminated_command_leaves_nothing(tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     lines = [x for x in printed.replace("\r", "\n").splitlines() if x.strip()]
     assert [x for x in lines if not x.startswith("Writing ")] == ["interrupted"]
-    assert os.listdir(tmp_path) in ([], ["downloads"])  # TFDS's, empty
+    assert os.listdir(tmp_path) == []

@@ -27,7 +27,7 @@ from attngan_tf.data.demo.drawing import (
     Bird,
     draw_bird,
 )
-from attngan_tf.data.entries import in_threads
+from attngan_tf.data.raw import in_threads
 from attngan_tf.data.records import CaptionedImages, Example, Report
 
 CAPTIONS_PER_IMAGE = 6
@@ -123,9 +123,7 @@ def _described(
 
 def birds(seed: int, split: str, count: int) -> Iterator[Bird]:
     """The birds of `examples`, without drawing them."""
-    for index in range(count):
-        rng = np.random.default_rng([seed, _SPLITS.index(split), index])
-        yield random_bird(split, rng)
+    return (_described(seed, split, index)[0] for index in range(count))
 
 
 def example(seed: int, split: str, index: int) -> Example:

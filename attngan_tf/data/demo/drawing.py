@@ -1,7 +1,6 @@
 """Draws the birds of the embedded data set: flat shapes, softened."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -34,14 +33,12 @@ PARTS = ("crown", "back", "wings", "belly", "beak")
 POSES = ("perched", "standing", "flying")
 
 _TILT = {"perched": -32.0, "standing": -12.0, "flying": -4.0}  # degrees
-_LEG, _BRANCH, _SOIL = "leg", "branch", "soil"
-_DARK, _LIGHT = "dark", "light"
 _FIXED = {
-    _LEG: (84, 74, 68),
-    _BRANCH: (142, 128, 114),
-    _SOIL: (170, 160, 142),
-    _DARK: (14, 14, 16),
-    _LIGHT: (250, 250, 248),
+    "leg": (84, 74, 68),
+    "branch": (142, 128, 114),
+    "soil": (170, 160, 142),
+    "dark": (14, 14, 16),
+    "light": (250, 250, 248),
 }
 
 
@@ -78,28 +75,19 @@ class _Shape(NamedTuple):
     outlined: bool = True
 
 
-@functools.cache
-def _spline_basis(count: int, steps: int = 6) -> np.ndarray:
-    """The matrix from knots to the points of a closed Catmull-Rom spline."""
-    t = np.arange(steps) / steps
-    weights = 0.5 * np.stack(
-        [
-            -t + 2 * t**2 - t**3,
-            2 - 5 * t**2 + 3 * t**3,
-            t + 4 * t**2 - 3 * t**3,
-            -(t**2) + t**3,
-        ],
-        axis=1,
+def _curve(*knots: tuple[float, float], steps: int = 6) -> np.ndarray:
+    """Points of a closed Catmull-Rom spline through the knots."""
+    here = np.array(knots)[:, None]  # [knots, 1, 2]
+    before, after, next_but_one = (
+        np.roll(here, shift, axis=0) for shift in (1, -1, -2)
     )
-    knots = np.eye(count)
-    return sum(
-        np.kron(np.roll(knots, offset - 1, axis=1), weights[:, [offset]])
-        for offset in range(4)
-    )  # [count * steps, count]
-
-
-def _curve(*points: tuple[float, float]) -> np.ndarray:
-    return _spline_basis(len(points)) @ np.array(points)
+    t = np.arange(steps)[:, None] / steps
+    points = here + 0.5 * (
+        t * (after - before)
+        + t**2 * (2 * before - 5 * here + 4 * after - next_but_one)
+        + t**3 * (3 * here - before - 3 * after + next_but_one)
+    )
+    return points.reshape(-1, 2)  # [knots * steps, 2]
 
 
 def _circle(radius: float, count: int = 32) -> np.ndarray:
@@ -175,9 +163,9 @@ def _head(long_beak: bool) -> list[_Shape]:
         _Shape(mouth, "beak", 0.6, 0.03),
         _Shape(_HEAD, "belly"),
         _Shape(_CROWN, "crown", within=_HEAD),
-        _Shape(_circle(0.15) + eye, _LIGHT, outlined=False),
-        _Shape(_circle(0.11) + eye, _DARK, outlined=False),
-        _Shape(_circle(0.04) + eye + (0.03, -0.04), _LIGHT, outlined=False),
+        _Shape(_circle(0.15) + eye, "light", outlined=False),
+        _Shape(_circle(0.11) + eye, "dark", outlined=False),
+        _Shape(_circle(0.04) + eye + (0.03, -0.04), "light", outlined=False),
     ]
 
 
@@ -202,13 +190,13 @@ def _feet(tilt: float, pose: str) -> list[_Shape]:
     shapes = []
     for x, y in hips:
         toes = [(x - 0.14, floor), (x, floor - 0.04), (x + 0.2, floor)]
-        shapes.append(_Shape(np.array([(x, y), toes[1]]), _LEG, 1.0, 0.09))
-        shapes.append(_Shape(np.array(toes), _LEG, 1.0, 0.08))
+        shapes.append(_Shape(np.array([(x, y), toes[1]]), "leg", 1.0, 0.09))
+        shapes.append(_Shape(np.array(toes), "leg", 1.0, 0.08))
     if pose == "perched":
         branch = np.array([(-6.0, floor + 0.2), (6.0, floor - 0.04)])
-        return [_Shape(branch, _BRANCH, 1.0, 0.2), *shapes]
+        return [_Shape(branch, "branch", 1.0, 0.2), *shapes]
     hill = _circle(12.0, 200) + np.array([0.0, 11.92 + floor])
-    return [_Shape(hill, _SOIL, outlined=False), *shapes]
+    return [_Shape(hill, "soil", outlined=False), *shapes]
 
 
 def _shapes(bird: Bird, rng: np.random.Generator) -> list[_Shape]:
@@ -242,7 +230,7 @@ def _placed(
     outer = [
         shape.points
         for shape in shapes
-        if shape.within is None and shape.colour not in (_BRANCH, _SOIL)
+        if shape.within is None and shape.colour not in ("branch", "soil")
     ]
     body = np.concatenate(outer)
     middle = (body.min(axis=0) + body.max(axis=0)) / 2

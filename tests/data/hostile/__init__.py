@@ -1,1 +1,0 @@
-"""Hostile files, a few for each kind of fault, and what must become of them."""
