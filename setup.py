@@ -48,7 +48,7 @@ setuptools.setup(
             *serve,
             "hypothesis>=6.100,<7",
             # The layers of the code, in pyproject.toml.
-            "import-linter>=2.5,<3",
+            "import-linter>=2.6,<3",
             "pytest>=8.3,<10",
             "pytest-xdist>=3.8,<4",
             "pyyaml>=6.0,<7",
