@@ -22,8 +22,10 @@ TEST = 150  # real images to classify
 def demo_data(folder, train, test):
     """Prepared demo data of so many images."""
     dataset = builder.Demo(data_dir=str(folder))
-    dataset.NUM_IMAGES = {"train": train, "test": test}
-    catalog.prepare(dataset)
+    with pytest.MonkeyPatch.context() as patch:
+        counts = {"train": train, "test": test}
+        patch.setattr(builder.Demo, "NUM_IMAGES", counts)
+        catalog.prepare(dataset)
     return prepared_data.read_data(dataset)
 
 

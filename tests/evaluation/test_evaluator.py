@@ -201,8 +201,10 @@ def test_diversity_of_a_collapsed_generator(make, tiny_data):
 @pytest.fixture(scope="module")
 def demo_data(tmp_path_factory):
     dataset = builder.Demo(data_dir=str(tmp_path_factory.mktemp("demo")))
-    dataset.NUM_IMAGES = {"train": 20, "test": 120}
-    catalog.prepare(dataset)
+    with pytest.MonkeyPatch.context() as patch:
+        counts = {"train": 20, "test": 120}
+        patch.setattr(builder.Demo, "NUM_IMAGES", counts)
+        catalog.prepare(dataset)
     return prepared_data.read_data(dataset)
 
 
