@@ -95,5 +95,5 @@ def test_options_of_files_do_not_apply_to_the_demo(tmp_path):
     demo = helpers.Preparation("demo", tmp_path)
     with pytest.raises(UserError, match="--captions_per_image is for data in"):
         demo.open(captions=5)
-    with pytest.raises(UserError, match="--beam_options is for data in files"):
+    with pytest.raises(UserError, match="--beam_options applies to data in "):
         catalog.prepare(demo.open(), beam_options="--runner=DirectRunner")
