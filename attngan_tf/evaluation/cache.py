@@ -1,4 +1,4 @@
-"""Arrays that take long to compute, cached beside the prepared data."""
+"""Caches arrays that take long to compute, beside the prepared data."""
 
 import hashlib
 import os

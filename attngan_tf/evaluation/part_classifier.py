@@ -1,4 +1,4 @@
-"""A classifier of the colours of birds' parts, trained when it is needed."""
+"""Classifies the colours of birds' parts; trained when it is needed."""
 
 import sys
 from collections.abc import Callable

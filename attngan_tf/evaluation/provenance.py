@@ -1,4 +1,4 @@
-"""What identifies the networks whose features scores compare."""
+"""Identifies the networks whose features are compared by scores."""
 
 import hashlib
 import os

@@ -27,8 +27,8 @@ def real_features(
       strategy: its replicas share each batch.
 
     Returns:
-      pooled float32 [N, C] and probabilities float32 [N, K], those of them
-      that the extractor returns.
+      pooled float32 [N, C], probabilities float32 [N, K], or both, as the
+      extractor returns them.
     """
 
     def compute():

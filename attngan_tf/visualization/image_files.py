@@ -1,4 +1,4 @@
-"""Images of captions, generated and written to a folder as PNG files."""
+"""Generates images for captions, and writes them to a folder as PNG files."""
 
 import os
 import re
@@ -17,7 +17,7 @@ SHEET_COLUMNS = 4
 
 
 class Writer:
-    """Writes PNG files that hold their captions, seeds and the model's step.
+    """Writes PNG files that contain captions, seeds and the model's step.
 
     Args:
       folder: that the files are written to.
@@ -135,6 +135,6 @@ def write_interpolation(
 
 
 def file_name(number: int, caption: str, sample: int) -> str:
-    """A name without ending that holds the caption, as 001_a_red_bird_0."""
+    """A file name without extension, such as 001_a_red_bird_0."""
     words = re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:48]
     return f"{number:03d}_{words}_{sample}"

@@ -1,4 +1,4 @@
-"""Text as an image: wrapped, and legible beside images of any size."""
+"""Renders text as an image, legible beside images of any size."""
 
 import functools
 import unicodedata
@@ -14,7 +14,7 @@ MAX_LINES = 12  # longer text ends in an ellipsis
 def text_size(width: int) -> int:
     """Font size for a sheet of this width: about 60 letters on a line.
 
-    A phone shows a sheet of any width about 360 points wide.
+    A phone shows a sheet of any width at about 360 points.
     """
     return min(max(width // 30, 13), 28)
 

@@ -18,7 +18,7 @@ _HTTP_STATUS = {
 }
 # What TensorFlow's messages begin with; some say where the node was made.
 _HEADING = re.compile(r"Graph execution error:(.*Node: [^\n]*)?", re.DOTALL)
-_MAX_LENGTH = 500  # gRPC carries messages in headers, which have a limit
+_MAX_LENGTH = 500  # gRPC sends messages in headers, whose size is limited
 
 
 class ServingError(Exception):
@@ -51,9 +51,9 @@ def not_found(message: str) -> ServingError:
 
 
 def timed_out() -> ServingError:
-    """The error of a request that exceeded its time-out: 504."""
+    """The error of a request that exceeded its timeout: 504."""
     return ServingError(
-        tf.errors.DEADLINE_EXCEEDED, "the request exceeded its time-out"
+        tf.errors.DEADLINE_EXCEEDED, "the request exceeded its timeout"
     )
 
 

@@ -14,8 +14,8 @@ from export.serving import text_protos
 class ModelSettings:
     """A model, and which of its versions to serve.
 
-    The `newest` versions are served; where it is 0, the `specific` ones;
-    where those are empty too, all.
+    The `newest` highest versions are served; if it is 0, the `specific` ones;
+    if those are empty, too, all.
     """
 
     name: str

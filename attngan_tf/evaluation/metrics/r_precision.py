@@ -85,9 +85,9 @@ def _sample(groups, pool_groups, count, rng) -> np.ndarray:
 
 
 class RPrecisionMetric(Metric):
-    """R-precision; beside it, that of the real images of the same captions.
+    """R-precision, and that of the real images of the same captions.
 
-    Both choose among the same captions.
+    Both have the same candidates.
     """
 
     needs = IMAGE_FEATURES
