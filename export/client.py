@@ -180,7 +180,7 @@ class Grpc:
         if code == "DEADLINE_EXCEEDED":
             return _too_slow(self.server, self.timeout)
         message = f"{self.server} answered {code}: {error.details()}"
-        # UNAVAILABLE is also what gRPC reports where nothing listens.
+        # gRPC reports UNAVAILABLE, too, if nothing listens.
         if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED"):
             return BusyError(message)
         user_errors = ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
@@ -363,7 +363,7 @@ def write(path: str, image: Image) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises ClientError where argparse prints the usage and exits."""
+    """Raises ClientError instead of printing the usage and exiting."""
 
     def error(self, message: str):
         raise ClientError(message)

@@ -23,8 +23,8 @@ class FaultsError(UserError):
         named = "; ".join(faults[:_MAX_NAMED_FAULTS])
         more = len(faults) - _MAX_NAMED_FAULTS
         super().__init__(
-            f"the raw data in {source} must be whole; found {len(faults)} "
-            f"fault{'s' * (len(faults) > 1)}: {named}"
+            f"the raw data in {source} must have no faults; found "
+            f"{len(faults)} fault{'s' * (len(faults) > 1)}: {named}"
             f"{f'; and {more} more' if more > 0 else ''}; fix them and run "
             "again"
         )
@@ -116,7 +116,7 @@ def _other_content(data: bytes) -> str:
 def read_captions(
     root: str, where: str, min_count: int, findings: Findings
 ) -> list[str]:
-    """The captions of a file, one a line; see `check_captions`."""
+    """The captions of a file, one per line; see `check_captions`."""
     faults = len(findings.faults)
     lines = read_lines(root, where, findings)
     if len(findings.faults) > faults:

@@ -91,7 +91,7 @@ def _read_names(source: str, file: str, findings: Findings) -> list[str]:
         if check_name(name, f"{file} line {number}", findings)
     ]
     if not names and len(findings.faults) == faults:
-        findings.fault(file, "must name images, one a line; found none")
+        findings.fault(file, "must name images, one per line; found none")
     return names
 
 

@@ -112,7 +112,7 @@ class TrainingData:
       words_num: T.
       image_sizes: sides of the images, the largest last.
       batch_size: rows of the global batch.
-      seed: of the shuffling and of all other random numbers.
+      seed: seed of the shuffling and of all other random numbers.
       z_size: size of the noise z; 0: batches hold no noise.
       condition_size: size of the noise eps.
       dropout_size: uniform numbers for each word's dropout; 0: none.

@@ -147,7 +147,7 @@ class _Unpickler(pickle._Unpickler):
         if function is None:
             raise PickleError(
                 f"refused: it asks for {module}.{name}; only lists, dicts, "
-                "texts, numbers and arrays are read"
+                "strings, numbers and arrays are read"
             )
         # A new object each time, since a pickle may set attributes.
         return functools.partial(function)

@@ -206,7 +206,7 @@ def centre_views(
       records: the images.
       sizes: sides of the images; each is reduced from the last.
       batch_size: images in a batch; the last may have fewer.
-      indices: of the images; None: all.
+      indices: indices of the images; None: all.
     """
 
     def example(index):
@@ -232,7 +232,7 @@ def cached_views(
       records: the images.
       size: side of the views.
       views: V.
-      seed: of the random crops.
+      seed: seed of the random crops.
       batch_size: B.
       first_batch: number of batches to skip.
 

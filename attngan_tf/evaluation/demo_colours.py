@@ -53,7 +53,7 @@ class ColourMetric(Metric):
         return [
             Row(
                 "colour",
-                "birds in the one colour asked for, %",
+                "birds in the requested colour, %",
                 Value(100 * generated, len(asked)),
                 Value(100 * real, len(shown)),
             )
@@ -117,16 +117,16 @@ def part_rows(
     A part that no caption names has no row.
 
     Args:
-      asked: of N captions, see `named_colours`.
+      asked: colours that N captions name, int [N, P]; see `named_colours`.
       generated: colours classified in the images of these captions, int [N, P].
       real: colours classified in the real images described by them, int [N, P].
     """
     named = asked != NOT_NAMED
     rows = []
     for name, label, columns in [
-        ("parts", "parts in the colour asked for, %", slice(None)),
+        ("parts", "parts in the requested colour, %", slice(None)),
         *(
-            (f"parts_{x}", f"of these, {x}, %", [i])
+            (f"parts_{x}", f"{x} in the requested colour, %", [i])
             for i, x in enumerate(PARTS)
         ),
     ]:

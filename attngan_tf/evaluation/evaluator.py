@@ -36,10 +36,10 @@ class Evaluator:
         the probabilities of the Inception score; None: the DAMSM's image
         encoder, whose pooled features are used.
       data: the prepared data set.
-      split: of the captions and the reference images.
+      split: train or test, for the captions and the reference images.
       metrics: names in METRICS, in the order of the rows.
       num_images: images to generate; also the maximum number of real ones.
-      seed: of the noise of the first image; image n has `seed + n`.
+      seed: seed of the first image's noise; image n has `seed + n`.
       splits: parts of the Inception score.
       real_scores: whether real images are scored as well.
       one_caption_sets: number of captions whose images are compared with

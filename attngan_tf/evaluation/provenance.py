@@ -49,7 +49,7 @@ def encoders(
 
     Args:
       config: the encoders'.
-      step: of their training; 0 if they were converted.
+      step: step of their training; 0 if they were converted.
       text_encoder: the text encoder.
       image_encoder: the image encoder.
     """

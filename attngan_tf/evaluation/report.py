@@ -56,8 +56,8 @@ def write_report(folder: str, workdirs: Sequence[str]) -> list[str]:
     """Writes a comparison of runs: report.md, and curves.png.
 
     Args:
-      folder: of both files; created if it does not exist.
-      workdirs: of the runs; they are only read.
+      folder: folder of both files; created if it does not exist.
+      workdirs: the runs' workdirs, which are only read.
 
     Returns:
       The paths of the files; without curves.png if no run has scores.

@@ -31,8 +31,8 @@ class Part(NamedTuple):
     Attributes:
       names: names of the published tensors.
       weights: the network's weights.
-      read: from the published arrays to the weights'.
-      write: from the weights' arrays to the published.
+      read: converts the published arrays to those of the weights.
+      write: converts the arrays of the weights to the published ones.
     """
 
     names: tuple[str, ...]

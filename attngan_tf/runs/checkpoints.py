@@ -19,7 +19,7 @@ class Checkpoints:
     """The last and the best checkpoints of one stage of training.
 
     Args:
-      folder: of the checkpoints; the best ones are in its folder `best`.
+      folder: folder of the checkpoints; the best ones are in its `best`.
       items: everything that a checkpoint holds, by name.
       keep: number of the last checkpoints that are retained.
     """

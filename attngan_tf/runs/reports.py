@@ -19,8 +19,8 @@ LABELS = {
     "diversity_one_caption": "pixel distance of one caption",
     "diversity_one_caption_smallest": "smallest pixel distance of one caption",
     "diversity_captions": "pixel distance of different captions",
-    "colour": "birds in the colour asked for (%)",
-    "parts": "parts in the colour asked for (%)",
+    "colour": "birds in the requested colour (%)",
+    "parts": "parts in the requested colour (%)",
 }
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated images
 

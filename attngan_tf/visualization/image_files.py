@@ -20,8 +20,8 @@ class Writer:
     """Writes PNG files that contain captions, seeds and the model's step.
 
     Args:
-      folder: that the files are written to.
-      step: of the model.
+      folder: folder of the files.
+      step: the model's training step.
     """
 
     def __init__(self, folder: str, step: int):
@@ -52,7 +52,7 @@ def write_images(
       model: generates the images.
       captions: one or more.
       output: folder of the files.
-      seed: of a caption's first sample; sample k has `seed + k`. None: each
+      seed: seed of each first sample; sample k has `seed + k`. None: each
         caption's own seed, so that a caption always gives the same images.
       samples: images of each caption.
       best_of: if above 0, images to generate for each caption, of which the

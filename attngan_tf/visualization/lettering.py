@@ -32,8 +32,8 @@ def render_text(
 
     Args:
       text: any text; white space becomes single spaces.
-      width: of the image, in pixels.
-      size: of the font, in pixels.
+      width: width of the image, in pixels.
+      size: size of the font, in pixels.
       centred: whether lines are centred instead of starting at the left.
       max_lines: longer text ends in an ellipsis.
       underlined: indices of the words to underline.

@@ -50,7 +50,7 @@ class ModelSettings:
         return present & set(self.specific) if self.specific else present
 
     def check_present(self) -> None:
-        """Raises UserError where there is no version to serve."""
+        """Raises UserError if there is no version to serve."""
         try:
             present = self.present()
         except OSError as error:

@@ -178,7 +178,7 @@ class Models:
         self._faults: set[str] = set()
 
     def find(self, name: str) -> Model:
-        """A model by name; raises ServingError where there is none."""
+        """A model by name; raises ServingError if there is none."""
         model = self._models.get(name)
         if model is None:
             raise not_found(f"no model is named {name!r}")

@@ -16,7 +16,7 @@ _MAX_REPEATED = 2**16
 
 
 def decode(request: predict_pb2.PredictRequest, signature: Signature) -> Arrays:
-    """A request's inputs; raises ServingError where they do not fit."""
+    """A request's inputs; raises ServingError if they do not fit."""
     if request.inputs.keys() != signature.inputs.keys():
         raise invalid(
             f"inputs must be {', '.join(signature.inputs)}; received "

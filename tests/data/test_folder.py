@@ -135,5 +135,5 @@ def test_missing_parts_are_named(raw_folder, prepare, part):
 def test_an_empty_list_is_a_fault(raw_folder, prepare):
     raw_folder.write("test.txt", "\n")
     assert prepare.faults(raw_folder.root) == [
-        "test.txt: must name images, one a line; found none"
+        "test.txt: must name images, one per line; found none"
     ]

@@ -1,4 +1,4 @@
-"""The embedded data set: drawn birds, and captions that describe them.
+"""The embedded data set: rendered birds, and captions that describe them.
 
 It is a task like CUB's that a small model learns in minutes. The parts of a
 bird have different colours; about a fifth of the birds have a single colour.
@@ -165,7 +165,7 @@ def single_colour_captions(count: int, seed: int) -> list[tuple[str, str]]:
 
 
 class Demo(CaptionedImages):
-    """Birds drawn from a seed; needs no files."""
+    """Birds rendered from a seed; needs no files."""
 
     # 1.1.0 enlarged the beaks; 1.2.0 added checksums
     VERSION = tfds.core.Version("1.2.0")

@@ -170,7 +170,7 @@ def _single_colour_caption(bird: Bird, rng: np.random.Generator) -> str:
 
 
 def asked_colours(caption: str) -> dict[str, str]:
-    """The colour that a caption asks for, for each part that it names.
+    """The requested colour of each part that a caption names.
 
     A colour belongs to the part whose noun follows it ("a red belly") or
     precedes it ("the wings are blue"). Any other colour is that of the whole

@@ -22,8 +22,8 @@ class Statistics(NamedTuple):
 def statistics(features: np.ndarray) -> Statistics:
     """Fits a Gaussian to features [N, D], N of 2 or more, in float64.
 
-    It sums squares about the mean: E[x^2] - E[x]^2 would lose spreads that are
-    small compared to the mean.
+    Squares are summed about the mean: E[x^2] - E[x]^2 would be inexact for
+    variances that are small compared to the mean.
 
     Raises:
       ValueError: a feature is not finite.
