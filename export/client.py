@@ -180,7 +180,7 @@ class Grpc:
         if code == "DEADLINE_EXCEEDED":
             return _too_slow(self.server, self.timeout)
         message = f"{self.server} answered {code}: {error.details()}"
-        # gRPC reports UNAVAILABLE, too, if nothing listens.
+        # gRPC also reports UNAVAILABLE if nothing listens.
         if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED"):
             return BusyError(message)
         user_errors = ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")

@@ -47,8 +47,8 @@ def inspect(data: bytes) -> ImageInfo:
     """Decodes an image to its last pixel.
 
     Raises:
-      ImageError: it is not an image, damaged, truncated, too large, or too
-        narrow.
+      ImageError: the bytes are no image, or one that is damaged, truncated,
+        too large or too narrow.
     """
     if not data:
         raise ImageError("empty file (zero bytes)")

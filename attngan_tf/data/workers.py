@@ -86,7 +86,7 @@ class Workers:
             yield entry, result if is_fault else images.ImageInfo(*result)
 
     def examples(self, split: str, checked: Iterable[tuple]):
-        """A PTransform that gives (name, features) of records, as for TFDS.
+        """A PTransform of records as (name, features), which TFDS expects.
 
         Args:
           split: train or test.

@@ -1,4 +1,4 @@
-"""Reports full and unwritable disks in one line, and loses no data."""
+"""Reports full and unwritable disks in one line; allocates large files."""
 
 import contextlib
 import os

@@ -42,7 +42,7 @@ def grid(
         (in Fig. 5, those that changed); None: no words.
 
     Raises:
-      ValueError: there is another number of captions.
+      ValueError: the number of captions does not fit the images.
     """
     scale = max(1, SHEET_TILE // images.shape[1])
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)

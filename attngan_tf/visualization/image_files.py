@@ -52,8 +52,8 @@ def write_images(
       model: generates the images.
       captions: one or more.
       output: folder of the files.
-      seed: seed of each first sample; sample k has `seed + k`. None: each
-        caption's own seed, so that a caption always gives the same images.
+      seed: seed of each caption's first sample; sample k has `seed + k`.
+        None: the caption's own seed, so that it always gives the same images.
       samples: images of each caption.
       best_of: if above 0, images to generate for each caption, of which the
         `samples` best are written, best first.

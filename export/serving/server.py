@@ -70,7 +70,7 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.append(number))
     _report_ready(settings, bound.getsockname()[1], port)
-    while not signals:  # another thread may receive the signal, and wake none
+    while not signals:  # a signal in another thread would wake nobody
         time.sleep(_SIGNAL_SECONDS)
     report("completing the running requests")
     grpc_ended = grpc.stop(_DRAIN_SECONDS)

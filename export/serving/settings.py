@@ -25,7 +25,7 @@ class BatchingSettings:
     allowed_batch_sizes: tuple[int, ...] = ()
 
     def padded(self, rows: int) -> int:
-        """The smallest allowed batch size of at least `rows`."""
+        """The smallest allowed batch size of at least `rows`, or `rows`."""
         fitting = [size for size in self.allowed_batch_sizes if size >= rows]
         return fitting[0] if fitting else rows
 

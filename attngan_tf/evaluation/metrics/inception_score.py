@@ -1,4 +1,4 @@
-"""The Inception score (Salimans et al. 2016), as published scores use it."""
+"""The Inception score (Salimans et al. 2016), as in the published code."""
 
 import numpy as np
 
