@@ -18,7 +18,7 @@ setuptools.setup(
     license="MIT",
     python_requires=">=3.10,<3.14",
     packages=setuptools.find_packages(include=["attngan_tf*", "export*"]),
-    # With it, pip install -e adds the folder to the path. Without, a clone in a
+    # Makes pip install -e add the folder to the path. Otherwise, a clone in a
     # folder named attngan_tf hides the package from its parent folder.
     package_dir={"": "."},
     package_data={"export": ["page/*", "deploy/*"]},
@@ -28,7 +28,7 @@ setuptools.setup(
         "absl-py>=2.1,<3",
         # Keras's weights files; Keras needs it as well.
         "h5py>=3.11,<4",
-        # tensorflow-datasets imports it through etils without asking for it.
+        # tensorflow-datasets imports it through etils without declaring it.
         "importlib_resources>=6,<8",
         # 3.13.0 prints a FutureWarning of NumPy 2.0 in every command.
         "keras>=3.13.2,<3.16",
@@ -38,7 +38,7 @@ setuptools.setup(
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets>=4.9.9,<4.10",
-        # The protos of the warm-up requests that an export holds.
+        # The protos of the warm-up requests in an export.
         "tensorflow-serving-api>=2.19,<2.22",
         "tqdm>=4.66,<5",
     ],

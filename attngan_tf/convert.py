@@ -1,4 +1,4 @@
-"""python -m attngan_tf.convert: published PyTorch files, read or written."""
+"""python -m attngan_tf.convert: reads or writes published PyTorch files."""
 
 import dataclasses
 import os
@@ -169,8 +169,7 @@ def _not_writable(error: Exception, flag: str = "workdir") -> UserError:
 def _check_new(flag: str, path: str) -> None:
     if os.path.exists(path):
         raise UserError(
-            f"--{flag} must be new; {path} is there already; name another "
-            "folder"
+            f"--{flag} must be new; {path} already exists; name another folder"
         )
 
 
@@ -230,8 +229,8 @@ def to_pytorch(workdir: str, folder: str) -> None:
     It prints each file, and what cannot be written.
 
     Raises:
-      UserError: the released code cannot have this model, or the folder exists
-        or cannot be written.
+      UserError: the released code has no such model, or the folder exists or
+        cannot be written.
     """
     _check_new("to_pytorch", folder)
     config = Config.load(workdir)
@@ -245,7 +244,7 @@ def to_pytorch(workdir: str, folder: str) -> None:
             print(f"written: {path}")
         path = os.path.join(folder, CAPTIONS)
         pickles.save_words(Vocabulary.load(workdir).words, path)
-        print(f"written: {path}, the words, no captions")
+        print(f"written: {path} (words without captions)")
     except OSError as error:
         raise _not_writable(error, "to_pytorch") from None
     if config.discriminator != "paper":
@@ -308,7 +307,7 @@ def _check_publishable(config: Config) -> None:
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     if arguments:
         raise command.flags_only("convert", arguments)
     # bash does not expand the ~ of --flag=~/x.

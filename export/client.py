@@ -58,7 +58,7 @@ class Image(NamedTuple):
 
 
 class Rest:
-    """Predictions over REST, from http://host:8501."""
+    """Sends predict requests over REST, to http://host:8501."""
 
     def __init__(self, url: str, timeout: float):
         if not re.fullmatch(
@@ -98,7 +98,7 @@ class Rest:
                 return found.read()
         except urllib.error.HTTPError as error:
             raise self._refusal(error) from None
-        # ValueError: a name that no host can have.
+        # ValueError: an invalid host name.
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
@@ -123,7 +123,7 @@ class Rest:
 
 
 class Grpc:
-    """Predictions over gRPC, from host:8500."""
+    """Sends predict requests over gRPC, to host:8500."""
 
     def __init__(self, target: str, timeout: float):
         if not re.fullmatch(r"[^/\s]+:\d+|(dns|ipv4|ipv6|unix):\S+", target):
@@ -180,7 +180,7 @@ class Grpc:
         if code == "DEADLINE_EXCEEDED":
             return _too_slow(self.server, self.timeout)
         message = f"{self.server} answered {code}: {error.details()}"
-        # UNAVAILABLE is also what gRPC reports where nothing listens.
+        # gRPC also reports UNAVAILABLE if nothing listens.
         if code in ("UNAVAILABLE", "RESOURCE_EXHAUSTED"):
             return BusyError(message)
         user_errors = ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
@@ -255,8 +255,8 @@ class Client:
     def _ask(self, model: Model, signature: str, row: dict[str, Any]) -> Any:
         """Sends a request, and repeats it while the server is busy.
 
-        The wait has a random part, so that clients that were refused together
-        do not return together.
+        The wait has a random part, so that clients that were rejected together
+        do not retry together.
         """
         for attempt in itertools.count(1):
             try:
@@ -284,7 +284,7 @@ def _attention(answer: dict[str, Any]) -> dict[str, Any]:
         token.decode() if isinstance(token, bytes) else token
         for token in answer["tokens"][:T]
     ]
-    # Four digits suffice for weights in [0, 1], and make a third of the size.
+    # Four digits suffice for weights in [0, 1], and take a third of the space.
     maps = {
         name: [[[round(x, 4) for x in row] for row in h_w] for h_w in value[:T]]
         for name, value in answer.items()
@@ -363,7 +363,7 @@ def write(path: str, image: Image) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises ClientError where argparse prints the usage and exits."""
+    """Raises ClientError instead of printing the usage and exiting."""
 
     def error(self, message: str):
         raise ClientError(message)
@@ -393,7 +393,7 @@ def parser() -> Parser:
     text += "the caption; 0 with --samples, --best_of or --attention"
     add("--seed", type=whole, help=text)
     add("--samples", type=whole, default=1, help="images per caption")
-    text = "generate so many images per caption, write the --samples best"
+    text = "generate this many images per caption, write the --samples best"
     add("--best_of", type=whole, default=0, help=text)
     text = "the model whose scores --best_of ranks by"
     add("--rank_model", default="attngan_damsm", help=text)
@@ -418,7 +418,8 @@ def run(arguments: list[str]) -> None:
     if not options.captions or not options.samples:
         raise ClientError(
             "there must be at least one caption, in quotes, and one sample; "
-            f"received {len(options.captions)} and {options.samples}"
+            f"received {len(options.captions)} captions and --samples="
+            f"{options.samples}"
         )
     if options.best_of and options.best_of < options.samples:
         raise ClientError(

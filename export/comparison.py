@@ -19,7 +19,7 @@ def differences(
 
     Args:
       expected: outputs by name, by signature.
-      found: the same of the exported model.
+      found: the exported model's outputs.
       exact: whether floats must agree to 1e-4 and pixels to one level;
         otherwise the mean difference must be at most 0.02 of the largest
         value (for pixels, of half of their range).

@@ -1,7 +1,7 @@
 """Decodes images of untrusted clients in a graph.
 
-The checks are a part of the model, so that they hold in any server: they read
-what decoding would cost from the encoded bytes.
+The checks are part of the model, so that they apply in any server. They find
+out from the encoded bytes what decoding would cost.
 """
 
 import tensorflow as tf

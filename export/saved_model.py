@@ -156,10 +156,15 @@ def write(
 def check(
     folder: str, reference: Mapping[str, Signature], exact: bool
 ) -> list[str]:
-    """The differences between a SavedModel and functions of the same names.
+    """The differences between a SavedModel's outputs and those of functions.
 
     A new process loads the SavedModel with the loader that TensorFlow Serving
     uses.
+
+    Args:
+      folder: the SavedModel.
+      reference: the functions, by the names of the signatures.
+      exact: see `comparison.differences`.
 
     Raises:
       UserError: the disk is full.
@@ -209,7 +214,7 @@ def publish(
 
     Args:
       export_dir: the folder of the versions.
-      version: the number; None: the next one that is free in the end.
+      version: the number; None: the next free one, found after the check.
       exported: the model to write.
       reference: the expected signatures, see `check`.
       exact: see `comparison.differences`.
@@ -226,7 +231,7 @@ def publish(
     except OSError as error:
         raise _not_writable(error) from None
     archive = traced(exported)
-    kept = "a version", export_dir, "the existing versions are kept"
+    kept = "a version", export_dir, "the existing versions are retained"
     with contextlib.ExitStack() as stack:
         with writing(*kept):
             folder = stack.enter_context(scratch.folder(export_dir, SCRATCH))
@@ -235,12 +240,13 @@ def publish(
         target = new_target(export_dir, version)
         if faults:
             raise UserError(
-                "the outputs of an exported model must be those of its "
-                f"workdir's; {'; '.join(faults)}; version "
-                f"{os.path.basename(target)} was removed; please report this"
+                "the outputs of an exported model must equal those of the "
+                f"workdir's model; {'; '.join(faults)}; version "
+                f"{os.path.basename(target)} was not written; please report "
+                "this"
             )
         with writing(*kept):
-            os.chmod(folder, 0o755)  # it is temporary: for its owner only
+            os.chmod(folder, 0o755)  # scratch folders are private
             os.rename(folder, target)
     return target
 
@@ -292,9 +298,9 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             f"{values.checkpoint}"
         )
     # Outputs are compared to 1e-4, which needs the CPU's float32.
-    with contextlib.suppress(RuntimeError):  # TensorFlow is initialized
+    with contextlib.suppress(RuntimeError):  # if TensorFlow is initialized
         tf.config.set_visible_devices([], "GPU")
-    new_target(values.export_dir, values.version)  # fails before the loading
+    new_target(values.export_dir, values.version)  # fails before loading
     exact = values.precision == "float32"
     trained = read(values, "float32")
     served = trained if exact else read(values, values.precision)

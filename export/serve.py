@@ -1,7 +1,7 @@
 """python -m export.serve: a development server for exported models.
 
-It has the flags and answers of tensorflow_model_server, for a machine without
-TensorFlow Serving.
+It takes the flags of tensorflow_model_server and sends the same answers, for
+machines without TensorFlow Serving.
 """
 
 import importlib
@@ -33,7 +33,7 @@ def real_command(values: flags.FlagValues) -> str:
         for name in known
         if values[name].present and name not in OWN_FLAGS
     }
-    for name in ("port", "rest_api_port"):  # 0 turns it off there
+    for name in ("port", "rest_api_port"):  # there, 0 turns it off
         given[name] = values[name].value or known[name].default
     for name in _PATHS:
         if name in given:
@@ -57,7 +57,7 @@ def _check_installed() -> None:
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
-    """The command."""
+    """Runs the command."""
     if arguments:
         raise command.flags_only("export.serve", arguments)
     _check_installed()
@@ -67,15 +67,15 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     for flag in ("port", "rest_api_port"):
         ports.bind(flag, configured.host, values[flag].value).close()
     console.report(
-        "This is a development server. In production use the real one "
-        f"(export/deploy/README.md has Docker):\n  {real_command(values)}"
+        "This is a development server. In production, use TensorFlow Serving "
+        f"(see export/deploy/README.md):\n  {real_command(values)}"
     )
     # TensorFlow takes seconds to import: user errors are reported before.
     from export.serving import server
 
     server.serve(configured)
     sys.stdout.flush()
-    os._exit(0)  # threads that still load a model would keep the process
+    os._exit(0)  # threads that load a model would delay the exit
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def generator_signatures(model: TextToImage) -> dict[str, Signature]:
 
 
 def damsm_signatures(encoders: Encoders) -> dict[str, Signature]:
-    """Signatures for features of captions and images, and for their match."""
+    """Signatures for features of captions and images, and for their scores."""
     config, caption_encoder, image_encoder = encoders
     encode_text = caption_encoder.encode
 

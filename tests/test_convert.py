@@ -271,7 +271,7 @@ USER_ERRORS = {
     ),
     "vocabulary": (_other_captions, "received 21 words in"),
     "pointer": (_pointer, "git lfs pull"),
-    "surrogate": (_surrogate, "texts without white space; received"),
+    "surrogate": (_surrogate, "strings without white space; received"),
     "one_discriminator": (
         lambda published, _: {"discriminators": published.discriminators[0]},
         "of 64, 128, 256 pixels; received 1, of 64",

@@ -62,7 +62,7 @@ def test_faults_are_listed_and_end_in_one_line(data):
         "(--captions_per_image); found 1",
         "fault: images/train1.jpg: empty file (zero bytes)",
     ]
-    assert last.startswith(f"error: the raw data in {data.root} must be whole")
+    assert last.startswith(f"error: the raw data in {data.root} must have ")
     assert "found 2 faults" in last
 
 

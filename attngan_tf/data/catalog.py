@@ -1,4 +1,4 @@
-"""Data sets by name: opening, preparing, and repairing them."""
+"""Opens, prepares and repairs data sets by name."""
 
 import contextlib
 import io
@@ -32,18 +32,18 @@ from attngan_tf.io import scratch
 _DATASETS = {"demo": Demo, "folder": Folder, "cub": Cub, "coco": Coco}
 # array_record's error for a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
-_UNFINISHED = "incomplete."  # the beginning of temporary folders' names
+_UNFINISHED = "incomplete."  # prefix of temporary folders
 
 
 def open_configured(config: Config) -> CaptionedImages:
-    """The TFDS builder of a configuration's data set; nothing is prepared yet.
+    """The TFDS builder of a configuration's data set; it prepares nothing yet.
 
-    The folder it prepares is named after the raw data and a fingerprint of it
-    (path, sizes and modification times of its files): data that changed is
-    prepared again.
+    The name of its folder has a fingerprint of the raw data (path, sizes and
+    modification times of the files), so data that changed is prepared again.
 
     Raises:
-      UserError: `data_dir` does not hold this data set.
+      UserError: `data_dir` does not hold this data set, `captions_per_image`
+        does not apply to it, or `prepared_dir` cannot be written.
     """
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     prepared_dir = os.path.expanduser(config.prepared_dir or default)
@@ -52,7 +52,7 @@ def open_configured(config: Config) -> CaptionedImages:
         raw = _raw_config(builder_class, config)
     elif config.captions_per_image:
         raise UserError(
-            "--captions_per_image is for data in files; received "
+            "--captions_per_image applies to data in files; received "
             f"{config.captions_per_image} for --dataset={config.dataset}, "
             "whose captions are generated; leave it out"
         )
@@ -75,26 +75,28 @@ def _raw_config(builder_class: type[RawImages], config: Config) -> RawConfig:
 def prepare(
     builder: CaptionedImages, repair: bool = False, beam_options: str = ""
 ) -> Report:
-    """Writes the prepared data if it is not there; returns its report.
+    """Writes the prepared data if it does not exist, and returns its report.
 
-    Data that is there is verified by the checksums of all files. Every fault
-    of the raw data is printed to stderr, one a line. Temporary folders of
-    killed processes are removed, unless another process is preparing.
+    Existing data is verified by the checksums of all its files. All faults of
+    the raw data are printed to stderr, one per line. Temporary folders of
+    killed processes are removed, unless another process is preparing data.
 
     Args:
       builder: the data set.
-      repair: print what is damaged, and prepare it again. Otherwise damage is
-        an error: the disk may be failing, or others be reading the data.
-      beam_options: Apache Beam's flags, for its workers to read the images.
+      repair: whether to report damaged data and prepare it again. Otherwise
+        damage is an error, since the disk may be failing, or other processes
+        may be reading the data.
+      beam_options: flags of Apache Beam, whose workers then read the images;
+        "": this process reads them.
 
     Raises:
       UserError: the prepared data is damaged, the raw data has faults, or
-        nothing can be written; nothing incomplete is left, and existing data
+        nothing can be written. No incomplete data is left, and existing data
         is not changed.
     """
     if beam_options and not isinstance(builder, RawImages):
         raise UserError(
-            "--beam_options is for data in files; received "
+            "--beam_options applies to data in files; received "
             f"{beam_options!r} for --dataset=demo; leave it out"
         )
     beam = pipeline_options(beam_options) if beam_options else None
@@ -127,7 +129,7 @@ def _damage(builder: CaptionedImages) -> list[str]:
 
 @contextlib.contextmanager
 def _writable(folder: str) -> Iterator[None]:
-    """Turns the errors of a folder that cannot be written into one line."""
+    """Turns the errors of an unwritable folder into a UserError."""
     try:
         yield
     except OSError as error:
@@ -139,7 +141,7 @@ def _writable(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _repairing(folder: str, damage: list[str]) -> Iterator[None]:
-    """Prints what is damaged, and whether it stays so."""
+    """Reports the damage and, if the block fails, that nothing was changed."""
     for line in damage:
         print(f"damaged: {os.path.join(folder, line)}", file=sys.stderr)
     print("preparing it again from the raw data", file=sys.stderr)
@@ -151,7 +153,7 @@ def _repairing(folder: str, damage: list[str]) -> Iterator[None]:
 
 
 def _write(builder: CaptionedImages, beam, replace: bool = False) -> None:
-    """Prepares the data beside its folder, then renames it."""
+    """Prepares the data in a temporary folder, then renames that."""
     folder = builder.data_dir
     parent = os.path.dirname(folder)
     try:
@@ -212,14 +214,14 @@ def _rename_over(folder: str, fresh: str, aside: str) -> None:
         os.rename(aside, folder)
         raise
     if os.path.isdir(aside):
-        # What was added later, such as features of the real images.
+        # Files that were added later, such as cached features, are moved.
         for name in set(os.listdir(aside)) - set(os.listdir(folder)):
             os.rename(os.path.join(aside, name), os.path.join(folder, name))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TFDS's messages, and Pillow's warnings about images."""
+    """Suppresses TFDS's messages and Pillow's warnings about images."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()

@@ -12,7 +12,7 @@ _CHANGED = "not as it was written"
 
 
 def write(folder: str) -> None:
-    """Writes the checksums of a folder's files, and finally their own."""
+    """Writes the checksums of a folder's files, then that of their list."""
     names = sorted(os.listdir(folder))
     digests = _each(lambda name: _digest(os.path.join(folder, name)), names)
     lines = "".join(
@@ -63,7 +63,7 @@ def _digest(path: str) -> str:
 
 
 def _each(function: Callable[[str], str], names: Sequence[str]) -> list[str]:
-    """The function's results; shows a progress bar after five seconds."""
+    """Calls the function in threads; a progress bar appears after 5 s."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(function, names)
         return list(tqdm(found, "Verifying", len(names), delay=5))

@@ -16,7 +16,7 @@ from attngan_tf.data.findings import Findings, check_captions
 from attngan_tf.data.raw import Entry, RawImages
 from attngan_tf.errors import UserError
 
-# What reading JSON of another form raises.
+# Errors of reading JSON with another structure.
 _OTHER_FORM = (
     AttributeError,
     LookupError,
@@ -35,7 +35,7 @@ _TFDS_FEATURES = tfds.decode.PartialDecoding(
 
 
 class Coco(RawImages):
-    """COCO 2014: train2014 to train on, val2014 to test on.
+    """COCO 2014: train2014 is the train split, val2014 the test split.
 
     The test split has all 40,504 images of val2014; the released code used
     40,470 of them. There are no classes: every image has its own class id.
@@ -134,7 +134,7 @@ def _read_annotations(
                 fault = f"must be of a listed image; found image_id {number}"
                 findings.fault(location, fault)
             caption = " ".join(annotation["caption"].split())
-            # JSON can hold half a surrogate pair, UTF-8 cannot.
+            # JSON can hold a lone surrogate, UTF-8 cannot.
             caption = caption.encode("utf-8", "replace").decode()
             captions[number].append((location, caption))
     except OSError as error:
@@ -197,10 +197,10 @@ def _tfds_entries(
 
 @dataclasses.dataclass
 class _TfdsEntries:
-    """Entries of TFDS's records, which are read anew at each iteration.
+    """Entries of TFDS's records, which each iteration reads again.
 
-    `known` holds the entries by location, without images: all notes are taken
-    the first time.
+    `known` maps locations to entries without images, so that faults and notes
+    are recorded in the first iteration only.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -218,7 +218,8 @@ class _TfdsEntries:
             except tf.errors.OpError as error:
                 self.findings.fault(
                     f"coco_captions {part}",
-                    f"must be whole TFRecords; {error.message.splitlines()[0]}",
+                    "must be complete TFRecords; "
+                    f"{error.message.splitlines()[0]}",
                 )
 
     def _entry(self, part: str, record: dict) -> Entry:

@@ -41,12 +41,12 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Cub(RawImages):
-    """`CUB_200_2011/` as downloaded, or its .tgz, and `text/` or `text_c10/`.
+    """CUB-200-2011 as downloaded (folder or .tgz), and `text/` or `text_c10/`.
 
     The split is the released one, in `train/` and `test/filenames.pickle`, or
     that of Reed et al. by classes, in `trainvalclasses.txt` and
-    `testclasses.txt`. Images are cropped to 1.5 times the longer side of the
-    bird's box when they are read; their bytes are stored unchanged.
+    `testclasses.txt`. The bytes of images are stored unchanged, with a crop
+    for reading them: a square around the bird (see `crop_around`).
     """
 
     name = "attngan_cub"
@@ -64,7 +64,7 @@ class Cub(RawImages):
         layout = locate(self.builder_config.source)
         birds = os.path.join(layout.home, layout.birds)
         if layout.packed:
-            # Beside TFDS's folder, in a temporary one.
+            # In the temporary folder in which TFDS prepares the data.
             folder = os.path.join(self.data_dir_root, "unpacked")
             birds = _extract(birds, folder)
         boxes = _read_boxes(birds, findings)
@@ -107,9 +107,10 @@ class Cub(RawImages):
 
 
 def crop_around(box: Box, width: int, height: int) -> Crop:
-    """The square of 1.5 times the box's longer side, cut at the image's edges.
+    """A square around a box, cut off at the edges of the image.
 
-    As in the released code, which truncates to whole numbers first.
+    Its side is 1.5 times the box's longer side. As in the released code, the
+    box is first truncated to integers.
     """
     x, y, w, h = (int(number) for number in box)
     radius = int(0.75 * max(w, h))
@@ -120,11 +121,15 @@ def crop_around(box: Box, width: int, height: int) -> Crop:
 
 
 class Layout(NamedTuple):
-    """Where the parts of the data set are, below `home`.
+    """Paths of the data set's parts.
 
-    `birds` is the folder of images.txt, or the archive that holds it
-    (`packed`); `split` has a pickle of names or a list of classes for train
-    and for test; `class_ids` has the pickles beside the former, if any.
+    Attributes:
+      home: the folder that the other paths are relative to.
+      birds: the folder of images.txt, or the archive that contains it.
+      packed: whether `birds` is an archive.
+      text: the folder of the captions.
+      split: for train and test, a pickle of names or a list of classes.
+      class_ids: for train and test, a pickle of class ids; {} without them.
     """
 
     home: str
@@ -144,7 +149,7 @@ class Layout(NamedTuple):
 
 
 def locate(source: str) -> Layout:
-    """Finds everything in a folder, or beside an archive.
+    """Finds the parts of the data set in a folder, or beside an archive.
 
     Raises:
       UserError: images, captions or the split are missing.
@@ -205,8 +210,8 @@ def _extract(archive: str, folder: str) -> str:
             raise
         reason = getattr(e, "strerror", None) or e
         raise UserError(
-            f"{archive} must be a whole archive; reading it failed: {reason}; "
-            "download it again"
+            f"{archive} must be a complete archive; reading it failed: "
+            f"{reason}; download it again"
         ) from None
     return os.path.join(folder, _FOLDER)
 
@@ -238,7 +243,7 @@ def _read_boxes(birds: str, findings: Findings) -> dict[str, Box]:
             findings.fault(
                 location, f"must be numbers; found {' '.join(words)}"
             )
-            box = (0.0, 0.0, 2.0, 2.0)  # to find further faults
+            box = (0.0, 0.0, 2.0, 2.0)  # any valid one, to find further faults
         boxes[name] = box
     for name in sorted(set(names.values()) - set(boxes)):
         findings.fault(file, f"must hold a box for {name}")

@@ -1,4 +1,4 @@
-"""Files of the raw data: listing them, reading them, and a fingerprint."""
+"""Lists, reads and fingerprints files of the raw data."""
 
 import contextlib
 import errno
@@ -21,9 +21,9 @@ def read_file(path: str) -> bytes:
     """
     try:
         status = os.stat(path)
-    except ValueError:  # a zero byte, or half a surrogate pair
+    except ValueError:  # a zero byte, or a lone surrogate
         raise OSError(errno.EINVAL, "no file can have this name") from None
-    # Opening a named pipe would wait for ever; opening a folder fails.
+    # Opening a named pipe would block forever; opening a folder fails.
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EINVAL, "It is not a regular file")
     if status.st_size > MAX_BYTES:
@@ -36,7 +36,7 @@ def read_file(path: str) -> bytes:
 
 
 def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """Files at or below paths of `root`: {path: (bytes, mtime in ns)}.
+    """Files at or below some paths in `root`: {path: (bytes, mtime in ns)}.
 
     Links are followed; what does not exist is left out.
 
@@ -46,7 +46,7 @@ def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
     found, seen, prefix = {}, set(), os.path.join(root, "")
 
     def add(full: str) -> None:
-        with contextlib.suppress(OSError):  # a link to nothing
+        with contextlib.suppress(OSError):  # a dangling link
             status = os.stat(full)
             path = full[len(prefix) :]
             found[path] = (status.st_size, status.st_mtime_ns)
@@ -60,7 +60,7 @@ def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
             full, onerror=_not_readable, followlinks=True
         ):
             real = os.path.realpath(folder)
-            if real in seen:  # a link to a folder above it
+            if real in seen:  # a link to a visited folder
                 folders.clear()
                 continue
             seen.add(real)
@@ -79,7 +79,7 @@ def _not_readable(error: OSError) -> None:
 def config_name(
     source: str, files: Mapping[str, tuple], captions_per_image: int
 ) -> str:
-    """The folder's name and a fingerprint that changes with the raw data."""
+    """The raw folder's name, and a fingerprint of its files."""
     digest = hashlib.sha256(f"{source}\n{captions_per_image}\n".encode())
     for path in sorted(files):
         line = f"{path}\t{files[path]}\n"

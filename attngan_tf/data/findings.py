@@ -1,4 +1,4 @@
-"""Checks of the raw data's text files; every fault is listed, not the first."""
+"""Checks the raw data's text files, and collects all faults."""
 
 import codecs
 import os
@@ -23,8 +23,8 @@ class FaultsError(UserError):
         named = "; ".join(faults[:_MAX_NAMED_FAULTS])
         more = len(faults) - _MAX_NAMED_FAULTS
         super().__init__(
-            f"the raw data in {source} must be whole; found {len(faults)} "
-            f"fault{'s' * (len(faults) > 1)}: {named}"
+            f"the raw data in {source} must have no faults; found "
+            f"{len(faults)} fault{'s' * (len(faults) > 1)}: {named}"
             f"{f'; and {more} more' if more > 0 else ''}; fix them and run "
             "again"
         )
@@ -48,7 +48,7 @@ class Findings:
 
 
 def _shortened(text: str) -> str:
-    """Its printable form, without the middle if it is long."""
+    """The printable form of a text, without its middle if it is long."""
     text, half = printable(text), _MAX_CHARACTERS // 2
     if len(text) <= _MAX_CHARACTERS:
         return text
@@ -56,7 +56,7 @@ def _shortened(text: str) -> str:
 
 
 def check_name(name: str, where: str, findings: Findings) -> bool:
-    """Whether a name stays below its folder; a fault if it does not."""
+    """Whether a name is a path below its folder; adds a fault if not."""
     inside = not {"", ".", ".."} & set(name.split("/"))
     if not inside:
         findings.fault(
@@ -71,7 +71,7 @@ def read_lines(
     """The lines of `root`/`where` that are not blank, numbered and stripped.
 
     Carriage returns and byte order marks are removed, and noted. Lines that
-    are not UTF-8 are a fault, and so is a file that cannot be read.
+    are not UTF-8, and unreadable files, are faults.
     """
     try:
         data = read_file(os.path.join(root, where))
@@ -116,7 +116,7 @@ def _other_content(data: bytes) -> str:
 def read_captions(
     root: str, where: str, min_count: int, findings: Findings
 ) -> list[str]:
-    """The captions of a file, one a line; see `check_captions`."""
+    """The captions of a file, one per line; see `check_captions`."""
     faults = len(findings.faults)
     lines = read_lines(root, where, findings)
     if len(findings.faults) > faults:
@@ -131,15 +131,16 @@ def check_captions(
     min_count: int,
     findings: Findings,
 ) -> list[str]:
-    """The captions of an image that have a word for the tokenizer.
+    """The captions of an image that contain a word of the tokenizer.
 
-    The others are noted; fewer than `min_count` are a fault.
+    The others are noted. A caption that is too long is a fault, as are fewer
+    captions than `min_count`.
 
     Args:
-      captions: pairs of the caption's own location and its text.
-      where: the location of all of them.
-      min_count: how many there must be.
-      findings: takes faults and notes.
+      captions: pairs of a caption's location and its text.
+      where: the location of the whole list.
+      min_count: minimum number of captions.
+      findings: receives faults and notes.
     """
     found = []
     for location, caption in captions:
@@ -147,7 +148,7 @@ def check_captions(
         if not _WORD.search(caption.lower()):
             findings.note("captions without a word left out", location)
         elif size > _MAX_CAPTION:
-            problem = f"a caption may have {_MAX_CAPTION} bytes; found {size}"
+            problem = f"must have at most {_MAX_CAPTION} bytes; found {size}"
             findings.fault(location, problem)
         else:
             if "\ufffd" in caption:

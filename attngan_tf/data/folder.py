@@ -21,8 +21,8 @@ LISTS = {"train": "train.txt", "test": "test.txt"}
 class Folder(RawImages):
     """`images/<name>.jpg`, `text/<name>.txt`, `train.txt` and `test.txt`.
 
-    Lists hold names without ending, one a line. A name's folder is its class;
-    an image without one has a class of its own.
+    Lists hold names without extension, one per line. A name's folder is its
+    class; an image without a folder has a class of its own.
     """
 
     name = "attngan_folder"
@@ -91,7 +91,7 @@ def _read_names(source: str, file: str, findings: Findings) -> list[str]:
         if check_name(name, f"{file} line {number}", findings)
     ]
     if not names and len(findings.faults) == faults:
-        findings.fault(file, "must name images, one a line; found none")
+        findings.fault(file, "must name images, one per line; found none")
     return names
 
 
@@ -118,7 +118,7 @@ def _image_of(
         return None
     hint = ""
     if os.path.splitext(name)[0] in paths:
-        hint = "; write names without ending"
+        hint = "; write names without extension"
     findings.fault(
         f"images/{name}.*", f"a .jpg, .jpeg, .png or .webp must be there{hint}"
     )
@@ -126,7 +126,7 @@ def _image_of(
 
 
 def _class_ids(names: list[str]) -> dict[str, int]:
-    """Index of the sorted class; names without class get the next ids."""
+    """Class ids by name: indices of sorted classes, then one per other name."""
     classes = sorted({os.path.dirname(name) for name in names} - {""})
     ids = {label: number for number, label in enumerate(classes)}
     return {

@@ -1,4 +1,4 @@
-"""Image files: checked to the last pixel, and converted to RGB PNG if needed.
+"""Checks image files by decoding them, and converts some to RGB PNG.
 
 8-bit RGB JPEG and PNG files are stored as they are.
 """
@@ -14,7 +14,7 @@ from PIL import Image
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _MODES = {"1": "greyscale", "L": "greyscale", "P": "palette"}
 _MODES |= dict.fromkeys(("LA", "PA", "RGBA"), "alpha")
-_ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 are rotated or mirrored
 _TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,11 +32,11 @@ MAX_STRETCH = 50
 
 
 class ImageError(ValueError):
-    """A file that is not a whole image; the message gives the reason."""
+    """An image file that cannot be used; the message gives the reason."""
 
 
 class ImageInfo(NamedTuple):
-    """The size in pixels, as shown, and the conversion that is needed."""
+    """The size in pixels, once upright, and the conversion that is needed."""
 
     width: int
     height: int
@@ -47,7 +47,8 @@ def inspect(data: bytes) -> ImageInfo:
     """Decodes an image to its last pixel.
 
     Raises:
-      ImageError: not an image, damaged, truncated, too large or too narrow.
+      ImageError: the bytes are no image, or one that is damaged, truncated,
+        too large or too narrow.
     """
     if not data:
         raise ImageError("empty file (zero bytes)")
@@ -57,13 +58,13 @@ def inspect(data: bytes) -> ImageInfo:
         width, height = image.size
         if max(width, height) > MAX_STRETCH * min(width, height):
             raise ImageError(
-                f"the longer side may be {MAX_STRETCH} times the shorter; "
-                f"found {width} x {height} pixels"
+                f"the longer side may be at most {MAX_STRETCH} times the "
+                f"shorter; found {width} x {height} pixels"
             )
         try:
             image.load()
             conversion = _conversion(image, kind, data)
-            if conversion:  # can its mode be converted?
+            if conversion:  # fails if its mode is unsupported
                 _to_rgb(image.crop((0, 0, 1, 1)))
         except Exception as error:
             raise ImageError(f"truncated or damaged: {error}") from None
@@ -99,15 +100,15 @@ def _open(data: bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise ImageError(
-            f"an image may have {MAX_PIXELS} pixels; it has "
+            f"an image may have at most {MAX_PIXELS} pixels; it has "
             f"{image.width} x {image.height}"
         )
     return image
 
 
 def _decode_with_tensorflow(kind: str, data: bytes) -> None:
-    # Pillow reads a PNG that is cut near its end; TensorFlow would fail at it
-    # during training.
+    # Pillow accepts a PNG that is truncated near its end, on which TensorFlow
+    # would fail during training.
     decode = tf.io.decode_png if kind == "PNG" else tf.io.decode_jpeg
     try:
         decode(data, channels=3)
@@ -127,7 +128,7 @@ def _conversion(image: Image.Image, kind: str, data: bytes) -> str:
     if kind != "JPEG" and getattr(image, "is_animated", False):
         return "animated (first frame)"
     if image.mode.startswith("I") or (kind == "PNG" and data[24] == 16):
-        return "16-bit"  # byte 24 of a PNG: bits of a sample
+        return "16-bit"  # byte 24 of a PNG: bits per sample
     if kind not in ("JPEG", "PNG"):
         return kind
     if image.mode != "RGB":
@@ -135,7 +136,7 @@ def _conversion(image: Image.Image, kind: str, data: bytes) -> str:
     if image.has_transparency_data:
         return "alpha"
     if _orientation(image) in _TO_UPRIGHT:
-        return "turned (EXIF orientation)"
+        return "rotated (EXIF orientation)"
     return ""
 
 

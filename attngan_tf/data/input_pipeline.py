@@ -1,8 +1,8 @@
-"""Training batches of prepared records, by tf.data.
+"""Training batches of prepared records, as tf.data pipelines.
 
 All random numbers are stateless, keyed by (seed, number of the example). Row
-`r` of the batch of a step is example `step * batch_size + r`, whatever was
-read before and however many replicas split the batch.
+`r` of a step's batch is example `step * batch_size + r`, independent of what
+was read before and of the number of replicas.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class ScaledImages:
     """Images scaled for random crops, decoded once.
 
     A TensorArray holds each image and returns it without a copy; a single
-    tensor of all images would be copied when it is made.
+    tensor of all images would be copied when it is created.
 
     Args:
       records: the images.
@@ -97,7 +97,7 @@ def _fill(scaled: tf.data.Dataset, count: int) -> tf.Tensor:
 class Slice(NamedTuple):
     """The rows of every global batch that one worker reads."""
 
-    first: int  # row of the global batch
+    first: int  # index in the global batch
     rows: int
     rows_per_replica: int
 
@@ -112,16 +112,16 @@ class TrainingData:
       words_num: T.
       image_sizes: sides of the images, the largest last.
       batch_size: rows of the global batch.
-      seed: of the shuffling and of all other random numbers.
+      seed: seed of the shuffling and of all other random numbers.
       z_size: size of the noise z; 0: batches hold no noise.
       condition_size: size of the noise eps.
       dropout_size: uniform numbers for each word's dropout; 0: none.
       augmentation_draws: uniform numbers for the augmentation of a real
         image, and as many for a generated one; 0: none.
-      memory_mb: scaled images are cached in memory if they take about this
-        many MB at most; otherwise each is decoded whenever it is needed.
-      views: None: batches hold images. A number V: they hold `view` int64 []
-        in [0, V), and the image's `index` int64 [], instead.
+      memory_mb: scaled images are cached in memory if they take at most about
+        this many MB; otherwise each is decoded whenever it is needed.
+      views: None: batches hold images. V: instead of images, they hold `index`
+        int64 [B], and `view` int64 [B] in [0, V).
     """
 
     records: Records
@@ -171,7 +171,13 @@ class TrainingData:
         return lambda index: views.scale(self.records.pixels(index), size)
 
     def example(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Example `number` int64 [] of the run."""
+        """Example `number`, int64 [], of the run.
+
+        Returns:
+          token_ids int32 [T], lengths int32 [], class_id int64 []; images_S
+          float32 [S, S, 3] in [-1, 1], or index and view; and those of z, eps,
+          dropout_draws and augmentation whose sizes are not 0.
+        """
         key = tf.random.fold_in(
             tf.constant([self.seed, 0], tf.int64), tf.cast(number, tf.int64)
         )

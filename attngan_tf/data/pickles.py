@@ -1,4 +1,4 @@
-"""Pickles of the released data, read without running what is in them."""
+"""Reads pickles of the released data without running code in them."""
 
 import codecs
 import contextlib
@@ -28,13 +28,13 @@ class PickleError(ValueError):
 
 
 def load(path: str) -> object:
-    """Reads lists, dicts, texts, numbers and arrays.
+    """Reads lists, dicts, strings, numbers and arrays.
 
-    Python 2's pickles are read, too; their byte strings as Latin-1.
+    Byte strings of Python 2 are decoded as Latin-1.
 
     Raises:
-      PickleError: it asks for anything else, such as running a function, or
-        is not a complete pickle, or cannot be read.
+      PickleError: the file contains anything else, such as a function call, is
+        not a complete pickle, or cannot be read.
     """
     try:
         data = read_file(path)
@@ -45,15 +45,15 @@ def load(path: str) -> object:
     except PickleError:
         raise
     except Exception as error:  # a broken pickle can raise nearly anything
-        # Python 2's are text; git on Windows changes their line ends.
+        # Python 2's are text, whose line ends git on Windows changes.
         with contextlib.suppress(Exception):
             return _Unpickler(data.replace(b"\r\n", b"\n")).load()
         reason = " ".join(str(error).split())
-        raise PickleError(f"not a whole pickle: {reason}") from None
+        raise PickleError(f"not a complete pickle: {reason}") from None
 
 
 def load_names(path: str) -> list[str]:
-    """Reads filenames.pickle: a list of names without ending."""
+    """Reads filenames.pickle: a list of names without extension."""
     names = load(path)
     if not _is_list_of(str, names) or "" in names:
         raise PickleError(f"must be a list of names; received {_form(names)}")
@@ -61,7 +61,7 @@ def load_names(path: str) -> list[str]:
 
 
 def load_class_ids(path: str, count: int) -> list[int]:
-    """Reads class_info.pickle: one whole number a name."""
+    """Reads class_info.pickle: one integer per name."""
     ids = load(path)
     if isinstance(ids, np.ndarray):
         ids = ids.tolist()
@@ -126,8 +126,8 @@ def _form(value: object) -> str:
 class _Unpickler(pickle._Unpickler):
     """Allows what arrays need, and refuses all other functions and classes.
 
-    This is Python's unpickler: C's takes 34 GB for a pickle of ten bytes with
-    a large memo index.
+    It extends the unpickler written in Python: the one in C takes 34 GB for a
+    pickle of ten bytes with a large memo index.
     """
 
     def __init__(self, data: bytes):
@@ -147,7 +147,7 @@ class _Unpickler(pickle._Unpickler):
         if function is None:
             raise PickleError(
                 f"refused: it asks for {module}.{name}; only lists, dicts, "
-                "texts, numbers and arrays are read"
+                "strings, numbers and arrays are read"
             )
         # A new object each time, since a pickle may set attributes.
         return functools.partial(function)

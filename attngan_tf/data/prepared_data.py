@@ -17,7 +17,7 @@ MAX_UNKNOWN = 0.02
 
 
 class Data(NamedTuple):
-    """A prepared data set, opened."""
+    """An opened data set; `name` is its folder."""
 
     name: str
     train: Records
@@ -35,12 +35,13 @@ def read_data(builder: tfds.core.DatasetBuilder) -> Data:
 def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
     """Opens prepared data with the workdir's vocabulary.
 
-    A workdir without one gets the data's. One that has a vocabulary, such as
-    a converted model's, keeps it: the text encoder was trained with its word
-    ids.
+    A workdir without a vocabulary gets a copy of the data's. An existing one,
+    such as a converted model's, is used, since the text encoder was trained
+    with its word ids.
 
     Raises:
-      UserError: the workdir's words are others.
+      UserError: the workdir's vocabulary lacks more than MAX_UNKNOWN of the
+        data's words, or cannot be read or written.
     """
     data = read_data(builder)
     if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):

@@ -1,4 +1,4 @@
-"""Data sets in files: everything is checked, then written."""
+"""Data sets in files: everything is checked before it is written."""
 
 import collections
 import concurrent.futures
@@ -34,10 +34,15 @@ class RawConfig(tfds.core.BuilderConfig):
 
 
 class Entry(NamedTuple):
-    """An image that was not read yet.
+    """An image that has not been read yet.
 
-    `where` names its file in messages; `source` is the file's path, or its
-    bytes; `box` is x, y, width, height of the subject in pixels, if known.
+    Attributes:
+      name: unique in the data set.
+      where: the location, for messages.
+      source: path of the image file, or its bytes.
+      captions: one or more.
+      class_id: see `records.features`.
+      box: x, y, width and height of the subject in pixels, if known.
     """
 
     name: str
@@ -55,7 +60,7 @@ class Entry(NamedTuple):
 
 
 def inspect(entry: Entry) -> images.ImageInfo | str:
-    """Decodes an entry's image; returns its fault if it is not whole."""
+    """Decodes an entry's image; returns the reason if it cannot be used."""
     try:
         return images.inspect(entry.read())
     except images.ImageError as error:
@@ -97,9 +102,10 @@ def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
 
 
 class RawImages(CaptionedImages, skip_registration=True):
-    """A subclass finds the files and reads lists, captions and boxes.
+    """Base class of data sets in files.
 
-    Images are checked and written by this process, or by Beam's `workers`.
+    A subclass finds the files, and reads lists, captions and boxes. This
+    process, or Beam's `workers`, checks and writes the images.
     """
 
     CAPTIONS_PER_IMAGE = 1
@@ -124,7 +130,7 @@ class RawImages(CaptionedImages, skip_registration=True):
     def crop_of(
         self, entry: Entry, info: images.ImageInfo, findings: Findings
     ) -> Crop:
-        """The region to use."""
+        """The region of the image to use; may add a fault."""
         del entry, info, findings
         return WHOLE_IMAGE
 
@@ -132,7 +138,7 @@ class RawImages(CaptionedImages, skip_registration=True):
         """The arguments of `make_example` for each image.
 
         Raises:
-          FaultsError: the raw data has faults; it lists all.
+          FaultsError: the raw data has faults; all are listed.
         """
         findings, splits, checked = Findings(report), {}, {}
         entries = self.entries(findings)

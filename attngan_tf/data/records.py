@@ -1,4 +1,4 @@
-"""What every data set is prepared into: TFDS records of one form."""
+"""The format of all prepared data sets: TFDS records."""
 
 import collections
 import dataclasses
@@ -23,9 +23,9 @@ WHOLE_IMAGE: Crop = (0, 0, 0, 0)
 def features() -> tfds.features.FeaturesDict:
     """The features of a record.
 
-    image: JPEG or PNG bytes of 8-bit RGB; crop: int32 [4], see `Crop`, all 0
-    for the whole image; captions: one or more; class_id: images of one class
-    may share captions; name: unique in the data set.
+    image: bytes of an 8-bit RGB JPEG or PNG; crop: int32 [4], see `Crop`, all
+    0 for the whole image; captions: one or more; class_id: captions of one
+    class may fit each of its images; name: unique in the data set.
     """
     return tfds.features.FeaturesDict(
         {
@@ -53,8 +53,8 @@ class Report:
     """What a prepared data set contains, and what was changed to prepare it.
 
     The fields are the keys of report.json. `pictures` and `captions` are
-    counts by split; `words` counts the entries of vocab.txt; `notes` lists
-    what was converted or left out: the locations of each kind of note.
+    counts by split; `words` counts the entries of vocab.txt; `notes` has the
+    locations of what was converted or left out, by the kind of note.
     """
 
     pictures: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -95,13 +95,13 @@ class Report:
 
 
 class Info(tfds.core.DatasetInfo):
-    """TFDS's description of a data set, without its use of the network."""
+    """TFDS's description of a data set, without access to the network."""
 
     def initialize_from_bucket(self) -> None:
         """Does nothing; TFDS's own looks for the data set on the network."""
 
     def read_from_directory(self, dataset_info_dir: str) -> None:
-        """Reads the description; a damaged one is as good as none."""
+        """Reads the description; a damaged one counts as missing."""
         try:
             super().read_from_directory(dataset_info_dir)
         except Exception:  # TFDS's errors have no common base
@@ -115,7 +115,7 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     format, for random access; TFDS shuffles them once, by a hash of the names.
     """
 
-    VERSION = tfds.core.Version("1.1.0")  # 1.0.0: without checksums
+    VERSION = tfds.core.Version("1.1.0")  # 1.1.0 added checksums
     DESCRIPTION = "Images with captions."
 
     def __init__(self, *, file_format="array_record", **kwargs):

@@ -1,4 +1,4 @@
-"""Records to images: decoding, scaling, crops and the sizes of stages."""
+"""From records to images: decoding, scaling, cropping, sizes of stages."""
 
 import contextlib
 import hashlib
@@ -86,8 +86,8 @@ class Records:
             "captions": tf.io.RaggedFeature(tf.string),
             "class_id": tf.io.FixedLenFeature([], tf.int64),
         }
-        # tf.train.Examples are what TFDS 4.9.9 and 4.9.10 store: setup.py
-        # asks for a version below 4.10.
+        # TFDS 4.9.9 and 4.9.10 store tf.train.Examples; setup.py requires a
+        # version below 4.10.
         for stored in self._batches(range(len(self))):
             found = tf.io.parse_example(stored, wanted)
             yield found["captions"], found["class_id"]
@@ -105,7 +105,7 @@ class Records:
         return np.concatenate([ids for _, ids in self.labels()])
 
     def pixels(self, index: tf.Tensor) -> tf.Tensor:
-        """An image in a tf.data graph: uint8 [H, W, 3] inside its crop."""
+        """Reads an image in a tf.data graph: uint8 [H, W, 3], cropped."""
 
         def fetch(i):
             row = self.row(i)
@@ -141,7 +141,7 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
 
 
 def scale(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """float32 image in [0, 255] whose shorter side is size x 76/64."""
+    """Resizes: float32 in [0, 255], the shorter side is size x 76/64."""
     H, W = tf.unstack(tf.cast(tf.shape(pixels)[:2], tf.float32))
     target = round(size * CROP_MARGIN)
     ratio = target / tf.minimum(H, W)
@@ -150,19 +150,19 @@ def scale(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def scaled_bytes(count: int, size: int) -> int:
-    """The memory that `count` scaled images take if they are squares."""
+    """Bytes of memory that `count` scaled images take if they are square."""
     return count * 3 * 4 * round(size * CROP_MARGIN) ** 2
 
 
 def random_view(scaled: tf.Tensor, size: int, key: tf.Tensor) -> tf.Tensor:
-    """A random crop [size, size, 3] of a scaled image, or its mirror image."""
+    """A random crop [size, size, 3] of a scaled image, mirrored at random."""
     crop_key, flip_key = tf.unstack(tf.random.split(key, 2))
     view = tf.image.stateless_random_crop(scaled, [size, size, 3], crop_key)
     return tf.image.stateless_random_flip_left_right(view, flip_key)
 
 
 def centre_view(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """The center [size, size, 3] of the scaled image."""
+    """Scales an image, and returns its centre: float32 [size, size, 3]."""
     return tf.image.resize_with_crop_or_pad(scale(pixels, size), size, size)
 
 
@@ -185,7 +185,7 @@ def pyramid(view: tf.Tensor, sizes: tuple[int, ...]) -> dict[str, tf.Tensor]:
 def batched(
     numbers: tf.data.Dataset, example, size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
-    """Batches of the examples of numbers, in order, computed in parallel."""
+    """Batches of `example(number)`, in order, computed in parallel."""
     example = tf.autograph.experimental.do_not_convert(example)
     return (
         numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -200,13 +200,13 @@ def centre_views(
     batch_size: int,
     indices: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
-    """The centers of images, each once, in order: batches of images_S.
+    """The centres of images, each once, in order: batches of images_S.
 
     Args:
       records: the images.
       sizes: sides of the images; each is reduced from the last.
       batch_size: images in a batch; the last may have fewer.
-      indices: of the images; None: all.
+      indices: indices of the images; None: all.
     """
 
     def example(index):
@@ -226,7 +226,19 @@ def cached_views(
     batch_size: int,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """V views of every image, image by image: [B, size, size, 3]."""
+    """V random views of every image, image by image.
+
+    Args:
+      records: the images.
+      size: side of the views.
+      views: V.
+      seed: seed of the random crops.
+      batch_size: B.
+      first_batch: number of batches to skip.
+
+    Returns:
+      Batches float32 [B, size, size, 3] in [-1, 1].
+    """
 
     def example(number):
         key = tf.random.fold_in(tf.constant([seed, 1], tf.int64), number)

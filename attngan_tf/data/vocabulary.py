@@ -1,6 +1,6 @@
-"""Captions to words to ids, in graph: the only tokenizer.
+"""The tokenizer, in graph: from captions to words to ids.
 
-The input pipeline and the exported SavedModel run this code.
+The input pipeline and the exported SavedModel use the same code.
 """
 
 import collections
@@ -43,7 +43,7 @@ class Vocabulary:
 
     Args:
       words: all words; the first is `<end>`.
-      path: a file of the same words, one a line. With it, the lookup tables
+      path: a file of the same words, one per line. With it, the lookup tables
         read the file, which makes it an asset of an exported model.
     """
 
@@ -94,13 +94,13 @@ class Vocabulary:
         return cls(words, path)
 
     def save(self, folder: str) -> None:
-        """Writes vocab.txt: one word a line, line number = id."""
+        """Writes vocab.txt: one word per line; the line number is the id."""
         path = os.path.join(folder, VOCABULARY_FILE)
         with replacing(path) as file:
             file.writelines(word + "\n" for word in self.words)
 
     def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:
-        """int32 [B, known words]: unknown words are left out."""
+        """Ids of each caption's known words, in order: int32 [B, words]."""
         tokens = tokenize(captions)
         ids = self.ids_table.lookup(tokens.flat_values)
         known = tf.where(ids >= 0)[:, 0]
@@ -148,8 +148,8 @@ def check_words(words: Sequence[str], path: str) -> None:
     for word in words:
         if not word.isprintable() or word.split() != [word]:
             raise UserError(
-                f"words of {path} must be texts without white space; received "
-                f"{word!r}"
+                f"words of {path} must be strings without white space; "
+                f"received {word!r}"
             )
 
 

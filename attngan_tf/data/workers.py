@@ -1,9 +1,9 @@
-"""Preparing with Apache Beam: the workers of a job read the images.
+"""Prepares data with Apache Beam, whose workers read the images.
 
-Beam is an optional dependency, imported only if it is asked for. Entries go
-to the workers in files below the folder that is prepared, one line of JSON an
-image: a job's graph may hold only a few MB, and all workers must see that
-folder in any case.
+Beam is an optional dependency, imported only when it is used. Entries are
+passed to the workers in files, one line of JSON per image: a job's graph is
+limited to a few MB. The files are below the folder that is prepared, which all
+workers must be able to access anyway.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from attngan_tf.errors import UserError
 
 
 def pipeline_options(flags: str):
-    """Returns Beam's PipelineOptions of its own flags in one text.
+    """Parses Beam's flags, separated by spaces, into its PipelineOptions.
 
     Raises:
       UserError: Beam is not installed, or has no such flags.
@@ -51,11 +51,11 @@ def pipeline_options(flags: str):
 
 
 class Workers:
-    """Checks images, and makes records of them, in Beam's workers.
+    """Checks images, and converts them to records, in Beam's workers.
 
     Args:
       options: Beam's PipelineOptions.
-      folder: an absolute path that all workers see.
+      folder: an absolute path that all workers can access.
     """
 
     def __init__(self, options, folder: str):
@@ -86,7 +86,7 @@ class Workers:
             yield entry, result if is_fault else images.ImageInfo(*result)
 
     def examples(self, split: str, checked: Iterable[tuple]):
-        """A PTransform of the records, as TFDS takes it: (name, features).
+        """A PTransform of records as (name, features), which TFDS expects.
 
         Args:
           split: train or test.
@@ -129,13 +129,13 @@ def failures_as_user_errors() -> Iterator[None]:
 
 
 def _inspect_line(line: str) -> str:
-    """In a worker: [number, entry] to [number, result]."""
+    """Inspects an image in a worker: [number, entry] -> [number, result]."""
     number, fields = json.loads(line)
     return json.dumps([number, inspect(Entry(*fields))])
 
 
 def _example_of_line(line: str) -> tuple[str, dict]:
-    """In a worker: the arguments of `make_example` to a record."""
+    """Makes a record in a worker from the arguments of `make_example`."""
     entry, conversion, crop = json.loads(line)
     example = make_example(Entry(*entry), conversion, tuple(crop))
     return example.name, example._asdict()

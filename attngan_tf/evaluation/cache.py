@@ -1,4 +1,4 @@
-"""Arrays that take long to compute, cached beside the prepared data."""
+"""Caches arrays that take long to compute, with the prepared data."""
 
 import hashlib
 import os
@@ -22,9 +22,9 @@ def cached(
     """The arrays that a function computes, read from the cache if possible.
 
     Args:
-      folder: of the prepared data. If it cannot be written, nothing is cached.
+      folder: the prepared data's. If it cannot be written, nothing is cached.
       state: everything that the arrays depend on, identified by its `repr`.
-      names: of the arrays.
+      names: names of the arrays.
       compute: returns the arrays by name.
 
     Returns:
@@ -43,7 +43,7 @@ def cached(
                     os.replace(new, path)
         except OSError as error:
             print(
-                "features and classifiers of scores are not cached beside the "
+                "features and classifiers of scores are not cached with the "
                 f"prepared data: {error}",
                 file=sys.stderr,
             )

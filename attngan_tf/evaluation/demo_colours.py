@@ -32,8 +32,8 @@ def _missing(config) -> str:
 class ColourMetric(Metric):
     """Percent of birds described by one colour that have this colour.
 
-    It generates images of captions of its own. Beside it, the same for real
-    birds of one colour.
+    It generates images for captions of its own. The real score is that of the
+    split's real birds of one colour.
     """
 
     @classmethod
@@ -53,7 +53,7 @@ class ColourMetric(Metric):
         return [
             Row(
                 "colour",
-                "birds in the one colour asked for, %",
+                "birds in the requested colour, %",
                 Value(100 * generated, len(asked)),
                 Value(100 * real, len(shown)),
             )
@@ -61,7 +61,7 @@ class ColourMetric(Metric):
 
 
 def _real_birds(records: Records, size: int) -> tuple[np.ndarray, list[str]]:
-    """Images of birds of one colour, uint8, and their colours."""
+    """Images of birds of one colour, uint8 [N, S, S, 3]; their colours."""
     names = builder.single_colour_classes()
     class_ids = records.class_ids().tolist()
     indices = [i for i, k in enumerate(class_ids) if k in names]
@@ -73,7 +73,7 @@ def _real_birds(records: Records, size: int) -> tuple[np.ndarray, list[str]]:
 class PartsMetric(Metric):
     """Percent of parts that have the colours named in their captions.
 
-    `PartClassifier` classifies the colours. Beside it, the same for the real
+    `PartClassifier` classifies the colours. The real score is that of the real
     images of the same captions.
     """
 
@@ -98,9 +98,9 @@ class PartsMetric(Metric):
 
 
 def named_colours(captions) -> np.ndarray:
-    """The colours that N captions name, int [N, P], by PARTS.
+    """The colours that N captions name for each of PARTS, int [N, P].
 
-    Indices of PALETTE; NOT_NAMED for parts that the caption does not name.
+    They are indices of PALETTE, or NOT_NAMED for parts without a colour.
     """
     found = np.full((len(captions), len(PARTS)), NOT_NAMED)
     for row, caption in zip(found, captions, strict=True):
@@ -112,21 +112,21 @@ def named_colours(captions) -> np.ndarray:
 def part_rows(
     asked: np.ndarray, generated: np.ndarray, real: np.ndarray
 ) -> list[Row]:
-    """Percent of named parts in the right colour: of all parts, then of each.
+    """Percent of named parts in the right colour: all parts, then each kind.
 
     A part that no caption names has no row.
 
     Args:
-      asked: of N captions, see `named_colours`.
+      asked: colours that N captions name, int [N, P]; see `named_colours`.
       generated: colours classified in the images of these captions, int [N, P].
       real: colours classified in the real images described by them, int [N, P].
     """
     named = asked != NOT_NAMED
     rows = []
     for name, label, columns in [
-        ("parts", "parts in the colour asked for, %", slice(None)),
+        ("parts", "parts in the requested colour, %", slice(None)),
         *(
-            (f"parts_{x}", f"of these, {x}, %", [i])
+            (f"parts_{x}", f"{x} in the requested colour, %", [i])
             for i, x in enumerate(PARTS)
         ),
     ]:

@@ -1,4 +1,4 @@
-"""The one place that scores images: while training and for `evaluate`."""
+"""Scores images, during training and for `evaluate`."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from attngan_tf.text_to_image import TextToImage
 
 
 class Evaluator:
-    """Generates images once, and computes all metrics of them.
+    """Generates images once, and computes all metrics on them.
 
     Metrics (see `metrics.metric`) read the features of generated images. The
     features of real images and captions are properties of this class, computed
@@ -36,10 +36,10 @@ class Evaluator:
         the probabilities of the Inception score; None: the DAMSM's image
         encoder, whose pooled features are used.
       data: the prepared data set.
-      split: of the captions and the reference images.
+      split: train or test, for the captions and the reference images.
       metrics: names in METRICS, in the order of the rows.
       num_images: images to generate; also the maximum number of real ones.
-      seed: of the noise of the first image; image n has `seed + n`.
+      seed: seed of the first image's noise; image n has `seed + n`.
       splits: parts of the Inception score.
       real_scores: whether real images are scored as well.
       one_caption_sets: number of captions whose images are compared with
@@ -157,7 +157,7 @@ class Evaluator:
         }
 
     def images_of_one_caption(self, samples: int) -> Iterator[np.ndarray]:
-        """Images uint8 [samples, H, W, 3] of each of a few captions."""
+        """Images uint8 [samples, H, W, 3] of each of `one_caption_sets`."""
         captions = self.held_out.first_captions()
         for i in evenly_spread(len(captions), self.one_caption_sets):
             yield self.model.generate([captions[i]] * samples, range(samples))
@@ -181,7 +181,7 @@ class Evaluator:
         return provenance.encoder_extractor(self.encoders, self.size)
 
     def _real(self, held_out: HeldOut) -> dict[str, np.ndarray]:
-        # Encoders that are trained have other features at each step.
+        # Features of encoders in training change at each step.
         changing = self.own_extractor and self.encoders.config.finetune_damsm
         folder = None if changing else self.data.name
         return real_features(
@@ -195,7 +195,7 @@ class Evaluator:
 
     @functools.cached_property
     def other_real(self) -> dict[str, np.ndarray] | None:
-        """The same for the other split, as if of a perfect model."""
+        """The same for the other split: what a perfect model would get."""
         if not self.real_scores:
             return None
         other = "train" if self.split == "test" else "test"

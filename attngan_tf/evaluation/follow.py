@@ -32,7 +32,7 @@ def follow(
 ) -> None:
     """Calls `score` with the step of every checkpoint, until the run is done.
 
-    A checkpoint that is deleted before it is scored is skipped, with a line.
+    A checkpoint that is deleted before it is scored is skipped and reported.
 
     Args:
       workdir: a run's folder.

@@ -1,4 +1,4 @@
-"""Generated images and their features, computed by every replica."""
+"""Generates images and computes their features, on all replicas."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -20,7 +20,7 @@ def as_stored(images: tf.Tensor) -> tf.Tensor:
 def per_replica(
     strategy: tf.distribute.Strategy, function: Callable, rows: Mapping
 ) -> dict[str, np.ndarray]:
-    """Applies a function to rows, of which each replica takes a part.
+    """Applies a function to rows, which the replicas share.
 
     Args:
       strategy: has the replicas.

@@ -63,7 +63,8 @@ class HeldOut:
         self.token_ids, self.lengths = vocabulary.encode(
             tf.constant(self.lines), words_num
         )
-        if len(set(self.groups)) == 1:  # a single class is as no classes
+        # With a single class, each image is a group of its own.
+        if len(set(self.groups)) == 1:
             self.groups = np.arange(len(counts))
         self.candidates = min(CANDIDATES, 1 + self._fewest_others())
         # Traced once, since encoders are scored often in training.
@@ -80,7 +81,7 @@ class HeldOut:
         )
 
     def _fewest_others(self) -> int:
-        """The smallest number of captions of other groups than an image's."""
+        """The min over images of the number of other groups' captions."""
         _, counts = np.unique(self.groups[self.owners], return_counts=True)
         others = int(counts.sum() - counts.max())
         if not others:

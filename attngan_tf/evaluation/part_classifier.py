@@ -1,4 +1,4 @@
-"""A classifier of the colours of birds' parts, trained when it is needed."""
+"""Classifies the colours of birds' parts; trained when it is needed."""
 
 import sys
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class PartClassifier:
 
     It is trained on the train split: on real images reduced to the size of the
     generated ones, cropped and mirrored as in GAN training. Its weights are
-    cached beside the prepared data.
+    cached with the prepared data.
 
     Args:
       data: the prepared demo data.
@@ -151,8 +151,8 @@ def _noisy(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     backs correctly, with it 98 %.
 
     Args:
-      images: of a batch.
-      number: of the batch, int32 [].
+      images: the images of a batch.
+      number: number of the batch, int32 [].
     """
     B = images.shape[0]
     noise = tf.random.stateless_normal(images.shape, tf.stack([SEED, number]))

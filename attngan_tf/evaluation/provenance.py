@@ -1,4 +1,4 @@
-"""What identifies the networks whose features scores compare."""
+"""Identifies the networks whose features are compared by scores."""
 
 import hashlib
 import os
@@ -49,7 +49,7 @@ def encoders(
 
     Args:
       config: the encoders'.
-      step: of their training; 0 if they were converted.
+      step: step of their training; 0 if they were converted.
       text_encoder: the text encoder.
       image_encoder: the image encoder.
     """

@@ -22,13 +22,13 @@ def real_features(
       extractor: extracts the features.
       held_out: the images.
       size: side of the generated images they are compared with.
-      folder: of the prepared data, beside which the features are cached; None:
-        they are not cached.
+      folder: folder of the prepared data, in which the features are cached;
+        None: they are not cached.
       strategy: its replicas share each batch.
 
     Returns:
-      pooled float32 [N, C] and probabilities float32 [N, K], those of them
-      that the extractor returns.
+      pooled float32 [N, C], probabilities float32 [N, K], or both, as the
+      extractor returns them.
     """
 
     def compute():

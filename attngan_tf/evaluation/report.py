@@ -46,8 +46,8 @@ COMPARABLE = (
     "ways are listed below."
 )
 CURVES = (
-    "The curve of a run shows the steps that were scored in one way (as "
-    "above): the way with the most steps."
+    "If the steps of a run were scored in different ways, its curve shows the "
+    "way with the most steps."
 )
 Points = Mapping[str, Mapping[str, Point]]  # by run and score
 
@@ -56,8 +56,8 @@ def write_report(folder: str, workdirs: Sequence[str]) -> list[str]:
     """Writes a comparison of runs: report.md, and curves.png.
 
     Args:
-      folder: of both files; created if it does not exist.
-      workdirs: of the runs; they are only read.
+      folder: folder of both files; created if it does not exist.
+      workdirs: the runs' workdirs, which are only read.
 
     Returns:
       The paths of the files; without curves.png if no run has scores.
@@ -121,7 +121,7 @@ def _list(title: str, items: Mapping[str, Iterable[str]]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text on one line that does not end a cell."""
+    """Text on one line, escaped for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", r"\|")
 
 
@@ -220,10 +220,12 @@ def _score_cell(value: Value) -> str:
 
 
 def _warnings(*places: Points) -> Iterator[str]:
-    """A line for scores of the runs that were measured in different ways.
+    """Lines about scores of the runs that were measured in different ways.
 
-    The runs are compared in the table, and in the curves. Scores that differ
-    in the same way share a line.
+    Scores that differ in the same way share a line.
+
+    Args:
+      places: the points that the table compares, and those of the curves.
     """
     labels = collections.defaultdict(dict)  # as ordered sets
     for found in places:
@@ -244,7 +246,7 @@ def _way(how: How, names: Sequence[str]) -> str:
 
 
 def _conditions(*places: Points) -> dict[str, list[str]]:
-    """The names of the runs by the conditions they were scored on."""
+    """The names of the runs by the conditions they were scored under."""
     labels = collections.defaultdict(dict)
     for found in places:
         for run, points in found.items():
@@ -257,7 +259,7 @@ def _conditions(*places: Points) -> dict[str, list[str]]:
 
 
 def _condition(how: How) -> str:
-    """How a score was measured, without N, which is beside the score."""
+    """How a score was measured, without N, which the table shows."""
     splits = f"; {how.splits} splits" if how.splits else ""
     return (
         f"feature extractor: {how.network or NOT_WRITTEN}; "

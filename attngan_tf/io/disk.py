@@ -1,4 +1,4 @@
-"""Full and unwritable disks: an error in one line, and nothing is lost."""
+"""Reports full and unwritable disks in one line; allocates large files."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from attngan_tf.errors import UserError
 
 @contextlib.contextmanager
 def writing(what: str, path: str, retained: str = "") -> Iterator[None]:
-    """Turns file errors in the block into one line.
+    """Turns file errors in the block into a UserError.
 
     Args:
       what: describes what is written.
@@ -31,8 +31,8 @@ def writing(what: str, path: str, retained: str = "") -> Iterator[None]:
         retained = f"{retained}; " if retained else ""
         raise UserError(
             f"{what} must be written to {path}, which failed: {reason}; "
-            f"{retained}make room, or fix the permissions, and run the same "
-            "command again"
+            f"{retained}free disk space, or fix the permissions, and run the "
+            "same command again"
         ) from error
 
 
@@ -51,7 +51,7 @@ def _reason(error: Exception) -> str | None:
 def new_array(path: str, dtype, shape: Sequence[int]) -> np.memmap:
     """A new .npy file of zeros, mapped into memory, with its space allocated.
 
-    Without that, a full disk ends the process (SIGBUS) in a later write.
+    Without allocation, a full disk ends the process (SIGBUS) in a later write.
 
     Raises:
       OSError: the disk is full; no file is left.

@@ -1,4 +1,4 @@
-"""PNG files with texts: captions, seeds, step."""
+"""PNG files with text chunks: captions, seeds, step."""
 
 from collections.abc import Sequence
 

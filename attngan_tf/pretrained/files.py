@@ -1,4 +1,4 @@
-"""PyTorch files: reading without running code, writing, recognition."""
+"""Reads PyTorch files without running code, writes and recognizes them."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ AUTHENTIC = {
     "5454c1b2616de33d7d1aafaafb679cbacf941ca5": "COCO captions",
 }
 _LFS_POINTER = b"version https://git-lfs"
-# Keys under which forks put the tensors, by flag or for other flags.
+# Keys under which forks store the tensors: by flag, and for other flags.
 _WRAPPERS = {"discriminators": ("netD", "netD_state_dict", "state_dict")}
 _OTHER_WRAPPERS = ("netG", "netG_state_dict", "state_dict")
 _PREFIX = "module."  # of all names, after torch's DataParallel
@@ -66,8 +66,8 @@ def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
       flag: the flag with this path, for errors.
 
     Raises:
-      UserError: PyTorch is missing, or the file is not a dict of tensors, or
-        it would run code.
+      UserError: PyTorch is missing, or the file is not a dict of finite
+        tensors, or it would run code.
     """
     torch = _torch()
     check_kind(path, flag)
@@ -78,8 +78,8 @@ def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
     except Exception as error:  # a broken file can raise nearly anything
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"--{flag} must be a whole PyTorch file; {path} cannot be read: "
-            f"{type(error).__name__}: {reason}; take another file, or download "
+            f"--{flag} must be a complete PyTorch file; {path} cannot be read: "
+            f"{type(error).__name__}: {reason}; use another file, or download "
             "it again"
         ) from None
     tensors = _tensors(content, torch.Tensor, path, flag)
@@ -114,7 +114,7 @@ def _refusal(path: str, flag: str, reason: str) -> str:
             f"run {named[1]}"
         )
     return (
-        f"--{flag} must be a whole PyTorch file; {path} cannot be read; "
+        f"--{flag} must be a complete PyTorch file; {path} cannot be read; "
         "download it again"
     )
 

@@ -1,4 +1,4 @@
-"""Inception-v3 with torchvision's names, and with BN that has a gamma.
+"""Inception-v3 with torchvision's names, and BN layers with gamma and beta.
 
 The project's network has each BN fused into the convolution before it
 (`models.inception`).
@@ -43,7 +43,7 @@ _BLOCKS = {
     ],
     **dict.fromkeys(("Mixed_7b", "Mixed_7c"), _8),
 }
-# In Keras's order, too.
+# Keras has them in the same order.
 UNITS = [
     *_STEM,
     *(f"{block}.{unit}" for block, names in _BLOCKS.items() for unit in names),
@@ -77,7 +77,7 @@ def fuse_unit(weight, gamma, beta, mean, variance):
 
 
 def split_unit(kernel, bias):
-    """An equal unit, whose BN only adds the bias.
+    """The arrays of an equivalent unit, whose BN only adds the bias.
 
     The variance is 1 - epsilon, so that fusing it again is exact.
     """

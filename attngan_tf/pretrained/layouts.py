@@ -1,4 +1,4 @@
-"""Which published tensor is which weight, for each network.
+"""Maps published tensors to the weights of each network.
 
 A layout is a list of parts; each maps published tensors to weights of a
 network, and back.
@@ -31,8 +31,8 @@ class Part(NamedTuple):
     Attributes:
       names: names of the published tensors.
       weights: the network's weights.
-      read: from the published arrays to the weights'.
-      write: from the weights' arrays to the published.
+      read: converts the published arrays to those of the weights.
+      write: converts the arrays of the weights to the published ones.
     """
 
     names: tuple[str, ...]
@@ -61,15 +61,15 @@ def load(parts: Sequence[Part], state: State, file: str) -> None:
                 raise UserError(
                     f"{file}: {name} must have the shape "
                     f"{list(expected.shape)}; received "
-                    f"{list(state[name].shape)}; is it the file of this "
-                    "network, and are the files of one model?"
+                    f"{list(state[name].shape)}; check that it is the file of "
+                    "this network, and that all files are of one model"
                 )
     known = {name for part in parts for name in part.names}
     others = [k for k in state if k not in known and not k.endswith(IGNORED)]
     if others:
         raise UserError(
             f"{file} must hold this network's tensors only; received "
-            f"{others[0]}, too; is it the file of another network?"
+            f"{others[0]}, too; check that it is the file of this network"
         )
     for part in parts:
         arrays = part.read(*(state[name] for name in part.names))
@@ -106,7 +106,7 @@ def _layer(name: str, layer, bias: bool = False) -> list[Part]:
 
 
 def _pointwise(name: str, layer) -> Part:
-    """A published convolution 1x1 that is a dense layer here."""
+    """A published 1x1 convolution that is a dense layer here."""
     return Part(
         (f"{name}.weight",),
         (layer.kernel,),

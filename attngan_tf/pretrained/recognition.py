@@ -1,4 +1,4 @@
-"""Sizes and settings of published networks, from the shapes of tensors."""
+"""Derives sizes and settings of published networks from tensors' shapes."""
 
 from collections.abc import Mapping
 
@@ -138,6 +138,6 @@ def _shape(state: State, name: str, rank: int, file: str) -> tuple[int, ...]:
         )
         raise UserError(
             f"{file} must hold {name} of {rank} dimensions; received "
-            f"{received}; is it the file of another network?"
+            f"{received}; check that it is the file of this network"
         )
     return state[name].shape

@@ -19,13 +19,13 @@ class Published(NamedTuple):
     """Scores of a model.
 
     Attributes:
-      name: of the model.
+      name: name of the model.
       dataset: the data set of training and scoring.
       source: who published them.
-      scores: texts by the scores' names in metrics.jsonl.
+      scores: the scores as text, by their names in metrics.jsonl.
       damsm_lambda: Eq. 3's lambda, or None for other models, which are shown
         beside runs of any lambda.
-      num_stages: of AttnGAN; 3 (256 x 256 images) for other models.
+      num_stages: stages of AttnGAN; 3 (256 x 256 images) for other models.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Finding, verifying and restoring checkpoints.
 
 TensorFlow's files have a checksum for each tensor, which is compared when the
-tensor is read. A damaged checkpoint is skipped for the one before it.
+tensor is read. Instead of a damaged checkpoint, the one before it is used.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def step_of(path: str) -> int:
 
 
 def exists(workdir: str, stage: str) -> bool:
-    """Whether a stage has been trained and saved at least once."""
+    """Whether a stage has a checkpoint."""
     return bool(steps(workdir, stage))
 
 
@@ -38,7 +38,7 @@ def steps(workdir: str, stage: str) -> list[int]:
 
 
 def folder_steps(folder: str) -> list[int]:
-    """The steps in TensorFlow's list, or of the files if it is damaged."""
+    """The steps in TensorFlow's list; if it is damaged, those of the files."""
     return listed_steps(folder) or written(folder)
 
 
@@ -46,7 +46,7 @@ def listed_steps(folder: str) -> list[int]:
     """The steps in TensorFlow's list, which has no checksum; [] if damaged."""
     try:
         state = tf.train.get_checkpoint_state(folder)
-    except ValueError:  # an empty one
+    except ValueError:  # an empty list
         state = None
     return _numbers(state.all_model_checkpoint_paths if state else ())
 
@@ -110,9 +110,9 @@ def _damage(path: str, stamps) -> str:
 
 
 def newest(folder: str) -> str | None:
-    """The newest undamaged checkpoint of a folder; None without any.
+    """The newest undamaged checkpoint of a folder; None if there is none.
 
-    A warning on stderr names each newer one, which is damaged, once.
+    A warning on stderr names each newer, damaged one, once per process.
 
     Raises:
       UserError: all checkpoints of the folder are damaged.
@@ -122,7 +122,7 @@ def newest(folder: str) -> str | None:
 
 
 def _newest_first(folder: str) -> list[str]:
-    """The paths to try, so that a damaged one is replaced by the next."""
+    """The paths of a folder's checkpoints, newest first."""
     return [path_of(folder, step) for step in reversed(folder_steps(folder))]
 
 
@@ -139,7 +139,7 @@ def _check_whole(path: str) -> str:
 
 
 def _first(candidates: Sequence[str], function: Callable[[str], T]) -> T:
-    """What a function returns for the first path that is not damaged.
+    """Returns what a function returns for the first undamaged path.
 
     Raises:
       UserError: all are damaged.
@@ -212,7 +212,7 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
 def read(
     function: Callable[[str], T], workdir: str, stage: str, which: str = "last"
 ) -> T:
-    """What a function of a path returns for a checkpoint.
+    """Returns what a function returns for the path of a checkpoint.
 
     Args:
       function: reads the checkpoint at a path.
@@ -241,9 +241,9 @@ def read(
 def restore(
     workdir: str, stage: str, which: str, **networks: tf.keras.Model
 ) -> int:
-    """Restores networks, built before, from a checkpoint that may hold more.
+    """Restores built networks from a checkpoint, which may contain more.
 
-    The checksums of what is read are verified in the same pass.
+    The checksums of the tensors that are read are verified in the same pass.
 
     Returns:
       The checkpoint's step.
@@ -264,7 +264,7 @@ def restore(
 
 
 def restore_part(path: str, **networks: tf.keras.Model) -> None:
-    """Restores networks, built before, from a checkpoint that may hold more.
+    """Restores built networks from a checkpoint, which may contain more.
 
     Raises:
       UserError: a weight is missing from the checkpoint or has another shape.

@@ -12,14 +12,14 @@ from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
 from attngan_tf.runs import checkpoint
 
-BEST_RETAINED = 2  # the best one, and the one before it if it gets damaged
+BEST_RETAINED = 2  # the best, and the previous best in case of damage
 
 
 class Checkpoints:
     """The last and the best checkpoints of one stage of training.
 
     Args:
-      folder: of the checkpoints; the best ones are in its folder `best`.
+      folder: folder of the checkpoints; the best ones are in its `best`.
       items: everything that a checkpoint holds, by name.
       keep: number of the last checkpoints that are retained.
     """
@@ -112,7 +112,7 @@ class Checkpoints:
                 raise
 
     def _check_finite(self, step: int) -> None:
-        """Refuses NaN weights: a finite loss can have a gradient of NaN."""
+        """Rejects NaN weights: a finite loss can have a gradient of NaN."""
         for name, item in self._items.items():
             for weight in getattr(item, "variables", ()):
                 value = tf.convert_to_tensor(weight)
@@ -155,8 +155,8 @@ def _tidy(folder: str) -> None:
     """Removes partial checkpoints, and repairs TensorFlow's list.
 
     A killed process may leave part of a checkpoint, or a complete one that is
-    not in the list yet. The list itself may be damaged, from which TensorFlow
-    would train at step 0 again. The list is rewritten from the files.
+    not in the list yet. The list itself may be damaged, in which case
+    TensorFlow would start at step 0. The list is rewritten from the files.
     """
     listed = checkpoint.listed_steps(folder)
     written = checkpoint.written(folder)

@@ -14,26 +14,26 @@ from attngan_tf.runs.scores import Value
 LABELS = {
     "inception_score": "Inception score",
     "r_precision": "R-precision (%)",
-    "frechet": "Frechet distance (FID)",
-    "kid": "kernel distance (KID)",
+    "frechet": "FID",
+    "kid": "KID",
     "diversity_one_caption": "pixel distance of one caption",
     "diversity_one_caption_smallest": "smallest pixel distance of one caption",
     "diversity_captions": "pixel distance of different captions",
-    "colour": "birds in the colour asked for (%)",
-    "parts": "parts in the colour asked for (%)",
+    "colour": "birds in the requested colour (%)",
+    "parts": "parts in the requested colour (%)",
 }
 STAGES = ("gan", "evaluate")  # whose lines hold scores of generated images
 
 
 class How(NamedTuple):
-    """How a score was measured: scores are comparable if all of it is equal.
+    """How a score was measured; scores are comparable if all fields are equal.
 
-    "" and 0 where the line does not have it.
+    Fields that the line lacks are "" or 0.
     """
 
     n: int
-    # The encoders of R-precision, the classifier of parts, none for scores of
-    # pixels; the feature extractor of other scores.
+    # R-precision: the encoders; parts: their classifier; scores of pixels:
+    # none; other scores: the feature extractor.
     network: str
     reference: str
     splits: int  # of the Inception score; 0 for others

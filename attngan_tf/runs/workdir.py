@@ -49,10 +49,10 @@ def check_owner(config: Config) -> None:
 
 
 def claim_workdir(config: Config) -> None:
-    """Writes the configuration, once data and encoders are known to fit.
+    """Writes the configuration, and removes the mark of a finished run.
 
-    So a run that ends before that, by a user error, leaves the folder free for
-    other settings. A run that is continued is no longer done.
+    It is called once data and encoders are known to fit, so that a user error
+    found before leaves the folder free for other settings.
     """
     with writing("the configuration", config.workdir):
         config.save(config.workdir, versions())
@@ -72,7 +72,7 @@ def mark_done(workdir: str) -> None:
 def locked(workdir: str) -> Iterator[None]:
     """Creates a workdir, and locks it against a second training process.
 
-    The lock ends with the process. If that was killed, its entry remains in
+    The lock ends with the process. The entry of a killed process remains in
     the file; it is reported, and the lock is taken.
 
     Raises:
@@ -123,7 +123,7 @@ def _lock(file: IO, workdir: str) -> None:
 
 
 def _owner(file: IO) -> str:
-    """The process in a lock file; "" if its owner ended normally."""
+    """The process in a lock file; "" if it ended normally."""
     file.seek(0)
     text = file.read().decode(errors="replace")
     try:

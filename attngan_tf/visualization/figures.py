@@ -1,6 +1,6 @@
 """Contact sheets, and the attention figure of the paper (Fig. 4, Eq. 15).
 
-Takes arrays and words, and returns images; it knows no model.
+The functions take arrays and words, not models, and return images.
 """
 
 import functools
@@ -18,8 +18,8 @@ SHEET_TILE = 128  # approximate minimum size of an image on a contact sheet
 FIGURE_TILE = 192  # minimum size of an image in the attention figure
 DIM = 0.3  # alpha of the image below an attention map; released: 75 / 255
 
-# How far above 1 / T a weight must be, as a fraction of it, to count as more:
-# a softmax over equal scores rounds by up to 2^-11 in float16.
+# Relative margin by which a weight must exceed 1 / T: a softmax over equal
+# scores has rounding errors of up to 2^-11 in float16.
 EQUAL = 1e-3
 # Released code: a standard deviation of 20 pixels on images of 256.
 SIGMA = 20 / 256
@@ -42,7 +42,7 @@ def grid(
         (in Fig. 5, those that changed); None: no words.
 
     Raises:
-      ValueError: another number of captions.
+      ValueError: the number of captions does not fit the images.
     """
     scale = max(1, SHEET_TILE // images.shape[1])
     images = images.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -50,7 +50,7 @@ def grid(
     columns = min(columns, len(cells))
     texts = list(zip(captions, underlined or [()] * len(captions), strict=True))
     if len(captions) == len(cells):
-        # Narrow images stand in columns that are wide enough to read.
+        # Columns of narrow images are widened, so that captions are legible.
         labels = _captions(texts, cells[0].width, columns)
         pairs = zip(cells, labels, strict=True)
         return _below(_rows([_below(x, centred=True) for x in pairs], columns))
@@ -72,10 +72,10 @@ def _captions(texts, width, columns=1) -> list[Image.Image]:
 
 
 def suppress(weights: np.ndarray, length: int) -> np.ndarray:
-    """Eq. 15: sets weights to 0 that are not above 1/T, as equal ones are.
+    """Eq. 15: sets weights to 0 unless they are above 1/T, the uniform weight.
 
     The weights of padding and NaN become 0 as well. A caption of one word is
-    suppressed everywhere, since its weight is 1 = 1/T. (Released code: 2/T.)
+    suppressed everywhere, since its weight is 1 = 1/T. Released code: 2/T.
 
     Args:
       weights: [h, w, T], the attention of each sub-region to each word (Eq. 2).
@@ -108,7 +108,7 @@ def upsample(attention: np.ndarray, size: int) -> np.ndarray:
     Each cell becomes a block of pixels, and a Gaussian smooths the blocks. Its
     standard deviation is the released code's, or the side of a cell if the map
     is so coarse that its cells would be visible. Values are not shifted: zero
-    means suppressed, and a map of zeros stays one.
+    means suppressed, and a map of zeros remains zero.
 
     Args:
       attention: [h, w], 0 or more.
@@ -126,9 +126,9 @@ def upsample(attention: np.ndarray, size: int) -> np.ndarray:
 
 
 def gaussian_blur(array: np.ndarray, sigma: float) -> np.ndarray:
-    """Blurs [H, W] by a Gaussian of sigma pixels, above 0; float64.
+    """Blurs [H, W] with a Gaussian of sigma > 0 pixels; float64.
 
-    The edges are mirrored, which preserves the sum, and a constant.
+    The edges are mirrored, which preserves the sum, and constant arrays.
     """
     H, W = array.shape
     return _blur_matrix(H, sigma) @ array @ _blur_matrix(W, sigma).T
@@ -156,8 +156,8 @@ def attention_figure(
 
     It shows the caption; the images of all stages, enlarged to the size of the
     last; and a row for each attention stage with its five most attended words,
-    most attended first, each as light on the darkened last image. Each map is
-    scaled to its own largest value.
+    most attended first. Their attention is shown as light on the darkened last
+    image; each map is scaled to its own largest value.
 
     Args:
       stage_images: uint8 [H_i, W_i, 3], first stage first, square.

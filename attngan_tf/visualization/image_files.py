@@ -1,4 +1,4 @@
-"""Images of captions, generated and written to a folder as PNG files."""
+"""Generates images for captions, and writes them to a folder as PNG files."""
 
 import os
 import re
@@ -17,11 +17,11 @@ SHEET_COLUMNS = 4
 
 
 class Writer:
-    """Writes PNG files that hold their captions, seeds and the model's step.
+    """Writes PNG files that contain captions, seeds and the model's step.
 
     Args:
-      folder: that the files are written to.
-      step: of the model.
+      folder: folder of the files.
+      step: the model's training step.
     """
 
     def __init__(self, folder: str, step: int):
@@ -52,8 +52,8 @@ def write_images(
       model: generates the images.
       captions: one or more.
       output: folder of the files.
-      seed: of a caption's first sample; sample k has `seed + k`. None: each
-        caption's own seed, so that a caption always gives the same images.
+      seed: seed of each caption's first sample; sample k has `seed + k`.
+        None: the caption's own seed, so that it always gives the same images.
       samples: images of each caption.
       best_of: if above 0, images to generate for each caption, of which the
         `samples` best are written, best first.
@@ -135,6 +135,6 @@ def write_interpolation(
 
 
 def file_name(number: int, caption: str, sample: int) -> str:
-    """A name without ending that holds the caption, as 001_a_red_bird_0."""
+    """A file name without extension, such as 001_a_red_bird_0."""
     words = re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:48]
     return f"{number:03d}_{words}_{sample}"

@@ -1,4 +1,4 @@
-"""Text as an image: wrapped, and legible beside images of any size."""
+"""Renders text as an image, legible beside images of any size."""
 
 import functools
 import unicodedata
@@ -14,7 +14,7 @@ MAX_LINES = 12  # longer text ends in an ellipsis
 def text_size(width: int) -> int:
     """Font size for a sheet of this width: about 60 letters on a line.
 
-    A phone shows a sheet of any width about 360 points wide.
+    A phone shows a sheet of any width at about 360 points.
     """
     return min(max(width // 30, 13), 28)
 
@@ -32,8 +32,8 @@ def render_text(
 
     Args:
       text: any text; white space becomes single spaces.
-      width: of the image, in pixels.
-      size: of the font, in pixels.
+      width: width of the image, in pixels.
+      size: size of the font, in pixels.
       centred: whether lines are centred instead of starting at the left.
       max_lines: longer text ends in an ellipsis.
       underlined: indices of the words to underline.

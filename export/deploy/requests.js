@@ -1,7 +1,7 @@
 /* Checks the bodies of predict requests for nginx.conf.
  *
- * The checked values are written anew, and not the client's text: the server's
- * parser differs from this one, for example where a key occurs twice.
+ * The checked values are serialized again, instead of forwarding the client's
+ * text: the server's parser differs, for example if a key occurs twice.
  */
 
 const MAX_ROWS = 8; // max_batch_size in batching.pbtxt
@@ -57,7 +57,7 @@ function checkRows(name, rows) {
   }
 }
 
-/* Numbers are doubles here: a larger integer would become another one. */
+/* Numbers are doubles here: a larger integer would be changed. */
 function checkValues(value, depth) {
   if (depth > MAX_DEPTH) {
     throw new Error("lists and objects must be at most " + MAX_DEPTH + " deep");

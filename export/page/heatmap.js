@@ -1,7 +1,7 @@
 /* Heat maps of one word's attention over an image. */
 "use strict";
 
-// Weights of equal scores differ by rounding; this is relative to their value.
+// Relative tolerance: the weights of equal scores differ by rounding.
 const TOLERANCE = 1e-3;
 // Position from 0 to 1; red, green, blue; opacity, so that the image is visible.
 const RAMP = [

@@ -74,7 +74,7 @@ function readForm() {
   }
   if (!caption && !emptyAsked) {
     emptyAsked = true;
-    setStatus("Say what to draw, or press Draw again to draw without words.", "error");
+    setStatus("Enter a description, or press Generate again to go without one.", "error");
     part("caption").focus();
     return null;
   }
@@ -120,7 +120,7 @@ async function draw({ remember }) {
     controller: new AbortController(),
   };
   run = mine;
-  setStatus("Drawing …");
+  setStatus("Generating …");
   try {
     await connect(); // the layout depends on the model
     if (mine !== run) return;
@@ -131,7 +131,7 @@ async function draw({ remember }) {
       for (const k of waiting) await drawOne(mine, k);
     }));
     if (mine !== run) return;
-    setStatus(shots.length > 1 ? `${shots.length} pictures.` : "Done.");
+    setStatus(shots.length > 1 ? `${shots.length} images.` : "Done.");
     await attend(mine);
   } catch (error) {
     fail(mine, error);
@@ -145,13 +145,13 @@ async function drawOne(mine, k) {
     controller.signal, reportBusy);
   // A single output comes without its name.
   if (typeof answer?.b64 !== "string") {
-    throw new ServerError(`“${server.model}” answered no picture.`);
+    throw new ServerError(`“${server.model}” answered without an image.`);
   }
   if (mine !== run) return;
   shots[k].source = `data:image/png;base64,${answer.b64}`;
   mine.done += 1;
   if (mine.done < shots.length) {
-    setStatus(`Drawing … ${mine.done} of ${shots.length}`);
+    setStatus(`Generating … ${mine.done} of ${shots.length}`);
   }
   show(k);
 }
@@ -165,7 +165,7 @@ async function attend(mine) {
   const shot = mine.shots[mine.selected];
   if (!model.stages.length || !shot.source) return;
   if (!shot.attention) {
-    panel.wait("Reading the attention …", mine.caption.split(" "));
+    panel.wait("Loading the attention …", mine.caption.split(" "));
     const answer = await server.predict(
       "generate_with_attention", { captions: mine.caption, seeds: shot.seed },
       mine.controller.signal, reportBusy);
@@ -189,7 +189,7 @@ function fail(mine, error) {
   panel.wait("");
 }
 
-/** Makes room for all images of the run, so that nothing moves later. */
+/** Reserves space for all images of the run, so that nothing moves later. */
 function layOut() {
   part("results").hidden = false;
   part("thumbs").hidden = run.shots.length < 2;
@@ -198,7 +198,7 @@ function layOut() {
     button.type = "button";
     button.className = "tile waiting";
     button.disabled = true;
-    button.setAttribute("aria-label", `Picture ${k + 1}, seed ${shot.seed}`);
+    button.setAttribute("aria-label", `Image ${k + 1}, seed ${shot.seed}`);
     button.addEventListener("click", () => select(k));
     const item = document.createElement("li");
     item.append(button);
@@ -225,11 +225,11 @@ function show(k) {
   picture.hidden = !source;
   part("frame").className = source ? "tile" : "tile waiting";
   part("actions").classList.toggle("off", !source);
-  part("title").textContent = caption ? `“${caption}”` : "Without words";
+  part("title").textContent = caption ? `“${caption}”` : "No description";
   part("shown-seed").textContent = `Seed ${seed}`;
   if (!source) return;
   picture.src = source;
-  picture.alt = `Picture of “${caption}”, seed ${seed}`;
+  picture.alt = `Image of “${caption}”, seed ${seed}`;
   const name = caption.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 48);
   part("download").href = source;
   part("download").download = `${name || "picture"}_${seed}.png`;
@@ -254,11 +254,11 @@ async function copyLink() {
   const link = linkTo({ caption, seed, pictures: 1 });
   try {
     await navigator.clipboard.writeText(link);
-    setStatus("The link to this picture was copied.");
+    setStatus("The link to this image was copied.");
   } catch {
     // Not allowed, for example on a page without HTTPS.
     history.pushState(null, "", link);
-    setStatus("The address of this page is now a link to this picture.");
+    setStatus("The address of this page is now a link to this image.");
   }
 }
 

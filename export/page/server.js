@@ -29,7 +29,7 @@ class Server {
     const found = answer?.metadata?.signature_def?.signature_def;
     if (!found?.generate_png) {
       throw new ServerError(
-        `“${this.model}” at ${this.base} cannot draw pictures: it has no ` +
+        `“${this.model}” at ${this.base} cannot generate images: it has no ` +
           "signature generate_png. Name another model with ?model=NAME.");
     }
     const dims = found.generate?.outputs?.images?.tensor_shape?.dim ?? [];
@@ -101,8 +101,8 @@ class Server {
         `${this.base} answered, but not as TensorFlow Serving does. Is it the ` +
           "REST port?");
     }
-    // fetch does not tell a missing answer from one that the browser withheld;
-    // an opaque request does.
+    // fetch does not distinguish a missing answer from one that the browser
+    // withheld; an opaque request does.
     const there = await fetch(this.address, { mode: "no-cors" })
       .then(() => true, () => false);
     return new ServerError(there
@@ -130,7 +130,7 @@ class Server {
     }
     if (response.status === 504) {
       return new ServerError(
-        `The server at ${this.base} took too long and gave up. Try again.`);
+        `The server at ${this.base} took too long. Try again.`);
     }
     return new ServerError(
       `${this.base} answered ${response.status}: ${message.slice(0, 300)}`);

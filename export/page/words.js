@@ -1,4 +1,4 @@
-/* The words of a caption: pointing at one shows where it was drawn. */
+/* The words of a caption: pointing at one shows its attention. */
 "use strict";
 
 const WORDS_HINT = "Point at a word, or choose it with the arrow keys.";
@@ -154,8 +154,8 @@ function explain(word, peak, count) {
   const percent = (weight) => `${Math.round(weight * 100)} %`;
   const uniform = `equal attention to all words would be ${percent(1 / count)}`;
   return peak
-    ? `“${word}” has up to ${percent(peak)} of the attention at a place; ${uniform}.`
-    : `“${word}” stands out at no place; ${uniform}.`;
+    ? `“${word}” has up to ${percent(peak)} of the attention at one position; ${uniform}.`
+    : `“${word}” does not exceed equal attention at any position; ${uniform}.`;
 }
 
 /** The attention in an answer, without padding. */

@@ -1,4 +1,4 @@
-"""Concurrent requests of one version and signature, run as one batch.
+"""Merges concurrent requests for one version and signature into batches.
 
 As in TensorFlow Serving, a batch starts when it is full or its first request
 has waited `batch_timeout_micros`, and a request is never split. There, a
@@ -38,7 +38,7 @@ class _Batch:
 
 
 class Batcher:
-    """Merges requests; the first one of a batch waits for the others."""
+    """Merges requests; the first one in a batch waits for the others."""
 
     def __init__(self, settings: BatchingSettings):
         self._settings = settings
@@ -64,7 +64,7 @@ class Batcher:
         rows, limit = sizes.pop(), self._settings.max_batch_size
         if sizes or rows is None or rows > limit:
             raise invalid(
-                "with batching, every input must have the same rows, at most "
+                "with batching, inputs must have equally many rows, at most "
                 f"max_batch_size = {limit}; received {rows}"
             )
         task = _Task(feeds, rows, deadline, Future())
@@ -147,8 +147,8 @@ class Batcher:
         if any(not x.ndim or len(x) != size for x in found.values()):
             raise ServingError(
                 tf.errors.FAILED_PRECONDITION,
-                "every output must have a row for each of the inputs' to be "
-                "batched",
+                "with batching, every output must have as many rows as the "
+                "inputs",
             )
         ends = np.cumsum([task.rows for task in tasks])
         return [

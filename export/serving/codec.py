@@ -1,6 +1,6 @@
-"""JSON of the REST interface to arrays, and arrays to JSON.
+"""Converts the JSON of the REST interface to arrays, and arrays to JSON.
 
-It accepts and refuses what TensorFlow Serving's json_tensor.cc does, except
+It accepts and rejects what TensorFlow Serving's json_tensor.cc does, except
 where export/deploy/README.md lists a difference.
 """
 
@@ -21,7 +21,7 @@ _WHITESPACE = str.maketrans("", "", " \t\r\n\v\f")
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request's body; of equal keys, the first counts.
+    """The JSON object of a request's body; the first of equal keys counts.
 
     Bytes that are not UTF-8 become surrogates; `decode` turns them back.
 
@@ -145,7 +145,7 @@ def _to_array(value: Any, dtype: np.dtype) -> np.ndarray:
 
 def _to_bytes(leaf: Any) -> bytes:
     if isinstance(leaf, str):
-        # Raises UnicodeEncodeError, a ValueError, for half a surrogate pair.
+        # Raises UnicodeEncodeError, a ValueError, for a lone surrogate.
         return leaf.encode(errors="surrogateescape")
     if not _is_b64(leaf) or not isinstance(leaf["b64"], str):
         raise ValueError(
@@ -162,7 +162,7 @@ def encode(outputs: Mapping[str, np.ndarray], row_form: bool) -> bytes:
     """The answer's JSON; the name of a single output is left out.
 
     Raises:
-      ServingError: an output has no form in JSON, or rows are unequal.
+      ServingError: JSON cannot represent an output, or rows are unequal.
     """
     values = {name: _jsonable(name, x) for name, x in outputs.items()}
     only = next(iter(values.values())) if len(values) == 1 else None
@@ -171,8 +171,8 @@ def encode(outputs: Mapping[str, np.ndarray], row_form: bool) -> bytes:
     sizes = {len(x) if x.ndim else None for x in outputs.values()}
     if None in sizes or len(sizes) > 1:
         raise invalid(
-            "outputs must have equally many rows to be predictions; ask for "
-            "them with inputs"
+            "outputs must have equal numbers of rows in row form; send inputs "
+            "instead of instances"
         )
     rows = [
         dict(zip(values, row, strict=True))
@@ -193,7 +193,7 @@ def _jsonable(name: str, array: np.ndarray) -> list | np.ndarray:
         return values.tolist()
     if array.dtype.kind not in "fiub" or array.dtype == np.float16:
         raise invalid(
-            f"output {name} of type {array.dtype} has no form in JSON; cast "
+            f"JSON cannot represent output {name} of type {array.dtype}; cast "
             "it to float32"
         )
     return np.ascontiguousarray(array).reshape(array.shape)

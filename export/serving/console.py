@@ -1,9 +1,9 @@
-"""What the server prints."""
+"""Console output of the server."""
 
 import contextlib
 
 
 def report(text: str) -> None:
-    """Prints a line; the reader of the output may be gone."""
+    """Prints a line, unless the output is closed."""
     with contextlib.suppress(OSError):
         print(text, flush=True)

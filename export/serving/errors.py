@@ -16,9 +16,9 @@ _HTTP_STATUS = {
     tf.errors.UNIMPLEMENTED: 501,
     tf.errors.UNAVAILABLE: 503,
 }
-# What TensorFlow's messages begin with; some say where the node was made.
+# What TensorFlow's messages begin with; some include the node's origin.
 _HEADING = re.compile(r"Graph execution error:(.*Node: [^\n]*)?", re.DOTALL)
-_MAX_LENGTH = 500  # gRPC carries messages in headers, which have a limit
+_MAX_LENGTH = 500  # gRPC sends messages in headers, whose size is limited
 
 
 class ServingError(Exception):
@@ -51,9 +51,9 @@ def not_found(message: str) -> ServingError:
 
 
 def timed_out() -> ServingError:
-    """The error of a request that exceeded its time-out: 504."""
+    """The error of a request that exceeded its timeout: 504."""
     return ServingError(
-        tf.errors.DEADLINE_EXCEEDED, "the request exceeded its time-out"
+        tf.errors.DEADLINE_EXCEEDED, "the request exceeded its timeout"
     )
 
 
@@ -68,6 +68,6 @@ def from_exception(error: Exception) -> ServingError:
 
 
 def shown(value: object, max_length: int = 60) -> str:
-    """A value for an error message, cut where it is long."""
+    """A value for an error message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= max_length else text[:max_length] + "..."

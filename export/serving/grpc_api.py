@@ -29,10 +29,10 @@ def make_server(predictor: Predictor, max_bytes: int) -> grpc.Server:
     """The server with its services, without a port.
 
     Args:
-      predictor: what answers.
-      max_bytes: max size of a request.
+      predictor: computes the answers.
+      max_bytes: maximum size of a request.
     """
-    # It logs a traceback for every request that cannot be parsed.
+    # gRPC logs a traceback for every request that cannot be parsed.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS),
@@ -130,4 +130,4 @@ def _status(predictor: Predictor, request, deadline: float | None):
 
 
 def _refuse(predictor: Predictor, request, deadline: float | None):
-    raise invalid("no signature here is for this method; use Predict")
+    raise invalid("no signature supports this method; use Predict")

@@ -11,7 +11,7 @@ import waitress
 
 _MAX_CONNECTIONS = 1000
 _THREADS = 32  # requests processed at once
-_QUIET_SECONDS = 0.3  # a drain ends when nothing has run for so long
+_QUIET_SECONDS = 0.3  # a drain ends after so long without a request
 
 
 class HttpServer:
@@ -19,10 +19,10 @@ class HttpServer:
 
     Args:
       application: the WSGI application.
-      bound: the socket to listen at.
-      max_bytes: max size of a request's body; a larger one is answered 413.
-      timeout: seconds after which a connection on which nothing happens is
-        closed.
+      bound: the socket to listen on.
+      max_bytes: maximum size of a request's body; larger ones are answered
+        with 413.
+      timeout: seconds after which an idle connection is closed.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class HttpServer:
         max_bytes: int,
         timeout: float,
     ):
-        # It warns of every request that waits for a thread.
+        # waitress warns of every request that waits for a thread.
         for name in ("waitress", "waitress.queue"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self._application = application
@@ -43,7 +43,7 @@ class HttpServer:
             self._answer,
             sockets=[bound],
             threads=_THREADS,
-            max_request_body_size=max_bytes + 1,  # the smallest one refused
+            max_request_body_size=max_bytes + 1,  # the smallest size refused
             channel_timeout=math.ceil(timeout),
             cleanup_interval=1,
             connection_limit=_MAX_CONNECTIONS,
@@ -71,10 +71,10 @@ class HttpServer:
                 self._running -= 1
 
     def drain(self, seconds: float) -> bool:
-        """Refuses new requests with 503 and waits for those that run.
+        """Refuses new requests with 503, and waits for running ones.
 
         Returns:
-          Whether all of them were answered within so many seconds.
+          Whether all of them were answered within `seconds`.
         """
         self._draining = True
         busy_at = begin = time.monotonic()

@@ -14,8 +14,8 @@ from export.serving import text_protos
 class ModelSettings:
     """A model, and which of its versions to serve.
 
-    The `newest` versions are served; where it is 0, the `specific` ones;
-    where those are empty too, all.
+    The `newest` highest versions are served; if it is 0, the `specific` ones;
+    if those are empty, too, all.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ModelSettings:
         return present & set(self.specific) if self.specific else present
 
     def check_present(self) -> None:
-        """Raises UserError where there is no version to serve."""
+        """Raises UserError if there is no version to serve."""
         try:
             present = self.present()
         except OSError as error:

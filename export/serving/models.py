@@ -1,6 +1,6 @@
-"""The models served, and which of their versions: the folders are polled.
+"""The served models and versions, which are found by polling folders.
 
-One thread updates the models; requests read them from many.
+One thread updates the models; the threads of requests read them.
 """
 
 import contextlib
@@ -57,10 +57,10 @@ class Model:
                 )
 
     def update(self, settings: ModelSettings) -> None:
-        """Loads what is wanted and new, then unloads what is not wanted.
+        """Loads versions that are newly wanted, then unloads unwanted ones.
 
         A label moves after its new version is loaded and before its old one
-        is unloaded. The old versions are served until a new one is.
+        is unloaded. Old versions are served until a new one can be.
 
         Raises:
           OSError: the folder cannot be read; everything stays as it was.
@@ -111,7 +111,7 @@ class Model:
             servable = self._served.pop(version)
         self._set(version, "UNLOADING")
         servable.retire(closed=lambda: self._set(version, "END"))
-        report(f"version {version} of {self.settings.name} is not served now")
+        report(f"version {version} of {self.settings.name} is no longer served")
 
     def _set(
         self, version: int, state: str, error: ServingError | None = None
@@ -126,7 +126,7 @@ class Model:
     def use(
         self, version: int | None = None, label: str | None = None
     ) -> Iterator[Servable]:
-        """A version, kept open; without a choice, the newest one served.
+        """Holds a version open; the default is the newest one served.
 
         Raises:
           ServingError: it is not served, or there is no such label.
@@ -178,7 +178,7 @@ class Models:
         self._faults: set[str] = set()
 
     def find(self, name: str) -> Model:
-        """A model by name; raises ServingError where there is none."""
+        """A model by name; raises ServingError if there is none."""
         model = self._models.get(name)
         if model is None:
             raise not_found(f"no model is named {name!r}")
@@ -194,7 +194,7 @@ class Models:
             self._add(wanted).start()
 
     def update(self, settings: list[ModelSettings]) -> None:
-        """Serves these models; reports what is wrong, once."""
+        """Serves these models, and reports each fault once."""
         faults = set()
         for wanted in settings:
             try:

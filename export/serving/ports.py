@@ -11,7 +11,7 @@ def address(host: str, port: int) -> str:
 
 
 def in_use(flag: str, port: int, reason: object) -> UserError:
-    """The error of a port that cannot be listened at."""
+    """The error of a port that cannot be listened on."""
     return UserError(
         f"--{flag} must be a free port at --host, an address of this machine; "
         f"received {port}: {reason}; 0 picks a free one"
@@ -19,7 +19,7 @@ def in_use(flag: str, port: int, reason: object) -> UserError:
 
 
 def bind(flag: str, host: str, port: int) -> socket.socket:
-    """A socket that listens at a port; 0 picks a free one.
+    """A socket that listens on a port; 0 picks a free one.
 
     Raises:
       UserError: the port is in use, or the host is not this machine's.
@@ -28,7 +28,7 @@ def bind(flag: str, host: str, port: int) -> socket.socket:
         family, _, _, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        # Connections of a server that just ended do not keep the port.
+        # Connections of a server that just ended do not block the port.
         return socket.create_server(where[:2], family=family)
     except (OSError, UnicodeError) as error:
         raise in_use(flag, port, f"{host}: {error}") from None

@@ -1,4 +1,4 @@
-"""A prediction, from arrays to arrays, and its count; both protocols use it."""
+"""Runs and counts predictions, from arrays to arrays, for both protocols."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _LATENCY = ":tensorflow:serving:request_latency"
 
 
 class Predictor:
-    """Runs models, merged with other requests if there is a batcher."""
+    """Runs models; a batcher, if there is one, merges requests."""
 
     def __init__(self, models: Models, batcher: Batcher | None, max_rows: int):
         self.models = models
@@ -55,7 +55,7 @@ class Predictor:
                     self._metrics[key] = self._metrics.get(key, 0) + value
 
     def metrics(self) -> str:
-        """The page that Prometheus reads: counts, and latencies' sums."""
+        """Counts and sums of latencies, in the format of Prometheus."""
         with self._lock:
             lines = [f"{key} {x:.12g}" for key, x in self._metrics.items()]
         return "".join(line + "\n" for line in sorted(lines))

@@ -118,12 +118,14 @@ class RestApp:
         model = self._predictor.models.find(found["name"])
         with self._predictor.counted(model, "REST"):
             if found["method"] != "predict":
-                raise invalid(f"no signature is for {found['method']}")
+                raise invalid(f"no signature supports {found['method']}")
             body = _body(environ, self._settings.max_request_bytes)
             document = codec.parse(body)
             name = document.get("signature_name", "")
             if not isinstance(name, str):
-                raise invalid(f"signature_name is no string: {shown(name)}")
+                raise invalid(
+                    f"signature_name must be a string; received {shown(name)}"
+                )
             with model.use(version, found["label"]) as servable:
                 signature = servable.signature(name, tf.errors.INVALID_ARGUMENT)
                 feeds, row_form = codec.decode(document, signature)
@@ -145,7 +147,7 @@ class RestApp:
 
 
 def _body(environ: dict, max_bytes: int) -> bytes:
-    """A request's body, decompressed where it is gzip."""
+    """A request's body, decompressed if it is gzip."""
     body = environ["wsgi.input"].read()
     if environ.get("HTTP_CONTENT_ENCODING", "").lower() != "gzip":
         return body
@@ -163,10 +165,10 @@ def _body(environ: dict, max_bytes: int) -> bytes:
 
 
 def _check_origin(environ: dict, listens_at: str) -> None:
-    """Refuses, with 403, what a browser sends for a page of another origin.
+    """Refuses, with 403, requests of pages of other origins.
 
-    A server of this machine alone also refuses foreign names of itself: a page
-    whose host name was made to resolve to 127.0.0.1 would be of its origin.
+    On the loopback interface it also refuses other host names: a page whose
+    host name resolves to 127.0.0.1 (DNS rebinding) would have its origin.
     """
     host = environ.get("HTTP_HOST", "")
     origin = environ.get("HTTP_ORIGIN")

@@ -16,7 +16,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Signature(NamedTuple):
-    """What a request can ask for."""
+    """A signature, and its tensors by name."""
 
     name: str
     inputs: dict[str, tf.Tensor]
@@ -119,7 +119,7 @@ class Servable:
             raise errors.timed_out() from None
         except tf.errors.OpError as error:
             raise errors.from_exception(error) from None
-        except ValueError as error:  # of another shape
+        except ValueError as error:  # an array of another shape
             raise errors.invalid(str(error)) from None
         return {
             name: np.asarray(
@@ -151,8 +151,8 @@ class Servable:
         self._session.close()
         self.signatures = {}
         del self._session, self._graph
-        # A graph is full of reference cycles: without this, the weights of
-        # retired versions would stay in memory for long.
+        # A graph is full of reference cycles: otherwise the weights of retired
+        # versions would stay in memory for a long time.
         gc.collect()
         if self._closed is not None:
             self._closed()

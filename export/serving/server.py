@@ -1,4 +1,4 @@
-"""The whole server: models, batching, both protocols, and its end."""
+"""Runs the server: models, batching, both protocols, and its shutdown."""
 
 import functools
 import logging
@@ -42,7 +42,7 @@ def load(
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what is running.
+    """Serves until SIGTERM or SIGINT, then completes running requests.
 
     Raises:
       UserError: a model cannot be loaded, or a port is in use.
@@ -70,9 +70,9 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.append(number))
     _report_ready(settings, bound.getsockname()[1], port)
-    while not signals:  # another thread may receive it, and wakes nobody
+    while not signals:  # a signal in another thread would wake nobody
         time.sleep(_SIGNAL_SECONDS)
-    report("answering the requests that are running")
+    report("completing the running requests")
     grpc_ended = grpc.stop(_DRAIN_SECONDS)
     if not rest.drain(_DRAIN_SECONDS):
         report("some requests took too long and were cut off")
@@ -80,7 +80,7 @@ def serve(settings: Settings) -> None:
 
 
 def _started_models(settings: Settings) -> Models:
-    # It warns that the loader, which the real server uses too, is deprecated.
+    # TensorFlow warns that this loader, the real server's, is deprecated.
     tf.get_logger().setLevel(logging.ERROR)
     threads = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism
@@ -94,7 +94,7 @@ def _started_models(settings: Settings) -> Models:
 
 
 def _keep_current(models: Models, settings: Settings) -> None:
-    """Loads new versions, and what the config file newly names."""
+    """Loads new versions, and follows changes of the config file."""
     seconds = settings.model_config_file_poll_wait_seconds
     wanted, read_at, last_fault = settings.models, time.monotonic(), ""
     while True:

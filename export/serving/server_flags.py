@@ -56,8 +56,8 @@ class Flags:
     )
     rest_api_timeout_in_ms: int = _flag(
         30000,
-        "time-out of a REST prediction, and of a connection on which nothing "
-        "happens; gRPC's clients set their own",
+        "timeout of a REST prediction, and of an idle connection; gRPC clients "
+        "set their own",
         lower_bound=1,
     )
     rest_api_enable_cors_support: bool = _flag(
@@ -65,7 +65,7 @@ class Flags:
     )
     host: str = _flag(
         "127.0.0.1",
-        "address to listen at; 0.0.0.0 opens the server to the whole network",
+        "address to listen on; 0.0.0.0 opens the server to the whole network",
     )
     max_request_bytes: int = _flag(
         32 * 2**20,

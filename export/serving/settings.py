@@ -16,7 +16,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchingSettings:
-    """How concurrent requests are merged; the real server's defaults."""
+    """How concurrent requests are merged, with the real server's defaults."""
 
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0
@@ -25,7 +25,7 @@ class BatchingSettings:
     allowed_batch_sizes: tuple[int, ...] = ()
 
     def padded(self, rows: int) -> int:
-        """The smallest allowed batch with room for so many rows."""
+        """The smallest allowed batch size of at least `rows`, or `rows`."""
         fitting = [size for size in self.allowed_batch_sizes if size >= rows]
         return fitting[0] if fitting else rows
 

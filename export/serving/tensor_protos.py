@@ -10,13 +10,13 @@ from tensorflow_serving.apis import predict_pb2
 from export.serving.errors import invalid
 from export.serving.servable import Arrays, Servable, Signature
 
-# One value may stand for a whole tensor: without a limit, a few bytes could
-# ask for all of the memory.
+# One value may represent a whole tensor: without a limit, a few bytes could
+# allocate all of the memory.
 _MAX_REPEATED = 2**16
 
 
 def decode(request: predict_pb2.PredictRequest, signature: Signature) -> Arrays:
-    """A request's inputs; raises ServingError where they do not fit."""
+    """A request's inputs; raises ServingError if they do not fit."""
     if request.inputs.keys() != signature.inputs.keys():
         raise invalid(
             f"inputs must be {', '.join(signature.inputs)}; received "

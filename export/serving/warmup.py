@@ -18,7 +18,7 @@ def run(servable: Servable, path: str) -> int:
       The number of requests.
 
     Raises:
-      ServingError: a record cannot be read or run; the version must not serve.
+      ServingError: a record cannot be read or run.
     """
     file = os.path.join(path, FILE)
     count = 0

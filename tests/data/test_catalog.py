@@ -93,7 +93,7 @@ def test_missing_data_dir_is_a_user_error(dataset, tmp_path):
 
 def test_options_of_files_do_not_apply_to_the_demo(tmp_path):
     demo = helpers.Preparation("demo", tmp_path)
-    with pytest.raises(UserError, match="--captions_per_image is for data in"):
+    with pytest.raises(UserError, match="--captions_per_image applies to data"):
         demo.open(captions=5)
-    with pytest.raises(UserError, match="--beam_options is for data in files"):
+    with pytest.raises(UserError, match="--beam_options applies to data in"):
         catalog.prepare(demo.open(), beam_options="--runner=DirectRunner")

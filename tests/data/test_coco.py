@@ -223,7 +223,7 @@ def test_damaged_or_missing_tfds_records_are_a_fault(tmp_path, prepare):
         [
             f"{shard.parent}: must have 1 files of the split test; found none",
             f"{shard.parent}: must have 2 files of the split restval; found 1",
-            "coco_captions val: must be whole TFRecords; ",
+            "coco_captions val: must be complete TFRecords; ",
         ],
     )
 

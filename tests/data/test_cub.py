@@ -176,7 +176,7 @@ def test_a_truncated_archive_is_a_user_error(cub_folder, prepare):
     with tarfile.open(archive, "w:gz") as file:
         file.add(cub_folder.root / "CUB_200_2011", "CUB_200_2011")
     os.truncate(archive, archive.stat().st_size // 2)
-    with pytest.raises(UserError, match=r"\.tgz must be a whole archive; read"):
+    with pytest.raises(UserError, match=r"\.tgz must be a complete archive"):
         prepare(archive)
     assert helpers.files_below(prepare.prepared) == []
 
@@ -272,7 +272,7 @@ def test_boxes_are_those_of_the_upright_image(cub_folder, prepare):
     builder, report = prepare(cub_folder.root)
     crop = records(builder)[name]["crop"].tolist()
     assert crop == expected_crop((45, 5, 14, 10), (60, 40))
-    kind = "converted to PNG: turned (EXIF orientation)"
+    kind = "converted to PNG: rotated (EXIF orientation)"
     assert report.notes[kind] == [f"images/{name}.jpg"]
 
 

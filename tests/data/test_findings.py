@@ -38,7 +38,7 @@ def read(tmp_path):
         (b"a bird\xc0\xaf\n", f"a.txt line 1: {NOT_UTF8}c0"),  # overlong
         (b"a bird\xed\xa0\x80\n", f"a.txt line 1: {NOT_UTF8}ed"),  # surrogate
         (b"a bird\xe2\x82", f"a.txt line 1: {NOT_UTF8}e2"),  # truncated
-        (b"bird " * 20000, "a.txt line 1: a caption may have 65536 bytes; fou"),
+        (b"bird " * 20000, "a.txt line 1: must have at most 65536 bytes; fou"),
         (b"", f"a.txt: {NONE}"),
         (b" \n\t\n\r\n\x0b\x0c\n", f"a.txt: {NONE}"),
         (b"!?\n...\n,;:-()\n", f"a.txt: {NONE}"),
@@ -49,7 +49,7 @@ def test_other_texts_are_a_fault(read, content, fault):
     captions, faults, _ = read(content)
     assert captions == []
     assert faults[0].startswith(fault)
-    assert len(faults) == 1 or "a caption may have" in fault
+    assert len(faults) == 1 or "must have at most" in fault
 
 
 def test_lines_that_are_not_utf8_are_counted(read):

@@ -98,7 +98,7 @@ def damage_everything(folder):
         "e0: a name must have one image; found images/e0.jpg and images/e0.p",
         "images/e1.jpg: cannot be read: It is not a regular file",
         "images/c.Owl/o2.jpg.*: a .jpg, .jpeg, .png or .webp must be there; "
-        "write names without ending",
+        "write names without extension",
         "text/c.Owl/o2.jpg.txt: must be a text file: No such file",
         "test.txt line 5: must be UTF-8; found byte 0xe9",
         "test.txt line 6: a name must be a path below its folder; found "
@@ -135,5 +135,5 @@ def test_missing_parts_are_named(raw_folder, prepare, part):
 def test_an_empty_list_is_a_fault(raw_folder, prepare):
     raw_folder.write("test.txt", "\n")
     assert prepare.faults(raw_folder.root) == [
-        "test.txt: must name images, one a line; found none"
+        "test.txt: must name images, one per line; found none"
     ]

@@ -47,7 +47,7 @@ def test_metrics_that_an_extractor_does_not_support(tiny_config):
     for name, extractor, rule in (
         ("kid", classes, "pooled features; only probabilities returns none"),
         ("is", features, "probabilities; only pooled returns none"),
-        ("is", None, "own image encoder returns none; choose one by --backend"),
+        ("is", None, "image encoder returns none; choose one with --backend"),
     ):
         with pytest.raises(UserError, match=rule):
             choose_metrics([name], config, extractor)

@@ -13,8 +13,8 @@ from attngan_tf.evaluation.report import write_report
 ROOT = pathlib.Path(__file__).parents[2]
 HOW = {"feature_extractor": "inception of x", "reference": "500 of cub"}
 OLD = {"backend": "inception of x", "reference": HOW["reference"]}
-KID = "kernel distance (KID)"
-FID = "Frechet distance (FID)"
+KID = "KID"
+FID = "FID"
 
 
 def scored(step, n=500, how=HOW, **values):

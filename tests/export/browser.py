@@ -107,7 +107,7 @@ class Page:
         self.part("draw").click()
 
     def wait_for_pictures(self, count: int = 1) -> None:
-        done = "Done." if count == 1 else f"{count} pictures."
+        done = "Done." if count == 1 else f"{count} images."
         self.wait_for_status(done)
 
     def wait_for_words(self) -> list:

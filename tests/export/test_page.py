@@ -73,11 +73,11 @@ def test_a_new_seed_gives_other_pictures(page):
 def test_an_empty_caption_is_asked_about_once(page):
     page.open(KNOWN)
     page.ask("")
-    page.wait_for_status("Say what to draw")
+    page.wait_for_status("Enter a description")
     assert page.focused() == page.part("caption")
     page.part("draw").click()
     page.wait_for_pictures()
-    assert page.part("title").text == "Without words"
+    assert page.part("title").text == "No description"
 
 
 @pytest.mark.parametrize("seed", ["-1", "1.5", "9007199254740992"])

@@ -137,7 +137,7 @@ def test_a_busy_server_is_asked_again(other, api):
         ((500, b"<h1>oops</h1>"), "answered 500"),
         ((200, b"<h1>a page</h1>"), "not as TensorFlow Serving"),
         ((200, {"outputs": []}), "without a prediction"),
-        ((200, {"predictions": [1]}), "answered no picture"),
+        ((200, {"predictions": [1]}), "answered without an image"),
     ],
 )
 def test_a_faulty_answer_is_reported(other, api, answer, words):
@@ -179,7 +179,7 @@ def test_a_new_request_replaces_an_old_one(other, api):
     api.predict = predict
     other.open()
     other.ask("old", pictures=4)
-    other.wait_for_status("Drawing")
+    other.wait_for_status("Generating")
     other.ask("new")
     other.wait_for_pictures()
     may_answer.set()

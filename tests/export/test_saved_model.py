@@ -135,7 +135,7 @@ def test_a_version_with_other_outputs_is_removed(model, encode_text, tmp_path):
     message = str(raised.value)
     assert "word_features of encode_text differs by 0.01;" in message
     assert "sentence_features" not in message
-    assert "version 1 was removed" in message
+    assert "version 1 was not written" in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_existing_versions(model, encode_text, small_disk):
         publish(disk, written, encode_text)
     message = str(raised.value)
     assert f"a version must be written to {disk}, which failed" in message
-    assert "the existing versions are kept; make room" in message
+    assert "the existing versions are retained; free disk space" in message
     assert [path.name for path in disk.iterdir()] == ["7"]
 
 

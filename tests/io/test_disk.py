@@ -29,14 +29,14 @@ def test_an_error_of_the_disk_is_one_line(small_disk):
     message = str(raised.value)
     assert "numbers must be written" in message
     assert str(path) in message
-    assert "No space left on device; ckpt-3 is retained; make room" in message
+    assert "No space left on device; ckpt-3 is retained; free disk" in message
     assert os.listdir(folder) == []
 
 
 def test_an_error_of_tensorflow_is_one_line(small_disk):
     folder = small_disk(64)
     with (
-        pytest.raises(UserError, match=r"numbers.*failed: .*; make room"),
+        pytest.raises(UserError, match=r"numbers.*failed: .*; free disk"),
         writing("numbers", str(folder)),
     ):
         tf.io.write_file(str(folder / "file"), bytes(100_000))

@@ -28,7 +28,7 @@ def test_each_score_has_a_panel_and_each_run_a_line_with_a_band(two_runs):
     figure = curves(two_runs)
     precision, frechet = figure.axes
     assert precision.get_ylabel() == "R-precision (%)"
-    assert frechet.get_ylabel() == "Frechet distance (FID)"
+    assert frechet.get_ylabel() == "FID"
     plotted = [
         [line.get_xydata().tolist() for line in axes.lines]
         for axes in (precision, frechet)

@@ -1,1 +1,1 @@
-"""The embedded data set of drawn birds."""
+"""The embedded data set of rendered birds."""

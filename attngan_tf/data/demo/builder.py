@@ -1,8 +1,9 @@
-"""The embedded data set: drawn birds, and captions that describe them.
+"""The embedded data set: rendered birds, and captions that describe them.
 
-A task like CUB's that a small model learns in minutes. Birds have parts of
-different colours, about a fifth of them one colour all over. The test split
-has combinations of colours that are not in the train split; see `held_out`.
+It is a task like CUB's that a small model learns in minutes. The parts of a
+bird have different colours; about a fifth of the birds have a single colour.
+The test split has combinations of colours that are not in the train split; see
+`held_out`.
 """
 
 import functools
@@ -41,11 +42,11 @@ _BEAKS = ("black", "grey", "white", "yellow", "orange", "red", "brown")
 def held_out(bird: Bird) -> bool:
     """Whether the bird is in the test split, not in the train split.
 
-    These are birds whose belly's index in PALETTE is 1, 3 or 4 after that of
-    the wings, counted in a circle: 33 of the 110 pairs. With the two colours
-    exchanged, the pair is in the train split. Of the birds of one colour,
-    those in one of the three poses are held out, another pose for each next
-    colour: the train split has every colour all over, in two poses.
+    In the test split, the belly's index in PALETTE is 1, 3 or 4 more than that
+    of the wings, modulo the number of colours: 33 of the 110 pairs. The same
+    pairs with both colours exchanged are in the train split. Of the birds of a
+    single colour, one pose is held out, which depends on the colour; so the
+    train split has each of these colours in two poses.
     """
     belly, wings = (
         _COLOURS.index(bird.colours[part]) for part in ("belly", "wings")
@@ -56,7 +57,7 @@ def held_out(bird: Bird) -> bool:
 
 
 def class_id(bird: Bird) -> int:
-    """A number for each combination of colours."""
+    """The number of the bird's combination of colours."""
     return _combination(bird.colours)
 
 
@@ -70,7 +71,7 @@ def part_colours(class_ids: np.ndarray) -> np.ndarray:
 
 
 def single_colour_classes() -> dict[int, str]:
-    """The colours of birds of one colour all over, by their class ids."""
+    """The colours of birds of a single colour, by their class ids."""
     return {_combination(dict.fromkeys(PARTS, c)): c for c in _COLOURS}
 
 
@@ -112,9 +113,9 @@ def random_bird(split: str, rng: np.random.Generator) -> Bird:
 def _described(
     seed: int, split: str, index: int
 ) -> tuple[Bird, list[str], np.random.Generator]:
-    """Bird `index`, its captions, and the generator that draws it.
+    """Bird `index`, its captions, and the random generator for its image.
 
-    The generator depends on no other bird.
+    The generator does not depend on other birds.
     """
     rng = np.random.default_rng([seed, _SPLITS.index(split), index])
     bird = random_bird(split, rng)
@@ -122,7 +123,7 @@ def _described(
 
 
 def birds(seed: int, split: str, count: int) -> Iterator[Bird]:
-    """The birds of `examples`, without drawing them."""
+    """The birds of `examples`, without their images."""
     return (_described(seed, split, index)[0] for index in range(count))
 
 
@@ -145,8 +146,8 @@ def examples(seed: int, split: str, count: int) -> Iterator[Example]:
 def single_colour_captions(count: int, seed: int) -> list[tuple[str, str]]:
     """Captions of birds of one colour, each with that colour's name.
 
-    The colours take turns. They test whether a generator gives a bird the
-    colour that is asked for (`metrics.colour`).
+    The colours alternate. The captions test whether a model generates the
+    requested colour (`metrics.colour`).
     """
     pairs = []
     for index, colour in zip(range(count), itertools.cycle(_COLOURS)):
@@ -164,9 +165,9 @@ def single_colour_captions(count: int, seed: int) -> list[tuple[str, str]]:
 
 
 class Demo(CaptionedImages):
-    """Birds drawn from a seed; needs no files."""
+    """Birds rendered from a seed; needs no files."""
 
-    # 1.0.0: smaller beaks; 1.1.0: without checksums
+    # 1.1.0 enlarged the beaks; 1.2.0 added checksums
     VERSION = tfds.core.Version("1.2.0")
     DESCRIPTION = "Drawn birds of many colours, with captions."
     NUM_IMAGES: Mapping[str, int] = {"train": 6000, "test": 500}

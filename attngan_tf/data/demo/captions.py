@@ -1,4 +1,4 @@
-"""Captions of the demo data set: writing them, and reading their colours."""
+"""Writes the captions of the demo data set, and reads their colours."""
 
 import re
 from collections.abc import Sequence
@@ -170,16 +170,16 @@ def _single_colour_caption(bird: Bird, rng: np.random.Generator) -> str:
 
 
 def asked_colours(caption: str) -> dict[str, str]:
-    """The colour that a caption asks for, for each part that it names.
+    """The requested colour of each part that a caption names.
 
     A colour belongs to the part whose noun follows it ("a red belly") or
     precedes it ("the wings are blue"). Any other colour is that of the whole
-    bird. It names every part; but beside parts that have colours of their own
-    ("a blue bird with a red belly") only the rest of the body, since such
-    captions leave the beak open.
+    bird, and applies to every part. If the caption also has colours of single
+    parts ("a blue bird with a red belly"), it applies to the other parts of the
+    body but not to the beak, which such captions leave undetermined.
 
     Returns:
-      Colours, of PALETTE, by parts, of PARTS.
+      Names of colours in PALETTE, by parts in PARTS.
     """
     words = re.findall(r"[a-z]+", caption.lower())
     own, whole = {}, None

@@ -1,4 +1,4 @@
-"""Draws the birds of the embedded data set: flat shapes, softened."""
+"""Draws the birds of the embedded data set as flat, antialiased shapes."""
 
 import dataclasses
 import math
@@ -132,7 +132,7 @@ _RAISED_FEATHERS = np.array(
 )  # fmt: skip
 _HEAD_AT = np.array([0.72, -0.82])
 _HEAD = _circle(0.56)
-_CROWN = _curve(  # around the head's center, as all of the head
+_CROWN = _curve(  # around the head's centre, as _HEAD
     (0.62, -0.12), (0.2, -0.02), (-0.2, 0.06), (-0.62, 0.3), (-0.9, -0.5),
     (0.0, -1.0), (0.8, -0.6),
 )  # fmt: skip
@@ -225,7 +225,7 @@ def _shapes(bird: Bird, rng: np.random.Generator) -> list[_Shape]:
 def _placed(
     shapes: list[_Shape], bird: Bird, rng: np.random.Generator
 ) -> tuple[list[_Shape], float]:
-    """The shapes in canvas pixels, near the center; and a unit's pixels."""
+    """The shapes in canvas pixels, near the centre; and pixels per unit."""
     unit = _CANVAS * (0.175 + 0.05 * bird.size)
     outer = [
         shape.points
@@ -329,7 +329,7 @@ def _background(bird: Bird, rng: np.random.Generator) -> np.ndarray:
 def draw_bird(bird: Bird, rng: np.random.Generator) -> Image.Image:
     """An RGB image of the bird, SIDE x SIDE.
 
-    `rng` gives what `bird` leaves open: the exact position, angles and shades.
+    `rng` determines the exact position, angles and shades.
     """
     shapes, unit = _placed(_shapes(bird, rng), bird, rng)
     layer = _paint(shapes, _shades(bird, rng), unit)

@@ -23,12 +23,12 @@ class FeatureExtractor:
     The constructor tests it with two images of noise.
 
     Args:
-      name: of the network, for error messages.
+      name: name of the network, for error messages.
       sha256: `digest` of its weights.
       size: side of the images that the network takes.
       network: float32 [B, H, W, 3] in [-1, 1], of any size -> a dict with
         pooled [B, C], probabilities [B, K], or both.
-      provenance: what else identifies it, as JSON values; None: its name.
+      provenance: identifies the network, as JSON values; None: its name.
 
     Raises:
       UserError: the network fails, or returns something else.

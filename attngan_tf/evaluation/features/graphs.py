@@ -1,4 +1,4 @@
-"""Extractors of TensorFlow: SavedModels, and frozen graphs of TensorFlow 1."""
+"""Feature extractors in SavedModels, and in frozen graphs of TensorFlow 1."""
 
 import os
 from collections.abc import Callable
@@ -89,8 +89,8 @@ def frozen_graph(path: str) -> FeatureExtractor:
       [0, 255], of any number and size, are fed into ExpandDims:0 after it. The
       graph resizes them to 299 x 299 (TensorFlow 1's bilinear: no half-pixel
       centres, no antialiasing), subtracts 128 and divides by 128.
-    - pool_3:0, [B, 1, 1, 2048], is the last average pool. What follows has a
-      batch size of 1 in its constants and is not used.
+    - pool_3:0, [B, 1, 1, 2048], is the last average pool. The nodes after it
+      have a batch size of 1 in their constants and are not used.
     - The probabilities are softmax(pool_3 W), [B, 1008], where W is the second
       input of softmax/logits/MatMul: without the bias, which the graph adds.
       1,000 of the 1,008 classes are ImageNet's.
@@ -146,10 +146,10 @@ def _read(path: str) -> tf.compat.v1.GraphDef:
 
 
 def _update_batch_norm(graph: tf.compat.v1.GraphDef, node) -> None:
-    """Replaces a batch normalization of 2015 by the equal one of today.
+    """Replaces the batch normalization of 2015 with today's operation.
 
     TensorFlow 2 imports the old operation from an old graph, but does not run
-    it in functions: "removed in version 9" of graphs.
+    it in functions ("removed in version 9").
     """
     x, mean, variance, beta, gamma = node.input
     if not node.attr["scale_after_normalization"].b:

@@ -1,4 +1,4 @@
-"""Extractors of Keras: Inception-v3 by name, and models in files."""
+"""Feature extractors in Keras: Inception-v3 by name, and models in files."""
 
 import os
 

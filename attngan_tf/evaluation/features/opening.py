@@ -27,7 +27,7 @@ def open_extractor(
     Args:
       name_or_path: inception_v3, or the path of a Keras model, of a
         SavedModel's folder or of a frozen graph.
-      weights: of inception_v3: "imagenet" or a path.
+      weights: "imagenet" or a path; applies to inception_v3 only.
 
     Raises:
       UserError: there is no such network, or it cannot extract features.

@@ -1,7 +1,7 @@
 """Whether "a bird that is all red" is red in the generated image.
 
-It finds the bird in an image, averages its colour, and finds the nearest
-colour of a palette. Nothing is learned, so it applies to any generator.
+The metric finds the bird in an image, averages its colour, and finds the
+nearest colour of a palette. It learns nothing, so it applies to any generator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 from attngan_tf.evaluation.metrics.metric import blocks
 
-_SIDE = 32  # of the reduced images in which birds are searched
+_SIDE = 32  # of the reduced images that are searched for birds
 _BORDER_FRACTION = 0.05  # of the border, covered by a background colour
 # Lab distance of the bird from the background. Measured on 1,100 rendered
 # birds and 300 empty backgrounds: 10 finds birds in 11 % of the empty ones, 14
@@ -100,7 +100,7 @@ def _components(mask: np.ndarray) -> np.ndarray:
 
 
 def _main_component(mask: np.ndarray) -> np.ndarray:
-    """The component with most pixels; those near the centre weigh more."""
+    """The largest component; pixels near the centre weigh more."""
     n, h, w = mask.shape
     rows = (np.arange(h) + 0.5) / h - 0.5
     columns = (np.arange(w) + 0.5) / w - 0.5

@@ -1,4 +1,4 @@
-"""Functions that metrics by cosine share."""
+"""Functions shared by the metrics that compare cosines."""
 
 import numpy as np
 

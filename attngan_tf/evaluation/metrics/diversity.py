@@ -39,7 +39,7 @@ def pairwise_distance(images: np.ndarray) -> PairwiseDistance:
 
 
 class DiversityMetric(Metric):
-    """Pixel distances of generated images; beside them, those of real images.
+    """Pixel distances of generated images, and those of real images.
 
     The distances of one caption are those of SAMPLES images of each of a few
     captions.

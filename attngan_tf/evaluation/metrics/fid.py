@@ -9,7 +9,7 @@ from attngan_tf.runs.scores import Row, Value
 
 ROWS = 1024  # features added at once: 17 MB of float64 at D = 2048
 PUBLISHED_N = 30_000  # images behind a published FID
-ENOUGH = 10  # images for each dimension; see `small_sample_warning`
+ENOUGH = 10  # images per dimension; see `small_sample_warning`
 
 
 class Statistics(NamedTuple):
@@ -22,8 +22,8 @@ class Statistics(NamedTuple):
 def statistics(features: np.ndarray) -> Statistics:
     """Fits a Gaussian to features [N, D], N of 2 or more, in float64.
 
-    It sums squares about the mean: E[x^2] - E[x]^2 would lose spreads that are
-    small compared to the mean.
+    Squares are summed about the mean: E[x^2] - E[x]^2 would be inexact for
+    variances that are small compared to the mean.
 
     Raises:
       ValueError: a feature is not finite.
@@ -83,14 +83,14 @@ def small_sample_warning(N: int, D: int) -> str | None:
     else:
         bias = f" by about {25 * D / N:.0f} % of their variance (D / 4N)"
     return (
-        f"the Frechet distance (FID) of N {N:,} images with D {D:,} features "
-        f"is biased upwards{bias}; compare it with values of the same N only, "
+        f"the FID of N {N:,} images with D {D:,} features is biased "
+        f"upwards{bias}; compare it with values of the same N only, "
         f"and generate {PUBLISHED_N:,} images to compare with published ones"
     )
 
 
 class FidMetric(Metric):
-    """The FID; beside it, that of the other split's real images."""
+    """The FID, and that of the other split's real images."""
 
     needs = POOLED
 
@@ -102,4 +102,4 @@ class FidMetric(Metric):
             Value(frechet_distance(statistics(x), reference), len(x))
             for x in sets
         ]
-        return [Row("frechet", "Frechet distance (FID)", *values)]
+        return [Row("frechet", "Frechet inception distance (FID)", *values)]

@@ -1,4 +1,4 @@
-"""The Inception score (Salimans et al. 2016), computed as published ones."""
+"""The Inception score (Salimans et al. 2016), as in the published code."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ SUM_TOLERANCE = 0.01
 def inception_score(probabilities: np.ndarray, splits: int = 10) -> Value:
     """The exponential of the mean KL(p(y|x) || p(y)), in float64.
 
-    From 1 (all images are alike) to the number of classes. The N images are
-    split in their order, as in the published code: split k has rows
+    It is between 1 (all images are alike) and the number of classes. The N
+    images are split in their order, as in the published code: split k has rows
     k N // splits to (k + 1) N // splits. The score grows with N / splits.
 
     Args:
@@ -58,7 +58,7 @@ def _normalized(p: np.ndarray) -> np.ndarray:
 
 
 class InceptionScoreMetric(Metric):
-    """The Inception score; beside it, that of the split's real images."""
+    """The Inception score, and that of the split's real images."""
 
     needs = PROBABILITIES
 
@@ -69,7 +69,7 @@ class InceptionScoreMetric(Metric):
         name = extractor.name if extractor else "the run's own image encoder"
         return (
             "needs a feature extractor that returns class probabilities; "
-            f"{name} returns none; choose one by --backend, such as "
+            f"{name} returns none; choose one with --backend, such as "
             "inception_v3"
         )
 

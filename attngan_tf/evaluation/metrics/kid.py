@@ -66,7 +66,7 @@ def _mean_of_pairs(x: np.ndarray) -> float:
 
 
 class KidMetric(Metric):
-    """The KID; beside it, that of the other split's real images."""
+    """The KID, and that of the other split's real images."""
 
     needs = POOLED
 

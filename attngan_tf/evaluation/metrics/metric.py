@@ -51,12 +51,12 @@ class Metric:
         if cls.needs == POOLED and not pooled:
             return (
                 "needs a feature extractor that returns pooled features; "
-                f"{extractor.name} returns none; choose another by --backend"
+                f"{extractor.name} returns none; choose another with --backend"
             )
         return ""
 
     def rows(self, features: np.ndarray | None) -> list[Row]:
-        """The scores of generated images, beside those of real images.
+        """The scores of generated images, and the same of real images.
 
         Args:
           features: those in `needs`, of the first `count` generated images,
@@ -74,6 +74,6 @@ def finite(features: np.ndarray) -> np.ndarray:
 
 
 def blocks(count: int, rows: int) -> Iterator[slice]:
-    """Slices of `count` rows, of so many rows at once, to limit memory."""
+    """Slices of at most `rows` of `count` rows, to limit memory."""
     for start in range(0, count, rows):
         yield slice(start, start + rows)

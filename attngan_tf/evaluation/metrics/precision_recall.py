@@ -70,9 +70,9 @@ def _covered(features, centres, radii) -> float:
 
 
 class PrecisionRecallMetric(Metric):
-    """Precision and recall, in percent, by pooled features.
+    """Precision and recall in percent, of pooled features.
 
-    Beside them, those of the other split's real images.
+    The real scores are those of the other split's real images.
     """
 
     needs = POOLED

@@ -23,7 +23,7 @@ def r_precision(
 
     Each image ranks its own caption among `candidates` captions; the others
     are sampled without replacement from captions of other groups. If another
-    caption is as close as the own one (to 1e-6), the image counts as a miss:
+    caption is as close as its own (to 1e-6), the image counts as a miss:
     a generator or encoder that returns one vector for all scores 0, not 100.
 
     Args:
@@ -34,7 +34,7 @@ def r_precision(
         caption's image on CUB; on COCO, which has no classes, the image's id.
       candidates: captions each image chooses from, including its own.
       folds: parts into which the images are split, at random.
-      seed: of the random choices.
+      seed: seed of the random choices.
 
     Returns:
       The percentage of images whose own caption ranks first, and the standard
@@ -85,9 +85,9 @@ def _sample(groups, pool_groups, count, rng) -> np.ndarray:
 
 
 class RPrecisionMetric(Metric):
-    """R-precision; beside it, that of the real images of the same captions.
+    """R-precision, and that of the real images of the same captions.
 
-    Both choose among the same captions.
+    Both have the same candidates.
     """
 
     needs = IMAGE_FEATURES

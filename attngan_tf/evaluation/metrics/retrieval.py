@@ -53,7 +53,7 @@ def retrieval(
 
 
 def _closer_images(images, sentences, owners):
-    """Counts images closer than the own, int [M]; the own's cosine, [M]."""
+    """Number of images closer than a caption's own, and its cosine, [M]."""
     closer, own = [], []
     for rows in blocks(len(sentences), ROWS):
         cosines = sentences[rows] @ images.T  # [n, N]
@@ -64,7 +64,7 @@ def _closer_images(images, sentences, owners):
 
 
 def _closer_captions(images, sentences, owners, best):
-    """Counts other captions closer than an image's own best, int [N]."""
+    """Number of other captions closer than an image's best own one, [N]."""
     closer = np.zeros(len(images), np.int64)
     for rows in blocks(len(sentences), ROWS):
         above = sentences[rows] @ images.T >= best - TIE  # [n, N]
