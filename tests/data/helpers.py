@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import pathlib
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -35,6 +37,22 @@ def image_bytes(
     if mode == "P":
         image.putpalette(np.arange(768, dtype=np.uint8).tobytes())
     return encoded(image, kind, **options)
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
+    """A PNG of rows that begin with their filter's number."""
+    content = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0),
+        b"IDAT": zlib.compress(rows, 1),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data))
+        + name
+        + data
+        + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in content.items()
+    )
 
 
 class Files:

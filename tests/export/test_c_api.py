@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from export.comparison import differences
-from tests.data.hostile.drawn import noise, saved
+from tests.data.helpers import image_bytes
 
 TEXTS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 # What the signatures of strings receive; the others are in the same graphs.
 VALUES = {
     "captions": [text.encode() for text in TEXTS],
-    "image_bytes": [saved(noise(), kind) for kind in ("PNG", "JPEG")] * 2
-    + [saved(noise(), "PNG")],
+    "image_bytes": [image_bytes(kind) for kind in ("PNG", "JPEG")] * 2
+    + [image_bytes("PNG")],
 }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from attngan_tf.sampling import to_uint8
-from tests.data.hostile.drawn import saved
+from tests.data import helpers
 
 CAPTIONS = ["a red bird", "", "zzz qqq", "\u9ce5 \U0001f426", "a bird " * 400]
 SEEDS = [0, 1, 2, 2**52, -3]
@@ -56,7 +56,7 @@ def test_noise_and_text_features_are_those_of_the_workdir(generator, model):
 
 def test_scores_and_image_features_are_those_of_the_workdir(damsm, model):
     images = np.random.default_rng(0).integers(0, 256, [3, 64, 96, 3], np.uint8)
-    encoded = [saved(image, "PNG") for image in images]
+    encoded = [helpers.encoded(image, "PNG") for image in images]
     squares = images[:, :, 16:80]
     found = damsm.run("match", captions=CAPTIONS[:3], image_bytes=encoded)
     expected = model.score(CAPTIONS[:3], squares)
