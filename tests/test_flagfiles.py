@@ -45,11 +45,6 @@ def parse(monkeypatch, path: pathlib.Path, *arguments: str) -> Config:
     return command.config_from_flags(values)
 
 
-def test_there_are_shipped_flagfiles():
-    folders = {path.parent.name for path in SHIPPED}
-    assert folders == {"configs", "paper", "experiments"}
-
-
 def test_every_shipped_flagfile_parses(monkeypatch):
     for path in SHIPPED:
         found = parse(monkeypatch, path, "--data_dir=somewhere")
