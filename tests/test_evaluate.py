@@ -222,12 +222,6 @@ def test_report_writes_a_table_and_curves(workdir, tmp_path, capsys):
     assert "| run |" in (tmp_path / "report/report.md").read_text()
 
 
-def test_a_missing_step_is_an_error(parsed):
-    assert parsed("--step=3").checkpoint == "3"  # two names of one flag
-    with pytest.raises(UserError, match="no checkpoint '3'"):
-        evaluate.main(parsed("--step=3"), [])
-
-
 @pytest.mark.parametrize(
     ("argument", "rule"),
     [

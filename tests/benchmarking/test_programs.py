@@ -5,16 +5,8 @@ import pytest
 import tensorflow as tf
 
 from attngan_tf.benchmarking import flops, programs
-from attngan_tf.config import Config
-from attngan_tf.data import catalog, prepared_data
-from attngan_tf.training import distribution
 
-
-def made(make, config: Config) -> programs.Program:
-    builder = catalog.open_configured(config)
-    catalog.prepare(builder)
-    strategy = distribution.make_strategy(config)
-    return make(config, strategy, prepared_data.read_data(builder))
+CPU = tf.distribute.OneDeviceStrategy("CPU:0")
 
 
 def count(function, batch_size: int, *shapes, dtype=tf.float32) -> int:
@@ -25,7 +17,7 @@ def count(function, batch_size: int, *shapes, dtype=tf.float32) -> int:
 
 @pytest.mark.slow
 def test_encoders_are_trained_from_images_with_cached_features(
-    tiny_config,
+    tiny_config, tiny_data
 ):
     fields = {
         "image_encoder": "inception_v3",
@@ -33,7 +25,7 @@ def test_encoders_are_trained_from_images_with_cached_features(
         "inception_weights": "none",
     }
     config = tiny_config(**fields, damsm_cached_views=2)
-    program = made(programs.train_damsm, config)
+    program = programs.train_damsm(config, CPU, tiny_data)
     assert program.batch_size == config.damsm_batch_size
     (encoder,) = program.networks["image_encoder"]
     backbone = count(encoder.backbone, config.damsm_batch_size, [75, 75, 3])
@@ -43,7 +35,9 @@ def test_encoders_are_trained_from_images_with_cached_features(
     assert backbone < found.flops < 1.1 * backbone
 
 
-def test_generated_images_are_those_of_the_model(tiny_config, monkeypatch):
+def test_generated_images_are_those_of_the_model(
+    tiny_config, tiny_data, monkeypatch
+):
     models = []
     fresh = programs.fresh_model
 
@@ -53,23 +47,20 @@ def test_generated_images_are_those_of_the_model(tiny_config, monkeypatch):
 
     monkeypatch.setattr(programs, "fresh_model", recorded)
     config = tiny_config()
-    program = made(programs.generate, config)
+    program = programs.generate(config, CPU, tiny_data)
     (model,) = models
     assert model.generator.fused
     images = program.call()
-    builder = catalog.open_configured(config)
-    test = prepared_data.read_data(builder).test
-    captions = [test.row(i)["captions"][0].decode() for i in range(4)]
+    rows = [tiny_data.test.row(i) for i in range(4)]
+    captions = [row["captions"][0].decode() for row in rows]
     expected = model.generate(captions, range(4))
     assert images.shape == (4, 16, 16, 3)
     np.testing.assert_array_equal(images, expected)
 
 
-def test_generation_is_counted_for_a_known_batch_size(tiny_config):
+def test_generation_is_counted_for_a_known_batch_size(tiny_config, tiny_data):
     config = tiny_config()
-    builder = catalog.open_configured(config)
-    catalog.prepare(builder)
-    model = programs.fresh_model(config, prepared_data.read_data(builder))
+    model = programs.fresh_model(config, tiny_data)
     one, two, three = (
         flops.count(programs.generation_graph(model, n)) for n in (1, 2, 3)
     )
