@@ -4,8 +4,6 @@ import pytest
 import tensorflow as tf
 
 from attngan_tf.benchmarking import flops
-from attngan_tf.config import Config
-from attngan_tf.models import build
 
 T, D = 18, 256  # words, and the size of their features
 
@@ -104,69 +102,3 @@ def test_unknown_shapes_are_reported():
         [3, 3, 3, 1],
     )
     assert depthwise == (0, ("DepthwiseConv2dNative",))
-
-
-def test_text_encoder():
-    config = Config()
-    network = build.text_encoder(config, 50, use_cudnn=False)
-    found = flops.count(
-        tf.function(network)
-        .get_concrete_function(
-            tf.TensorSpec([3, T], tf.int32), tf.TensorSpec([3], tf.int32)
-        )
-        .graph
-    )
-    # Two directions; four gates of 128 numbers, from 300 and 128.
-    assert found == (2 * 3 * T * 2 * (300 + 128) * 4 * 128, ())
-
-
-def generator_flops(config: Config, batch_size: int) -> int:
-    network = build.generator(config)
-    shapes = {
-        "word_features": [T, D],
-        "sentence_features": [D],
-        "z": [config.z_size],
-        "eps": [config.condition_size],
-    }
-    inputs = {
-        name: tf.TensorSpec([batch_size, *shape], tf.float32)
-        for name, shape in shapes.items()
-    }
-    inputs["lengths"] = tf.TensorSpec([batch_size], tf.int32)
-    traced = tf.function(network).get_concrete_function(inputs)
-    found, left_out = flops.count(traced.graph)
-    assert left_out == ()
-    return found
-
-
-def products_of_an_image(gf: int, stages: int, attention: bool) -> int:
-    """Products of the paper's generator (reference.md), 64x64 at the start.
-
-    The nine kernel positions of an up block fall on four of the small map, for
-    each of four positions of the large one; a row and a column are cut off.
-    """
-    found = D * 400 + (100 + 100) * 4 * 4 * 2 * 16 * gf
-    for side, channels in ((4, 16), (8, 8), (16, 4), (32, 2)):
-        found += (side + 1) ** 2 * 4 * 4 * (channels * gf) * (channels * gf)
-    head = 3 * gf * 9 + 3 * 9 * 3  # 3x1 to nine channels, 1x3 to three
-    found += 64**2 * head
-    for stage in range(1, stages):
-        side = 32 * 2**stage
-        positions = side**2
-        if attention:
-            found += T * D * gf + 2 * positions * T * gf
-        else:
-            found += positions * 9 * (gf + 100) * 2 * gf
-        residual = 2 * gf * 4 * gf + 2 * gf * 2 * gf
-        found += 2 * positions * 9 * residual
-        found += (side + 1) ** 2 * 4 * 4 * 2 * gf * 2 * gf
-        found += 4 * positions * head
-    return found
-
-
-@pytest.mark.parametrize("attention", ["words", "none"])
-def test_generator(attention):
-    """One image more, which leaves out what is computed once for a batch."""
-    config = Config(gf=4, attention=attention)
-    more = generator_flops(config, 4) - generator_flops(config, 3)
-    assert more == 2 * products_of_an_image(4, 3, attention == "words")

@@ -6,7 +6,10 @@ import tensorflow as tf
 
 from attngan_tf.benchmarking import flops, programs
 
-CPU = tf.distribute.OneDeviceStrategy("CPU:0")
+
+@pytest.fixture
+def cpu() -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy("CPU:0")
 
 
 def count(function, batch_size: int, *shapes, dtype=tf.float32) -> int:
@@ -17,7 +20,7 @@ def count(function, batch_size: int, *shapes, dtype=tf.float32) -> int:
 
 @pytest.mark.slow
 def test_encoders_are_trained_from_images_with_cached_features(
-    tiny_config, tiny_data
+    tiny_config, tiny_data, cpu
 ):
     fields = {
         "image_encoder": "inception_v3",
@@ -25,7 +28,7 @@ def test_encoders_are_trained_from_images_with_cached_features(
         "inception_weights": "none",
     }
     config = tiny_config(**fields, damsm_cached_views=2)
-    program = programs.train_damsm(config, CPU, tiny_data)
+    program = programs.train_damsm(config, cpu, tiny_data)
     assert program.batch_size == config.damsm_batch_size
     (encoder,) = program.networks["image_encoder"]
     backbone = count(encoder.backbone, config.damsm_batch_size, [75, 75, 3])
@@ -36,7 +39,7 @@ def test_encoders_are_trained_from_images_with_cached_features(
 
 
 def test_generated_images_are_those_of_the_model(
-    tiny_config, tiny_data, monkeypatch
+    tiny_config, tiny_data, cpu, monkeypatch
 ):
     models = []
     fresh = programs.fresh_model
@@ -47,7 +50,7 @@ def test_generated_images_are_those_of_the_model(
 
     monkeypatch.setattr(programs, "fresh_model", recorded)
     config = tiny_config()
-    program = programs.generate(config, CPU, tiny_data)
+    program = programs.generate(config, cpu, tiny_data)
     (model,) = models
     assert model.generator.fused
     images = program.call()
