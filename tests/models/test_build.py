@@ -64,13 +64,13 @@ def test_checkpoints_find_every_weight_before_the_first_call(tmp_path, fields):
     chosen = config(**fields)
 
     def networks():
-        found = build.discriminators(chosen)
+        image_encoder = build.image_encoder(chosen, None)
+        discriminators = build.discriminators(chosen, image_encoder)
         return {
-            f"discriminator_{k}": network for k, network in found.items()
-        } | {
             "text_encoder": build.text_encoder(chosen, 11),
-            "image_encoder": build.image_encoder(chosen, None),
+            "image_encoder": image_encoder,
             "generator": build.generator(chosen),
+            **{f"discriminator_{k}": x for k, x in discriminators.items()},
         }
 
     first, second = networks(), networks()
