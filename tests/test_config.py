@@ -214,6 +214,11 @@ def test_fields_of_the_model_must_not_change():
         ("--ema_decay=x: y", "--ema_decay must be a number; received 'x: y'"),
         ("--stage=GAN", "<all|damsm|gan>"),
         ("--ema_decay", "ema_decay"),
+        (
+            "--flagfile=/no/such.flags",
+            "--flagfile must be a file that can be read; received "
+            "/no/such.flags: No such file or directory",
+        ),
         ("--flagfile=/", "received /: Is a directory"),
         ("--nojit_compile=true", "nojit_compile"),
         (f"--flagfile={sys.executable}", "--flagfile must be a text file"),

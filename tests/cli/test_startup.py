@@ -38,15 +38,6 @@ def run(*command: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_user_error_is_one_line():
-    done = run("attngan_tf.train", "--flagfile=/no/such.flags")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: --flagfile must be a file that can be read; received "
-        "/no/such.flags: No such file or directory\n"
-    )
-
-
 HELP = """
 from attngan_tf.cli import command
 command.run(command.define_config_flags, print)
