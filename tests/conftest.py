@@ -117,6 +117,16 @@ def tiny_config(birds_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_data(tiny_config):
+    """The prepared data of tiny runs, opened."""
+    from attngan_tf.data import catalog, prepared_data
+
+    builder = catalog.open_configured(tiny_config())
+    catalog.prepare(builder)
+    return prepared_data.read_data(builder)
+
+
+@pytest.fixture(scope="session")
 def tiny_workdir(tiny_config, tmp_path_factory) -> pathlib.Path:
     """The folder of a completed tiny run; tests must not change it."""
     from attngan_tf.train import train

@@ -25,16 +25,3 @@ def test_weights_and_moments_equal_those_of_keras():
     assert [v.shape for v in found] == [v.shape for v in expected]
     for ours, reference in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, reference, rtol=1e-5, atol=1e-6)
-
-
-def test_schedule_and_loss_scale():
-    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
-    found, expected = (
-        trained(
-            keras.optimizers.LossScaleOptimizer(
-                kind(schedule, beta_1=0.5), initial_scale=4.0
-            )
-        )[0]
-        for kind in (Adam, keras.optimizers.Adam)
-    )
-    np.testing.assert_allclose(found, expected, atol=5e-6)

@@ -10,23 +10,7 @@ from absl import flags
 
 from attngan_tf import benchmark, config
 from attngan_tf.benchmarking import programs
-from attngan_tf.models import build
 
-SIZES = {
-    "mode",
-    "images_per_second",
-    "step_ms",
-    "compile_s",
-    "peak_rss_mb",
-    "batch_size",
-    "steps",
-    "image_sizes",
-    "dataset",
-    "precision",
-    "replicas",
-    "cpus",
-}
-PIPELINE = {"input_images_per_second", "input_over_train"}
 ARITHMETIC = [
     "parameters",
     "flops_per_image",
@@ -73,15 +57,15 @@ def test_input_prints_one_line_of_json(tiny_config, tmp_path, capsys):
     run(tiny_config(workdir=str(workdir)), "--mode=input", "--steps=3")
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
-    assert set(found) == SIZES
-    assert found["mode"] == "input"
-    assert found["compile_s"] == 0
     assert found["images_per_second"] > 0
     assert found["step_ms"] > 0
-    assert found["batch_size"] == 4
-    assert found["steps"] == 3
-    assert found["image_sizes"] == [8, 16]
-    assert found["dataset"] == "folder"
+    expected = {"mode": "input", "compile_s": 0, "batch_size": 4, "steps": 3}
+    expected |= {"image_sizes": [8, 16], "dataset": "folder"}
+    assert found.items() >= expected.items()
+    assert set(found) - set(expected) == {
+        *("images_per_second", "step_ms", "peak_rss_mb"),
+        *("precision", "replicas", "cpus"),
+    }
     assert not os.path.exists(workdir)
 
 
@@ -93,9 +77,7 @@ def test_generate_prints_one_line_and_writes_a_profile(
     run(fields, "--mode=generate", "--steps=3", f"--profile={profile}")
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
-    assert set(found) == SIZES | set(ARITHMETIC)
-    assert list(found)[-1] == "share_of_peak"
-    assert found["replicas"] == 1
+    assert list(found)[-5:] == ARITHMETIC
     # Numbers are printed with four digits.
     assert found["share_of_peak"] == pytest.approx(
         found["flops_per_image"]
@@ -112,34 +94,19 @@ def test_generate_prints_one_line_and_writes_a_profile(
 
 
 @pytest.mark.parametrize(
-    ("mode", "fresh", "optimizer", "batch_size", "networks"),
+    ("mode", "fresh", "networks"),
     [
         pytest.param(
             "train",
             "fresh_gan_step",
-            "generator_optimizer",
-            4,
             {"generator", "discriminators", "text_encoder", "image_encoder"},
             marks=pytest.mark.slow,
         ),
-        (
-            "damsm",
-            "fresh_damsm_step",
-            "optimizer",
-            8,
-            {"text_encoder", "image_encoder"},
-        ),
+        ("damsm", "fresh_damsm_step", {"text_encoder", "image_encoder"}),
     ],
 )
 def test_the_benchmark_of_training_takes_real_steps(
-    tiny_config,
-    tmp_path,
-    monkeypatch,
-    mode,
-    fresh,
-    optimizer,
-    batch_size,
-    networks,
+    tiny_config, tmp_path, monkeypatch, mode, fresh, networks
 ):
     steps = []
     make = getattr(programs, fresh)
@@ -152,17 +119,14 @@ def test_the_benchmark_of_training_takes_real_steps(
     fields = tiny_config(workdir=str(tmp_path / "run"))
     found = benchmark.benchmark(fields, mode, 2)
     (step,) = steps
+    name = "generator_optimizer" if mode == "train" else "optimizer"
     taken = 1 + benchmark.WARM_UP + 2
-    assert int(getattr(step, optimizer).iterations) == taken
-    assert set(found) == SIZES | PIPELINE | set(ARITHMETIC)
-    assert list(found)[-5:] == ARITHMETIC
-    assert found["batch_size"] == batch_size
+    assert int(getattr(step, name).iterations) == taken
     # The first step is traced, which takes seconds, not milliseconds.
     assert found["compile_s"] > 3 * found["step_ms"] / 1000
     ratio = found["input_images_per_second"] / found["images_per_second"]
     assert found["input_over_train"] == pytest.approx(ratio)
-    encoder = build.image_encoder(fields, None)
-    count = sum(weight.numpy().size for weight in encoder.weights)
+    count = sum(weight.numpy().size for weight in step.image_encoder.weights)
     assert found["parameters"]["image_encoder"] == count
     assert set(found["parameters"]) == networks
     assert found["flops_left_out"] == ()

@@ -167,18 +167,3 @@ def test_the_docs_commands_have_flags_that_exist(monkeypatch):
         config = parsed(monkeypatch, define, arguments)
         assert config.workdir
     assert seen == [*["attngan_tf.train"] * 3, "attngan_tf.prepare"]
-
-
-def test_tensorflow_reads_the_cluster_of_the_docs(monkeypatch):
-    import tensorflow as tf
-
-    (line,) = [
-        word.removeprefix("TF_CONFIG=")
-        for words in commands_of_docs()
-        for word in words
-        if word.startswith("TF_CONFIG=")
-    ]
-    monkeypatch.setenv("TF_CONFIG", line)
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    assert resolver.cluster_spec().num_tasks("worker") == 2
-    assert (resolver.task_type, resolver.task_id) == ("worker", 0)

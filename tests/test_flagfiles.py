@@ -10,7 +10,6 @@ from absl import flags
 from attngan_tf.benchmarking import programs
 from attngan_tf.cli import command
 from attngan_tf.config import Config
-from attngan_tf.data import catalog, prepared_data
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import small_backbone
 from attngan_tf.training import damsm_trainer, gan_trainer
@@ -43,11 +42,6 @@ def parse(monkeypatch, path: pathlib.Path, *arguments: str) -> Config:
     command.define_config_flags(values)
     values(["train", f"--flagfile={path.relative_to(ROOT)}", *arguments])
     return command.config_from_flags(values)
-
-
-def test_there_are_shipped_flagfiles():
-    folders = {path.parent.name for path in SHIPPED}
-    assert folders == {"configs", "paper", "experiments"}
 
 
 def test_every_shipped_flagfile_parses(monkeypatch):
@@ -96,13 +90,6 @@ def no_inception(monkeypatch):
     monkeypatch.setattr(build, "inception_backbone", backbone)
 
 
-@pytest.fixture(scope="module")
-def data(tiny_config) -> prepared_data.Data:
-    builder = catalog.open_configured(tiny_config())
-    catalog.prepare(builder)
-    return prepared_data.read_data(builder)
-
-
 def two_steps(step, batches, after=lambda: None) -> list[dict[str, float]]:
     """The terms of two uncompiled steps of a stage on its own batches."""
     found = []
@@ -139,7 +126,7 @@ def test_families_have_all_shipped_values(monkeypatch):
 
 @pytest.mark.slow
 def test_two_steps_of_both_stages_of_each_family(
-    monkeypatch, no_inception, data
+    monkeypatch, no_inception, tiny_data
 ):
     tried = set()
     for path in SHIPPED:
@@ -147,7 +134,7 @@ def test_two_steps_of_both_stages_of_each_family(
         family = tuple(getattr(config, name) for name in FAMILY)
         if family not in tried:
             tried.add(family)
-            check_two_steps(config, data)
+            check_two_steps(config, tiny_data)
     assert len(tried) > 5
 
 

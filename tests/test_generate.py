@@ -129,22 +129,6 @@ def test_a_grid_has_a_row_per_sentence_and_a_column_per_noise(
             np.testing.assert_allclose(tile, expected[column], atol=1)
 
 
-def test_a_grid_of_one_sample_is_a_row_with_the_first_sentences_seed(
-    run, tmp_path, tiny_model
-):
-    run(GRID)
-    (own,) = tiny_model.caption_seeds(VARIANTS[:1])
-    files = sorted(tmp_path.glob("00*.png"))
-    assert {texts(path)["seed"] for path in files} == {str(own)}
-    sheet = pixels(tmp_path / "grid.png")
-    expected = tiny_model.generate(VARIANTS, [own] * 6)
-    width, size = (sheet.shape[1] + 4) // 4, 16 * 8
-    left = (width - 4 - size) // 2
-    for column in range(4):
-        tile = sheet[:size:8, column * width + left :][:, :size:8]
-        np.testing.assert_allclose(tile, expected[column], atol=1)
-
-
 @pytest.mark.parametrize(
     ("kind", "captions", "seeds"),
     [

@@ -1,4 +1,4 @@
-"""The joint embedding's loss against loops in PyTorch, in float64."""
+"""The loss of the joint embedding against loops in PyTorch, in float64."""
 
 import numpy as np
 import pytest

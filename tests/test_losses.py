@@ -147,25 +147,6 @@ def test_slices_equal_the_whole(sliced, max_elements, known, xla):
     assert_close(graph(*args), whole, 2e-6)
 
 
-def test_only_large_batches_are_sliced(sliced):
-    args, _ = sliced
-
-    def loops(max_elements):
-        graph = tf.function(
-            lambda *x: losses.word_scores(
-                *x, max_elements=max_elements, **GAMMAS
-            )
-        )
-        graph = graph.get_concrete_function(*args[:3]).graph.as_graph_def()
-        nodes = list(graph.node)
-        for function in graph.library.function:
-            nodes += function.node_def
-        return {"While", "StatelessWhile"} & {node.op for node in nodes}
-
-    assert not loops(240)
-    assert loops(239)
-
-
 MEMORY_PROGRAM = """
 import numpy as np
 import tensorflow as tf
@@ -211,39 +192,6 @@ def test_memory_of_a_batch_of_256_is_bounded():
     )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 2e9
-
-
-def test_sentence_scores_of_a_zero_vector_are_finite():
-    case = batch([1, 1, 1], D=5, images=2)
-    case["sentence_features"][1] = 0.0
-    found = with_gradients(
-        losses.sentence_scores,
-        [
-            tf.constant(case[name], "float32")
-            for name in ("image_features", "sentence_features")
-        ],
-    )
-    np.testing.assert_array_equal(found[0][:, 1], [0.0, 0.0])
-    assert all(np.all(np.isfinite(x)) for x in found)
-
-
-@pytest.mark.parametrize(
-    ("B", "class_ids"), [(2, [4, 4]), (5, None), (5, [7, 3, 7, 7, 1])]
-)
-@pytest.mark.parametrize("direction", [0, 1])
-def test_matching_loss_and_gradient_are_eq_11_to_13(B, class_ids, direction):
-    scores = np.random.default_rng(B).normal(size=[B, B])
-    known = class_ids is not None
-    ids = torch.tensor(class_ids) if known else None
-    expected = expected_gradients(
-        lambda x: reference.matching_loss(x, 3.0, ids)[direction], [scores]
-    )
-    ids = tf.constant(class_ids, "int64") if known else None
-    found = with_gradients(
-        lambda x: losses.matching_loss(x, 3.0, ids)[direction],
-        [tf.constant(scores, "float32")],
-    )
-    assert_close(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -443,12 +391,3 @@ def test_kl_loss_and_gradients():
     )
     assert_close(found, expected_gradients(reference.kl_loss, [mu, logvar]))
     assert losses.kl_loss(tf.zeros([2, 3]), tf.zeros([2, 3])) == 0
-
-
-def test_unknown_forms_are_refused():
-    t = tensors(batch([1, 2]))
-    given = t["region_features"], t["word_features"], t["lengths"]
-    with pytest.raises(ValueError, match=r"`form`.*Received: 'papr'"):
-        losses.word_scores(*given, form="papr", **GAMMAS)
-    with pytest.raises(ValueError, match=r"`scale`.*Received: 'half'"):
-        losses.generator_loss(tf.ones([2]), tf.ones([2]), scale="half")

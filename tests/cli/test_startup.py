@@ -38,13 +38,23 @@ def run(*command: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_user_error_is_one_line():
-    done = run("attngan_tf.train", "--flagfile=/no/such.flags")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "error: --flagfile must be a file that can be read; received "
-        "/no/such.flags: No such file or directory\n"
+HELP = """
+from attngan_tf.cli import command
+command.run(command.define_config_flags, print)
+"""
+
+
+def test_help_lists_the_flags():
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.stderr == ""
+    for name in ("--num_stages", "--[no]jit_compile", "--damsm_lambda"):
+        assert name in done.stdout
 
 
 def test_the_search_for_devices_logs_nothing():
@@ -127,19 +137,6 @@ def test_a_signal_during_imports_prints_one_line(command, number, trains):
     assert code == (0 if trains else 128 + number)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "module"),
-    [
-        (["-um", "attngan_tf.train"], "attngan_tf.train"),
-        (["-mattngan_tf.train"], "attngan_tf.train"),
-        (["-m", "a.b", "--workdir=attngan_tf.train"], "a.b"),
-    ],
-)
-def test_the_module_of_a_command(monkeypatch, arguments, module):
-    monkeypatch.setattr(sys, "orig_argv", ["python", *arguments])
-    assert startup._module() == module
-
-
 def test_other_programs_handle_their_own_signals(tmp_path):
     package = tmp_path / "theirs"
     package.mkdir()
@@ -169,24 +166,20 @@ from attngan_tf.cli import command
 
 def main(values, arguments):
     with contextlib.suppress(BaseException):
-        os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
+        os.kill(os.getpid(), signal.SIGINT)
     raise AttributeError("no keys")
 
-command.run(lambda values: None, main, resumable=bool(os.environ["RESUMABLE"]))
+command.run(lambda values: None, main)
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "resumable"), [(signal.SIGINT, ""), (signal.SIGTERM, "yes")]
-)
-def test_an_error_that_a_signal_causes_is_an_interruption(number, resumable):
+def test_an_error_that_a_signal_causes_is_an_interruption():
     done = subprocess.run(
         [sys.executable, "-c", LOST],
-        env=environment() | {"SIGNAL": number.name, "RESUMABLE": resumable},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
-    line = startup.NOTHING_LOST if resumable else "interrupted"
-    assert done.stderr == f"{line}\n"
-    assert done.returncode == (0 if resumable else 128 + number)
+    assert done.stderr == "interrupted\n"
+    assert done.returncode == 128 + signal.SIGINT

@@ -1,9 +1,6 @@
 """Atomic writes."""
 
 import os
-import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -37,24 +34,3 @@ def test_an_error_leaves_the_old_file(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
-
-
-KILLED = """
-import os, signal, sys
-from attngan_tf.io.files import replacing
-with replacing(sys.argv[1]) as file:
-    file.write("half")
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_a_kill_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    ended = subprocess.run([sys.executable, "-c", KILLED, path], check=False)
-    assert ended.returncode == -signal.SIGKILL
-    assert path.read_text() == "old"
-    with replacing(str(path)) as file:
-        file.write("new")
-    assert path.read_text() == "new"

@@ -6,7 +6,7 @@ import tensorflow as tf
 import torch
 
 from attngan_tf.models import attention
-from tests.reference import losses, networks
+from tests.reference import networks
 
 GARBAGE = [np.nan, np.inf, -3e38, 7.0]
 LENGTHS = [2, 4, 1]
@@ -102,53 +102,3 @@ def test_context_of_no_words_is_finite():
         tf.ones([1, 2, 3]), tf.ones([1, 4, 3]), tf.constant([0])
     )
     np.testing.assert_array_equal(context, np.zeros([1, 2, 3]))
-
-
-def test_region_attention_and_its_gradients_are_eq_7_to_9():
-    rng = np.random.default_rng(4)
-    words, regions = rng.normal(size=[2, 3, 4]), rng.normal(size=[3, 5, 4])
-    lengths, gamma1 = [3, 1], 5.0
-    padding = is_padding(lengths, 3)
-    upstream = rng.normal(size=[3, 2, 3, 5]) * ~padding[:, :, None]
-    given = [torch.tensor(x, requires_grad=True) for x in (words, regions)]
-    total = 0.0
-    for s, length in enumerate(lengths):
-        alpha = losses.region_attention(given[0][s, :length], given[1], gamma1)
-        total += (alpha * torch.tensor(upstream[:, s, :length])).sum()
-        similarities = torch.einsum("td,ind->itn", given[0][s], given[1])
-        expected = [alpha.detach(), similarities.detach()[:, :length]]
-        found = attention.region_attention(
-            tf.constant(with_garbage(words, lengths), "float32"),
-            tf.constant(regions, "float32"),
-            tf.constant(lengths),
-            gamma1,
-        )
-        for ours, reference in zip(found, expected, strict=True):
-            assert np.all(np.isfinite(ours))
-            np.testing.assert_allclose(
-                ours[:, s, :length], reference, atol=1e-5
-            )
-    total.backward()
-    inputs = [
-        tf.constant(with_garbage(words, lengths), "float32"),
-        tf.constant(regions, "float32"),
-    ]
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        weights, _ = attention.region_attention(
-            *inputs, tf.constant(lengths), gamma1
-        )
-    gradients = tape.gradient(weights, inputs, tf.constant(upstream, "float32"))
-    for ours, reference in zip(gradients, given, strict=True):
-        np.testing.assert_allclose(ours, reference.grad, atol=1e-5)
-
-
-@pytest.mark.parametrize(("N", "D"), [(4, 6), (6, 6), (7, 3)])
-def test_context_squares_are_those_of_the_contexts(N, D):
-    rng = np.random.default_rng(6)
-    weights, regions = rng.random([2, 3, 5, N]), rng.normal(size=[2, N, D])
-    found = attention.context_squares(
-        tf.constant(weights, "float32"), tf.constant(regions, "float32")
-    )
-    expected = np.sum(np.einsum("istn,ind->istd", weights, regions) ** 2, -1)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)

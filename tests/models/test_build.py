@@ -1,4 +1,7 @@
-"""Networks from configurations: each field reaches its network."""
+"""Networks from configurations: precision, checkpoints, weights in files.
+
+That sizes reach their networks is shown by the comparisons with the reference.
+"""
 
 import keras
 import numpy as np
@@ -29,88 +32,6 @@ def config(**options) -> Config:
     return Config(**SMALL | options)
 
 
-def generator_outputs(network) -> dict:
-    D, ones = network.word_size, np.ones
-    given = {
-        "word_features": ones((2, 3, D), np.float32),
-        "sentence_features": ones((2, D), np.float32),
-        "z": ones((2, network.z_size), np.float32),
-        "eps": ones((2, network.condition_size), np.float32),
-        "lengths": np.array([3, 1], np.int32),
-    }
-    before = len(network.weights)
-    found = network(given)
-    assert len(network.weights) == before  # all were made by `build`
-    return found
-
-
-def test_fields_of_the_generator():
-    values = {
-        "base_size": 16,
-        "num_stages": 3,
-        "gf": 3,
-        "condition_size": 9,
-        "z_size": 8,
-        "residual_blocks": 1,
-        "attention": "none",
-    }
-    for field, value in values.items():
-        assert getattr(config(), field) != value
-    network = build.generator(config(feature_size=14, **values))
-    assert network.word_size == 14
-    for field, value in values.items():
-        assert getattr(network, field) == value
-    found = generator_outputs(network)
-    images = [name for name in found if name.startswith("images")]
-    assert images == ["images_16", "images_32", "images_64"]
-
-
-def test_attndcgan_has_one_head_no_blocks_and_one_conditional_d():
-    options = {"generator": "attndcgan", "num_stages": 3, "residual_blocks": 2}
-    network = build.generator(config(**options))
-    assert network.image_sizes == [32]
-    assert network.residual_blocks == 0
-    assert set(generator_outputs(network)) == {
-        *("images_32", "attention_16", "attention_32", "mu", "logvar"),
-    }
-    networks = build.discriminators(config(**options))
-    assert list(networks) == [32]
-    assert not networks[32].unconditional
-
-
-def test_fields_of_the_text_encoder():
-    network = build.text_encoder(config(damsm_dropout=0.25), 11, False)
-    assert network.embedding.embeddings.shape == (11, 7)
-    assert network.dropout == 0.25
-    assert network.lstm.forward_layer.use_cudnn is False
-    assert network.lstm.forward_layer.units == 6
-    before = len(network.weights)
-    found = network(tf.constant([[3, 0]]), tf.constant([1]))
-    assert found["sentence_features"].shape == (1, 12)
-    assert len(network.weights) == before
-
-
-def test_fields_of_the_discriminators():
-    networks = build.discriminators(config(num_stages=3, df=3))
-    assert list(networks) == [8, 16, 32]
-    for size, network in networks.items():
-        assert network.image_size == size
-        assert network.df == 3
-        assert network.sentence_size == 12
-        assert network.unconditional
-        assert network.weights
-
-
-def test_fields_of_the_small_image_encoder():
-    network = build.image_encoder(config(), None)
-    assert network.name == "image_encoder"
-    assert network.size == 16
-    found = network(np.zeros((2, 24, 24, 3), np.float32))
-    assert found["region_features"].shape == (2, 4, 12)
-    assert found["image_features"].shape == (2, 12)
-    assert network.backbone.trainable_variables
-
-
 def test_precision_reaches_all_but_the_text_encoder():
     low = config(precision="mixed_bfloat16")
     networks = [
@@ -131,19 +52,25 @@ def test_precision_reaches_all_but_the_text_encoder():
 
 
 @pytest.mark.parametrize(
-    "kind", ["small_cnn", pytest.param("inception_v3", marks=pytest.mark.slow)]
+    "fields",
+    [
+        {},
+        {"discriminator": "projected"},
+        pytest.param(INCEPTION, marks=pytest.mark.slow),
+    ],
+    ids=["small_cnn", "projected", "inception_v3"],
 )
-def test_checkpoints_find_every_weight_before_the_first_call(tmp_path, kind):
-    chosen = config(**INCEPTION | {"image_encoder": kind})
+def test_checkpoints_find_every_weight_before_the_first_call(tmp_path, fields):
+    chosen = config(**fields)
 
     def networks():
-        found = build.discriminators(chosen)
+        image_encoder = build.image_encoder(chosen, None)
+        discriminators = build.discriminators(chosen, image_encoder)
         return {
-            f"discriminator_{k}": network for k, network in found.items()
-        } | {
             "text_encoder": build.text_encoder(chosen, 11),
-            "image_encoder": build.image_encoder(chosen, None),
+            "image_encoder": image_encoder,
             "generator": build.generator(chosen),
+            **{f"discriminator_{k}": x for k, x in discriminators.items()},
         }
 
     first, second = networks(), networks()
@@ -189,25 +116,3 @@ def test_inception_weights_that_cannot_be_read(tmp_path, ending):
         build.image_encoder(config(**INCEPTION), str(path))
     assert str(path) in str(error.value)
     assert keras.config.dtype_policy().name == "float32"
-
-
-@pytest.mark.slow
-# Keras 3.15 reads variables by an __array__ that NumPy 2 deprecates.
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-)
-def test_inception_weights_are_read_from_a_path(tmp_path):
-    path = str(tmp_path / "inception.weights.h5")
-    inception = keras.applications.InceptionV3(
-        include_top=False, weights=None, input_shape=(75, 75, 3)
-    )
-    inception.save_weights(path)
-    backbone = build.image_encoder(config(**INCEPTION), path).backbone
-    old, new = (
-        [x.kernel.numpy() for x in network.layers if hasattr(x, "kernel")]
-        for network in (inception, backbone)
-    )
-    assert len(old) == len(new) == 94
-    for before, after in zip(old, new, strict=True):
-        # BN that was never trained divides by the root of 1 + epsilon.
-        np.testing.assert_allclose(after, before / 1.001**0.5, rtol=1e-5)

@@ -127,15 +127,6 @@ def test_parameter_counts_of_cub():
     assert found.tolist() == [97_596_678, 20_736]
 
 
-def test_attndcgan_has_no_unconditional_logits():
-    network = make(unconditional=False)
-    assert set(network(inputs())) == {"conditional"}
-    features = network.features(inputs()["images"])
-    assert network.unconditional_logits(features) is None
-    # Two weights fewer: a logit's kernel and bias.
-    assert len(make().weights) - len(network.weights) == 2
-
-
 def test_every_weight_gets_a_gradient_and_a_graph_equals_eager():
     network = make()
     with tf.GradientTape() as tape:

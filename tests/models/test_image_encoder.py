@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder, small_backbone
@@ -111,19 +110,6 @@ def test_reduction_is_antialiased():
     # A triangle over five columns: (1 - 2 + 3 - 2 + 1) / 9. A single column
     # would give 1.
     np.testing.assert_allclose(np.abs(inside), 1 / 9, atol=1e-5)
-
-
-def test_enlargement_is_bilinear_with_half_pixel_centers():
-    network = encoder(identity_backbone(10), 10)
-    images = random_images(2, 4, 4, 3)
-    found = network.backbone_features(images)["regions"]
-    for image, regions in zip(images, found, strict=True):
-        for c in range(3):
-            channel = Image.fromarray(image[:, :, c])
-            expected = np.asarray(channel.resize((10, 10), Image.BILINEAR))
-            np.testing.assert_allclose(
-                np.reshape(regions[:, c], (10, 10)), expected, atol=1e-5
-            )
 
 
 def test_heads_start_uniform_and_independent():

@@ -56,17 +56,6 @@ def test_only_the_heads_are_trained(inception):
         np.testing.assert_array_equal(new, old)
 
 
-def test_global_dtype_policy_is_restored():
-    before = keras.config.dtype_policy().name
-    policy = keras.DTypePolicy("mixed_bfloat16")
-    backbone = inception_backbone(75, "mixed6", None, policy)
-    assert backbone.get_layer("mixed6").compute_dtype == "bfloat16"
-    assert keras.config.dtype_policy().name == before
-    with pytest.raises(ValueError, match="weights"):
-        inception_backbone(75, "mixed6", "/no/such/file", policy)
-    assert keras.config.dtype_policy().name == before
-
-
 def small_network() -> keras.Model:
     """Two branches of convolution and BN, as keras.applications builds them."""
     images = keras.Input((6, 6, 3))

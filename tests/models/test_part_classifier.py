@@ -16,12 +16,6 @@ def network(seed=0):
     )
 
 
-def test_logits_have_the_shape_of_parts_and_colours():
-    images = np.random.default_rng(0).uniform(-1, 1, (2, SIZE, SIZE, 3))
-    logits = network()(images.astype(np.float32))
-    assert logits.shape == (2, PARTS, COLOURS)
-
-
 def test_initial_weights_depend_on_the_seed_alone():
     one, same, other = (network(seed).get_weights() for seed in (1, 1, 2))
     for a, b, c in zip(one, same, other, strict=True):

@@ -4,37 +4,19 @@ import torch
 import torch.nn.functional as F
 
 
-def region_attention(words, regions, gamma1: float):
-    """Eq. 7-9: weights [I, T, N] of true words [T, D] and regions [I, N, D]."""
-    similarities = torch.einsum("td,ind->itn", words, regions)
-    return (gamma1 * similarities.softmax(dim=1)).softmax(dim=2)
-
-
 def word_scores(regions, words, lengths, *, gamma1: float, gamma2: float):
-    """Eq. 10 without its 1/gamma2, for all pairs.
+    """Eq. 7-10 without the 1/gamma2, for all pairs.
 
-    Args:
-      regions: [I, N, D].
-      words: [S, T, D].
-      lengths: [S].
-      gamma1: sharpness of the attention.
-      gamma2: weight of the best words.
-
-    Returns:
-      [I, S].
+    Takes regions [I, N, D], words [S, T, D] and lengths [S]; returns [I, S].
     """
     columns = []
     for sentence, length in zip(words, lengths, strict=True):
         true = sentence[: int(length)]
-        contexts = region_attention(true, regions, gamma1) @ regions
+        similarities = torch.einsum("td,ind->itn", true, regions).softmax(dim=1)
+        contexts = (gamma1 * similarities).softmax(dim=2) @ regions
         cosines = F.cosine_similarity(contexts, true, dim=2)  # [I, T]
         columns.append((gamma2 * cosines).exp().sum(dim=1).log())
     return torch.stack(columns, dim=1)
-
-
-def sentence_scores(images, sentences):
-    """Cosines [I, S]."""
-    return F.cosine_similarity(images[:, None], sentences[None], dim=2)
 
 
 def matching_loss(scores, gamma3: float, class_ids=None):
@@ -68,9 +50,8 @@ def damsm_loss(
     if form == "paper":
         scores = scores / gamma2
     w1, w2 = matching_loss(scores, gamma3, class_ids)
-    s1, s2 = matching_loss(
-        sentence_scores(images, sentences), gamma3, class_ids
-    )
+    cosines = F.cosine_similarity(images[:, None], sentences[None], dim=2)
+    s1, s2 = matching_loss(cosines, gamma3, class_ids)
     return {
         "words_image_to_text": w1,
         "words_text_to_image": w2,

@@ -1,7 +1,5 @@
 """Devices and clusters that do not fit a configuration: errors in one line."""
 
-import json
-import socket
 import unittest.mock
 
 import pytest
@@ -38,12 +36,9 @@ WORKER = '"task": {"type": "worker", "index": 0}'
     "given",
     [
         "{}",
-        "null",
         "{",
-        '{"cluster": ["a:1"]}',
         '{"cluster": {"worker": "a:1"}}',
         '{"cluster": {"worker": ["a:1"]}}',
-        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}',
         '{"cluster": {"worker": ["a:1"]}, "task": '
         '{"type": "worker", "index": 1}}',
         f'{{"cluster": {{"worker": ["a", "b:2"]}}, {WORKER}}}',
@@ -55,18 +50,6 @@ def test_an_invalid_cluster_is_refused(monkeypatch, given):
     with pytest.raises(UserError, match="TF_CONFIG must describe") as raised:
         distribution.make_strategy(demo(distribution="multi_worker"))
     assert given in str(raised.value)
-
-
-def test_a_port_in_use_is_refused(monkeypatch):
-    with socket.create_server(("localhost", 0)) as taken:
-        host = f"localhost:{taken.getsockname()[1]}"
-        cluster = {"worker": [host, "localhost:1"]}
-        task = {"type": "worker", "index": 0}
-        monkeypatch.setenv(
-            "TF_CONFIG", json.dumps({"cluster": cluster, "task": task})
-        )
-        with pytest.raises(UserError, match="TF_CONFIG must reach one another"):
-            distribution.make_strategy(demo(distribution="multi_worker"))
 
 
 def test_threads_of_an_operation(monkeypatch):

@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from attngan_tf.data import catalog
-from attngan_tf.data.views import Records
 from attngan_tf.models.image_encoder import ImageEncoder, small_backbone
 from attngan_tf.training.feature_cache import NAMES, FeatureCache
 
@@ -14,11 +12,8 @@ SIZE = 16
 
 
 @pytest.fixture(scope="module")
-def make(tiny_config):
+def make(tiny_data):
     """Opens a cache of two views of 24 images."""
-    builder = catalog.open_configured(tiny_config())
-    catalog.prepare(builder)
-    records = Records(builder, "train")
     encoder = ImageEncoder(
         backbone=small_backbone(SIZE, "float32"), size=SIZE, feature_size=8
     )
@@ -27,7 +22,7 @@ def make(tiny_config):
         return FeatureCache(
             folder=str(folder),
             image_encoder=encoder,
-            records=records,
+            records=tiny_data.train,
             identity={"name": identity},
             views=2,
             seed=0,

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from typing import NamedTuple
 
 import gpu_kernels
 import keras
@@ -10,19 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from attngan_tf.benchmarking import programs
 from attngan_tf.cli.interruption import Interruption
-from attngan_tf.data import catalog, prepared_data
-from attngan_tf.data.input_pipeline import TrainingData
-from attngan_tf.models import build
 from attngan_tf.training import (
     damsm_trainer,
     distribution,
     gan_trainer,
     loop,
 )
-from attngan_tf.training.damsm_step import DamsmStep
 from attngan_tf.training.damsm_trainer import DamsmTrainer
-from attngan_tf.training.gan_step import GanStep
 from attngan_tf.training.gan_trainer import GanTrainer
 
 STAGES = ["damsm", "gan"]
@@ -46,55 +41,15 @@ needs_kernels = pytest.mark.skipif(
 )
 
 
-class Program(NamedTuple):
-    """The untrained step of a stage."""
-
-    step: DamsmStep | GanStep
-    compiled: loop.Step
-    data: TrainingData
-    strategy: tf.distribute.Strategy
-
-    def batches(self, first_step: int = 0):
-        return loop.distributed_batches(self.strategy, self.data, first_step)
-
-    def graph(self) -> tf.Graph:
-        spec = self.batches().element_spec
-        return self.compiled.get_concrete_function(spec).graph
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_config) -> prepared_data.Data:
-    builder = catalog.open_configured(tiny_config())
-    catalog.prepare(builder)
-    return prepared_data.read_data(builder)
-
-
 @pytest.fixture
-def make(tiny_config, opened):
-    def make(stage: str, **fields) -> Program:
-        config = tiny_config(**fields)
+def make(tiny_config, tiny_data):
+    """The benchmark's program of a stage, untrained."""
+
+    def make(stage: str, **fields) -> programs.Program:
         keras.utils.set_random_seed(0)
-        encoders = (
-            build.text_encoder(config, len(opened.vocabulary)),
-            build.image_encoder(config, None),
-        )
-        if stage == "gan":
-            for encoder in encoders:
-                encoder.trainable = False
-            data = gan_trainer.training_data(config, opened)
-            step = gan_trainer.gan_step(config, *encoders)
-            after = {"after_step": step.update_average}
-        else:
-            data = damsm_trainer.training_data(config, opened)
-            step = damsm_trainer.damsm_step(
-                config, *encoders, data.steps_per_epoch
-            )
-            after = {}
+        program = {"damsm": programs.train_damsm, "gan": programs.train}[stage]
         strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-        compiled = loop.compile_step(
-            strategy, step, jit_compile=config.jit_compile, **after
-        )
-        return Program(step, compiled, data, strategy)
+        return program(tiny_config(**fields), strategy, tiny_data)
 
     return make
 
@@ -178,9 +133,11 @@ def not_compiled(graph: tf.Graph) -> set[str]:
 @pytest.mark.parametrize(
     "stage", ["damsm", pytest.param("gan", marks=pytest.mark.slow)]
 )
-def test_shapes_are_static(make, stage):
+def test_shapes_are_static(make, tiny_config, tiny_data, stage):
     program = make(stage, **RELEASED)
-    for spec in program.batches().element_spec.values():
+    trainer = {"damsm": damsm_trainer, "gan": gan_trainer}[stage]
+    data = trainer.training_data(tiny_config(**RELEASED), tiny_data)
+    for spec in data.whole_batches().element_spec.values():
         assert spec.shape.is_fully_defined()
     generated = set()
     for operation in program.graph().get_operations():
@@ -193,19 +150,15 @@ def test_shapes_are_static(make, stage):
     assert generated == (images if stage == "gan" else set())
 
 
-@pytest.fixture
-def half_trained(tiny_workdir, tmp_path) -> str:
-    """A copy of a run that has taken 4 steps."""
-    shutil.copytree(tiny_workdir, tmp_path / "run")
-    return str(tmp_path / "run")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_nothing_is_traced_twice(tiny_config, opened, half_trained, stage):
+def test_nothing_is_traced_twice(
+    tiny_config, tiny_data, tiny_workdir, tmp_path, stage
+):
     """After a checkpoint, over the ends of epochs of 3.4 and 4.8 steps."""
+    shutil.copytree(tiny_workdir, tmp_path / "run")
     config = tiny_config(
-        workdir=half_trained,
+        workdir=str(tmp_path / "run"),
         damsm_batch_size=7,
         batch_size=5,
         damsm_steps=11,
@@ -215,7 +168,7 @@ def test_nothing_is_traced_twice(tiny_config, opened, half_trained, stage):
     )
     strategy = distribution.make_strategy(config)
     made = {"damsm": DamsmTrainer, "gan": GanTrainer}[stage]
-    running = made(config, strategy, opened, Interruption())
+    running = made(config, strategy, tiny_data, Interruption())
     running.run()
     assert running.checkpoints.last_step() == 11
     assert traces(running.loop.train_step) == 1
@@ -269,18 +222,19 @@ def test_the_next_batch_is_made_during_a_step():
     assert int(next(iterator)) == 8
 
 
-def weights_after_two_steps(program: Program) -> list[np.ndarray]:
-    for batch, _ in zip(program.batches(), range(2), strict=False):
-        program.compiled(batch)
-    return all_weights(program.step)
+def weights(program: programs.Program) -> list[np.ndarray]:
+    return [
+        weight.numpy()
+        for networks in program.networks.values()
+        for network in networks
+        for weight in network.weights
+    ]
 
 
-def all_weights(step) -> list[np.ndarray]:
-    networks = [step.text_encoder, step.image_encoder]
-    if isinstance(step, GanStep):
-        networks += [step.generator, step.average]
-        networks += step.discriminators.values()
-    return [w.numpy() for network in networks for w in network.weights]
+def weights_after_two_steps(program: programs.Program) -> list[np.ndarray]:
+    program.call()
+    program.call()
+    return weights(program)
 
 
 @pytest.mark.slow
@@ -294,7 +248,7 @@ def test_xla_gives_the_same_weights(make, stage, fields):
 
     A gradient of almost 0 may have either sign, and so has Adam's step.
     """
-    begun = all_weights(make(stage, **fields).step)
+    begun = weights(make(stage, **fields))
     plain = weights_after_two_steps(make(stage, **fields))
     compiled = weights_after_two_steps(make(stage, jit_compile=True, **fields))
     for start, one, other in zip(begun, plain, compiled, strict=True):

@@ -136,12 +136,6 @@ def mirrored(devices: int) -> dict:
 
 
 @pytest.mark.slow
-def test_four_replicas_train_as_one_device(tiny_config, tmp_path, one_device):
-    _, one = one_device
-    assert_close(one, losses(tiny_config, tmp_path, **mirrored(4)))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [RELEASED | {"finetune_damsm": True}, JOINT_EMBEDDING, PROJECTED],
@@ -175,7 +169,7 @@ def test_two_replicas_in_bfloat16(tiny_config, tmp_path, one_device):
 def test_a_checkpoint_fits_any_number_of_replicas(
     tiny_config, tmp_path, one_device
 ):
-    """Two replicas resume the run of one device, and one resumes theirs."""
+    """Four replicas resume the run of one device, and one resumes theirs."""
     whole, one = one_device
     folder = tmp_path / "copy"
     shutil.copytree(whole, folder)
@@ -183,7 +177,7 @@ def test_a_checkpoint_fits_any_number_of_replicas(
         path.unlink()
     for name in ("DONE", "metrics.jsonl"):
         (folder / name).unlink()
-    losses(tiny_config, folder, **mirrored(2))
+    losses(tiny_config, folder, **mirrored(4))
     found = losses(tiny_config, folder, gan_steps=STEPS + 2)
     for step in (1, 2):
         row = found.pop(("gan", STEPS + step))
@@ -253,18 +247,6 @@ def assert_ends_for_another(process) -> None:
     assert "another worker" in last
     assert 'File "' not in last
     assert "Traceback" not in output
-
-
-@pytest.mark.slow
-def test_a_worker_that_hangs_does_not_hold_the_others(tiny_config, tmp_path):
-    """It ends as well, if it wakes up."""
-    folder = tmp_path / "workers"
-    first, second = start_workers(tiny_config, folder, damsm_steps=100_000)
-    wait_for_steps(second, folder / "worker_1", "damsm", STEPS // 2)
-    second.send_signal(signal.SIGSTOP)
-    assert_ends_for_another(first)
-    second.send_signal(signal.SIGCONT)
-    assert_ends_for_another(second)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from attngan_tf.config import Config
 from attngan_tf.models import build
 from attngan_tf.models.layers.batch_norm import BatchNorm, GatedBatchNorm
 from attngan_tf.models.layers.blocks import conv
-from attngan_tf.models.layers.fusion import fuse, fuse_batch_norm
+from attngan_tf.models.layers.fusion import fuse_batch_norm
 from attngan_tf.models.layers.glu import HalvedGLU
 
 SIZES = {"gf": 4, "feature_size": 8, "z_size": 6, "condition_size": 5}
@@ -21,13 +21,6 @@ def randomize_batch_norm(network, rng) -> None:
             weight.assign(rng.normal(0, 0.3, weight.shape))
         elif weight.name in ("moving_variance", "gamma"):
             weight.assign(rng.uniform(0.3, 2.0, weight.shape))
-
-
-def test_fusion_of_one_channel_by_hand():
-    # 2 x is normalized: (2 x - 1) / 2 * 3 + 5 = 3 x + 3.5.
-    kernel, bias = fuse(np.array([[2.0]]), 3.0, 5.0, 1.0, 3.0, epsilon=1.0)
-    np.testing.assert_allclose(kernel, [[3.0]])
-    np.testing.assert_allclose(bias, 3.5)
 
 
 @pytest.mark.parametrize("attention", ["words", "none"])
@@ -68,13 +61,3 @@ def test_gating_is_found_by_the_layer_and_not_by_its_name():
     fuse_batch_norm(trained, fused)
     x = rng.normal(size=[2, 6, 6, 3]).astype(np.float32)
     np.testing.assert_allclose(fused(x), trained(x), atol=1e-5)
-
-
-def test_networks_of_different_sizes_are_refused():
-    small, large = (
-        Config(base_size=8, num_stages=2, **SIZES | {"gf": gf}) for gf in (4, 8)
-    )
-    with pytest.raises(ValueError, match="shape"):
-        fuse_batch_norm(
-            build.generator(small), build.generator(large, fused=True)
-        )
