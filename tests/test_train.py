@@ -222,7 +222,7 @@ def test_finetuned_encoders_belong_to_the_checkpoint_of_the_gan(
 def test_encoders_of_a_started_gan_are_not_trained(tiny_config, copied):
     with pytest.raises(UserError, match="encoders of step 4") as raised:
         train(tiny_config(workdir=str(copied), damsm_steps=8))
-    assert "received 8 steps" in str(raised.value)
+    assert "received 8 encoder steps" in str(raised.value)
     assert not (copied / "DONE").exists()
 
 

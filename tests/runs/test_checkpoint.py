@@ -222,7 +222,7 @@ def test_the_last_checkpoint_is_retained_on_a_full_disk(
     checkpoints = saved(network, disk, [1])
     rest = fill(disk)
     with pytest.raises(
-        UserError, match=r"step 2 .*; .*ckpt-1 is retained; make"
+        UserError, match=r"step 2 .*; .*ckpt-1 is retained; free"
     ):
         checkpoints.save(2)
     names = {p.name for p in disk.iterdir()} - {"rest", "best"}
