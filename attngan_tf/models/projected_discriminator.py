@@ -189,7 +189,8 @@ class ProjectedDiscriminator(keras.Model):
     Args:
       image_size: side of the images.
       map_shapes: height, width and channels of each map, from fine to coarse.
-      df: channels of the finest projected map; the heads end with 4 df.
+      df: channels of the finest projected map. The head on the image begins
+        with 2 df channels, and all heads end with 4 df.
       sentence_size: D, size of the sentence features.
       unconditional: whether there are logits of images alone.
       seed: seed of the fixed projections.

@@ -73,6 +73,17 @@ def test_spectral_convolution_divides_the_kernel_by_its_norm(
     )
 
 
+def test_heads_begin_with_twice_the_channels_of_their_maps():
+    """The head on the image as if its map had df channels, here 4."""
+    first = [head.convolution_0.kernel.shape for head in make().heads]
+    assert first == [
+        (4, 4, 3, 8),
+        (4, 4, 4, 8),
+        (3, 3, 8, 16),
+        (3, 3, 16, 16),  # 4 df at most
+    ]
+
+
 def test_power_iteration_moves_in_training_only():
     layer = SpectralConvolution(4, 3)
     layer.build((None, 8, 8, 2))
