@@ -22,7 +22,11 @@ from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.evaluator import Evaluator
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
-from attngan_tf.evaluation.features.opening import KINDS, open_extractor
+from attngan_tf.evaluation.features.opening import (
+    INCEPTION,
+    KINDS,
+    open_extractor,
+)
 from attngan_tf.evaluation.follow import follow, is_scored
 from attngan_tf.evaluation.registry import METRICS, choose_metrics
 from attngan_tf.evaluation.report import write_report
@@ -214,16 +218,12 @@ def open_evaluator(
         seed=values.seed,
         splits=values.splits,
         strategy=task.strategy,
-        progress=_bar("generating images"),
-    )
-
-
-def _bar(title: str) -> functools.partial:
-    return functools.partial(
-        tqdm.tqdm,
-        desc=title,
-        unit="batch",
-        mininterval=0.5 if sys.stderr.isatty() else 60,
+        progress=functools.partial(
+            tqdm.tqdm,
+            desc="generating images",
+            unit="batch",
+            mininterval=0.5 if sys.stderr.isatty() else 60,
+        ),
     )
 
 
@@ -282,10 +282,11 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
             "--splits must be at most --num_images; received "
             f"{values.splits} and {values.num_images}"
         )
-    if values.backend_weights != "imagenet" and not values.backend:
+    if values.backend_weights != "imagenet" and values.backend != INCEPTION:
         raise UserError(
-            "--backend_weights must be used with --backend=inception_v3; "
-            f"received {values.backend_weights!r} and no --backend"
+            f"--backend_weights must be used with --backend={INCEPTION}; "
+            f"received {values.backend_weights!r} and "
+            f"{values.backend or 'no --backend'}"
         )
 
 

@@ -7,7 +7,7 @@ from attngan_tf.data.demo import builder
 from attngan_tf.data.demo.builder import PALETTE, PARTS
 from attngan_tf.data.demo.captions import asked_colours
 from attngan_tf.data.views import Records
-from attngan_tf.evaluation.generated import BATCH
+from attngan_tf.evaluation.batches import BATCH
 from attngan_tf.evaluation.metrics.colour import colour_accuracy
 from attngan_tf.evaluation.metrics.metric import PART_COLOURS, Metric
 from attngan_tf.runs.scores import Row, Value
@@ -19,27 +19,27 @@ NOT_NAMED = -1
 _COLOURS = tuple(PALETTE)
 
 
-def _missing(config) -> str:
-    if config.dataset == "demo" and config.image_sizes[-1] >= MIN_SIZE:
-        return ""
-    return (
-        f"applies to --dataset=demo with images of {MIN_SIZE} pixels or more; "
-        f"this model was trained on {config.dataset}, "
-        f"{config.image_sizes[-1]} pixels; leave the metric out"
-    )
+class _DemoMetric(Metric):
+    """A metric of the demo data's birds."""
+
+    @classmethod
+    def missing(cls, config, extractor):
+        size = config.image_sizes[-1]
+        if config.dataset == "demo" and size >= MIN_SIZE:
+            return ""
+        return (
+            f"applies to --dataset=demo with images of {MIN_SIZE} pixels or "
+            f"more; this model was trained on {config.dataset}, {size} pixels; "
+            "leave the metric out"
+        )
 
 
-class ColourMetric(Metric):
+class ColourMetric(_DemoMetric):
     """Percent of birds described by one colour that have this colour.
 
     It generates images for captions of its own. The real score is that of the
     split's real birds of one colour.
     """
-
-    @classmethod
-    def missing(cls, config, extractor):
-        del extractor
-        return _missing(config)
 
     def rows(self, features):
         evaluator = self.evaluator
@@ -70,7 +70,7 @@ def _real_birds(records: Records, size: int) -> tuple[np.ndarray, list[str]]:
     return np.concatenate(images), [names[class_ids[i]] for i in indices]
 
 
-class PartsMetric(Metric):
+class PartsMetric(_DemoMetric):
     """Percent of parts that have the colours named in their captions.
 
     `PartClassifier` classifies the colours. The real score is that of the real
@@ -78,11 +78,6 @@ class PartsMetric(Metric):
     """
 
     needs = PART_COLOURS
-
-    @classmethod
-    def missing(cls, config, extractor):
-        del extractor
-        return _missing(config)
 
     def rows(self, features):
         evaluator, held_out = self.evaluator, self.evaluator.held_out
@@ -95,6 +90,9 @@ class PartsMetric(Metric):
             features,
             real[held_out.owners[captions]],
         )
+
+    def conditions(self):
+        return {"part_classifier": self.evaluator.part_classifier.provenance}
 
 
 def named_colours(captions) -> np.ndarray:
@@ -122,20 +120,18 @@ def part_rows(
       real: colours classified in the real images described by them, int [N, P].
     """
     named = asked != NOT_NAMED
+    columns = {"parts": slice(None)}
+    columns |= {f"parts_{part}": [i] for i, part in enumerate(PARTS)}
     rows = []
-    for name, label, columns in [
-        ("parts", "parts in the requested colour, %", slice(None)),
-        *(
-            (f"parts_{x}", f"{x} in the requested colour, %", [i])
-            for i, x in enumerate(PARTS)
-        ),
-    ]:
-        chosen = named[:, columns]
+    for name, part in columns.items():
+        chosen = named[:, part]
         if n := int(chosen.sum()):
-            right = [
-                (found == asked)[:, columns][chosen].mean()
+            values = [
+                Value(100 * float((found == asked)[:, part][chosen].mean()), n)
                 for found in (generated, real)
             ]
-            values = [Value(100 * float(x), n) for x in right]
-            rows.append(Row(name, label, *values))
+            kind = name.removeprefix("parts_")
+            rows.append(
+                Row(name, f"{kind} in the requested colour, %", *values)
+            )
     return rows

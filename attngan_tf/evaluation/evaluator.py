@@ -1,7 +1,7 @@
 """Scores images, during training and for `evaluate`."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +9,12 @@ import tensorflow as tf
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.encoders import Encoders
 from attngan_tf.evaluation import provenance
+from attngan_tf.evaluation.batches import BATCH, as_stored, per_replica
+from attngan_tf.evaluation.cache import cached
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
-from attngan_tf.evaluation.generated import ImageGeneration
 from attngan_tf.evaluation.held_out import HeldOut, evenly_spread
 from attngan_tf.evaluation.metrics import metric
-from attngan_tf.evaluation.metrics.fid import small_sample_warning
 from attngan_tf.evaluation.part_classifier import PartClassifier
-from attngan_tf.evaluation.reference import real_features
 from attngan_tf.evaluation.registry import METRICS
 from attngan_tf.runs.scores import Row
 from attngan_tf.text_to_image import TextToImage
@@ -81,11 +80,12 @@ class Evaluator:
         self.own_extractor = extractor is None
         self._extractor = extractor
         self.held_out = self._held_out(split)
+        self._metrics = [METRICS[name](self) for name in metrics]
 
     def score(self) -> list[Row]:
         """Scores the model with its current weights."""
-        found = {METRICS[name](self): [] for name in self.metrics}
-        first, count = 0, self.images_needed
+        found = {x: [] for x in self._metrics}
+        first, count = 0, self._images_needed
         for batch in self._batches(count) if count else ():
             for x, batches in found.items():
                 if x.count > first:
@@ -111,25 +111,35 @@ class Evaluator:
     # Generated images.
 
     @property
-    def images_needed(self) -> int:
-        """The number of images that the metrics read."""
-        metrics = [METRICS[name] for name in self.metrics]
-        return max(x.images_needed(self.num_images) for x in metrics)
+    def _images_needed(self) -> int:
+        return max(x.count for x in self._metrics)
 
     def _batches(self, count: int) -> Iterator[dict[str, np.ndarray]]:
+        """Images and the features that metrics need, in order."""
         rows = self.held_out.caption_rows(count)
         lines = [self.held_out.lines[i] for i in rows]
-        seeds = range(self.seed, self.seed + count)
-        return self.generation.batches(lines, seeds, self.progress)
+        seeds = np.arange(self.seed, self.seed + count)
+        for first in self.progress(range(0, count, BATCH)):
+            part = slice(first, first + BATCH)
+            text = self.model.encode(tf.constant(lines[part]))
+            inputs = {**text, "seeds": tf.constant(seeds[part], tf.int64)}
+            yield per_replica(self.strategy, self._generate, inputs)
 
     @functools.cached_property
-    def generation(self) -> ImageGeneration:
-        """Generates images and their features; traced once for all steps."""
-        return ImageGeneration(self.model, self._features(), self.strategy)
+    def _generate(self) -> Callable:
+        """Text features and seeds -> a batch; traced once for all steps."""
+        features = self._features()
+
+        def generate(inputs):
+            outputs = self.model.from_features(inputs, inputs["seeds"])
+            images = as_stored(outputs[self.model.last_images])
+            return {metric.IMAGES: images, **features(images)}
+
+        return tf.function(generate, reduce_retracing=True, autograph=False)
 
     def _features(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """A function of images that computes all features metrics need."""
-        needs = {METRICS[name].needs for name in self.metrics}
+        needs = {x.needs for x in self._metrics}
         functions = []
         if metric.IMAGE_FEATURES in needs or (
             self.own_extractor and metric.POOLED in needs
@@ -180,24 +190,49 @@ class Evaluator:
             return self._extractor
         return provenance.encoder_extractor(self.encoders, self.size)
 
-    def _real(self, held_out: HeldOut) -> dict[str, np.ndarray]:
+    def _real(self, held_out: HeldOut) -> Mapping[str, np.ndarray]:
+        """The extractor's features of real images, cached with the data."""
+        extractor = self.extractor
+
+        def compute():
+            extract = tf.function(
+                lambda rows: extractor.features(rows["images"]),
+                reduce_retracing=True,
+                autograph=False,
+            )
+            found = [
+                per_replica(self.strategy, extract, {"images": images})
+                for images in held_out.images(self.size)
+            ]
+            return {
+                name: np.concatenate([x[name] for x in found])
+                for name in extractor.outputs
+            }
+
         # Features of encoders in training change at each step.
-        changing = self.own_extractor and self.encoders.config.finetune_damsm
-        folder = None if changing else self.data.name
-        return real_features(
-            self.extractor, held_out, self.size, folder, self.strategy
-        )
+        if self.own_extractor and self.encoders.config.finetune_damsm:
+            return compute()
+        records = held_out.records.digest(held_out.indices)
+        state = extractor.provenance, extractor.size, self.size, records
+        return cached(self.data.name, state, extractor.outputs, compute)
 
     @functools.cached_property
-    def real(self) -> dict[str, np.ndarray]:
+    def real(self) -> Mapping[str, np.ndarray]:
         """The extractor's features of the split's real images, [M, ...]."""
         return self._real(self.held_out)
 
-    @functools.cached_property
-    def other_real(self) -> dict[str, np.ndarray] | None:
-        """The same for the other split: what a perfect model would get."""
+    def beside_real(self, features: np.ndarray) -> list[np.ndarray]:
+        """Pooled features to compare with those of `real`.
+
+        Those of generated images and, if real images are scored, those of the
+        other split's real images: what a perfect model would get.
+        """
         if not self.real_scores:
-            return None
+            return [features]
+        return [features, self._other_real[metric.POOLED]]
+
+    @functools.cached_property
+    def _other_real(self) -> Mapping[str, np.ndarray]:
         other = "train" if self.split == "test" else "test"
         return self._real(self._held_out(other))
 
@@ -235,11 +270,7 @@ class Evaluator:
 
     def warnings(self) -> list[str]:
         """Warnings about these scores, for their reader."""
-        if "fid" not in self.metrics:
-            return []
-        smaller = min(self.num_images, len(self.held_out.indices))
-        warning = small_sample_warning(smaller, self.extractor.pooled_size)
-        return [warning] if warning else []
+        return [text for x in self._metrics if (text := x.warning())]
 
     @functools.cached_property
     def encoders_provenance(self) -> dict:
@@ -264,12 +295,8 @@ class Evaluator:
             },
             "weights": {"averaged": True, "step": self.model.step},
         }
-        if count := self.images_needed:
+        if count := self._images_needed:
             found["generated"] = {"images": count, "first_seed": self.seed}
-        if "is" in self.metrics:
-            found["splits"] = self.splits
-        if "r_precision" in self.metrics:
-            found["candidates"] = self.held_out.candidates
-        if "parts" in self.metrics:
-            found["part_classifier"] = self.part_classifier.provenance
+        for x in self._metrics:
+            found |= x.conditions()
         return found

@@ -9,7 +9,7 @@ from attngan_tf.data import views
 from attngan_tf.data.views import Records
 from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import UserError
-from attngan_tf.evaluation.generated import BATCH, as_stored
+from attngan_tf.evaluation.batches import BATCH, as_stored
 from attngan_tf.evaluation.metrics.metric import blocks
 from attngan_tf.evaluation.metrics.r_precision import r_precision
 from attngan_tf.models.image_encoder import ImageEncoder
@@ -67,18 +67,10 @@ class HeldOut:
         if len(set(self.groups)) == 1:
             self.groups = np.arange(len(counts))
         self.candidates = min(CANDIDATES, 1 + self._fewest_others())
-        # Traced once, since encoders are scored often in training.
-        traced = functools.partial(
-            tf.function, reduce_retracing=True, autograph=False
-        )
         self._images: dict[int, tf.data.Dataset] = {}
-        self._traced_text = traced(self._text_features)
-        self._traced_pooled = traced(_pooled_features)
-
-    def _text_features(self, text_encoder, rows):
-        return text_encoder(
-            tf.gather(self.token_ids, rows), tf.gather(self.lengths, rows)
-        )
+        # Traced once, since encoders are scored often in training.
+        self._sentence_features = _traced(_sentence_features)
+        self._pooled_features = _traced(_pooled_features)
 
     def _fewest_others(self) -> int:
         """The min over images of the number of other groups' captions."""
@@ -133,11 +125,14 @@ class HeldOut:
 
     def sentences(self, text_encoder: TextEncoder) -> np.ndarray:
         """Sentence features of every caption, float32 [captions, D]."""
-        parts = [
-            self._traced_text(text_encoder, tf.range(len(self.owners))[rows])
-            for rows in blocks(len(self.owners), BATCH)
-        ]
-        return np.concatenate([part["sentence_features"] for part in parts])
+        return np.concatenate(
+            [
+                self._sentence_features(
+                    text_encoder, self.token_ids[rows], self.lengths[rows]
+                )
+                for rows in blocks(len(self.owners), BATCH)
+            ]
+        )
 
     def images(self, size: int) -> tf.data.Dataset:
         """Centre crops in batches [B, size, size, 3] in [-1, 1].
@@ -156,7 +151,7 @@ class HeldOut:
         """Pooled features of the images at a size, float32 [N, C]."""
         return np.concatenate(
             [
-                self._traced_pooled(image_encoder, batch)
+                self._pooled_features(image_encoder, batch)
                 for batch in self.images(size)
             ]
         )
@@ -174,6 +169,13 @@ class HeldOut:
             self.sentences(text_encoder),
             np.arange(len(self.owners)),
         )
+
+
+_traced = functools.partial(tf.function, reduce_retracing=True, autograph=False)
+
+
+def _sentence_features(text_encoder, token_ids, lengths):
+    return text_encoder(token_ids, lengths)["sentence_features"]
 
 
 def _pooled_features(image_encoder, images):

@@ -29,8 +29,7 @@ def encoders_step(config: Config) -> int:
     return checkpoint.step_of(path)
 
 
-def training_of(config: Config, step: int) -> dict:
-    """How encoders were trained, as JSON values."""
+def _training(config: Config, step: int) -> dict:
     return {
         "step": step,
         "training": config.text_training,
@@ -45,23 +44,13 @@ def encoders(
     text_encoder: TextEncoder,
     image_encoder: ImageEncoder,
 ) -> dict:
-    """What identifies encoders, as JSON values.
-
-    Args:
-      config: the encoders'.
-      step: step of their training; 0 if they were converted.
-      text_encoder: the text encoder.
-      image_encoder: the image encoder.
-    """
+    """What identifies encoders of a training step, as JSON values."""
     digest = weights_digest(text_encoder, image_encoder)
-    return {**training_of(config, step), "sha256": digest}
+    return {**_training(config, step), "sha256": digest}
 
 
 def backbone(config: Config, step: int) -> dict:
-    """What identifies an image encoder's backbone, as JSON values.
-
-    Arguments as for `encoders`.
-    """
+    """What identifies an image encoder's backbone, as JSON values."""
     found = {
         "network": config.image_encoder,
         "layer": "last average pool",
@@ -72,7 +61,7 @@ def backbone(config: Config, step: int) -> dict:
         weights = os.path.basename(config.inception_weights)
         found["weights"] = weights if step else "the converted file"
         found["padding"] = config.inception_padding
-    return {**found, **training_of(config, step)}
+    return {**found, **_training(config, step)}
 
 
 def encoder_extractor(encoders: Encoders, image_size: int) -> FeatureExtractor:
@@ -82,20 +71,16 @@ def encoder_extractor(encoders: Encoders, image_size: int) -> FeatureExtractor:
       encoders: the run's.
       image_size: side of the images, which the encoder resizes.
     """
-    image_encoder = encoders.image_encoder
+    config, _, image_encoder = encoders
 
     def network(images):
         shape = [None, image_size, image_size, 3]
-        features = image_encoder.backbone_features(
-            tf.ensure_shape(images, shape)
-        )
-        return {"pooled": features["pooled"]}
+        return image_encoder.backbone_features(tf.ensure_shape(images, shape))
 
-    step = encoders_step(encoders.config)
     return FeatureExtractor(
-        name=f"the image encoder of {encoders.config.workdir}",
+        name=f"the image encoder of {config.workdir}",
         sha256=weights_digest(image_encoder.backbone),
-        provenance=backbone(encoders.config, step),
+        provenance=backbone(config, encoders_step(config)),
         size=image_size,
         network=network,
     )

@@ -16,8 +16,15 @@ PANELS = ("inception_score", "r_precision", "frechet")  # Fig. 3: the first two
 # Okabe and Ito's colours, which colour-blind readers can distinguish. The
 # numbers of colours, markers and lines give 28 combinations that also differ
 # in greyscale.
-COLOURS = ("#000000", "#e69f00", "#0072b2", "#d55e00", "#56b4e9", "#009e73")
-COLOURS = (*COLOURS, "#cc79a7")
+COLOURS = (
+    "#000000",
+    "#e69f00",
+    "#0072b2",
+    "#d55e00",
+    "#56b4e9",
+    "#009e73",
+    "#cc79a7",
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 MAX_MARKERS = 20  # on one line

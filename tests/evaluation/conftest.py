@@ -5,13 +5,20 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tiny_config):
-    """The prepared data of the tiny run; tests must not change it."""
+def make_demo_data(tmp_path_factory):
+    """Makes prepared demo data of so many images to train and test."""
     from attngan_tf.data import catalog, prepared_data
+    from attngan_tf.data.demo import builder
 
-    builder = catalog.open_configured(tiny_config())
-    catalog.prepare(builder)
-    return prepared_data.read_data(builder)
+    def make(train, test):
+        dataset = builder.Demo(data_dir=str(tmp_path_factory.mktemp("demo")))
+        with pytest.MonkeyPatch.context() as patch:
+            counts = {"train": train, "test": test}
+            patch.setattr(builder.Demo, "NUM_IMAGES", counts)
+            catalog.prepare(dataset)
+        return prepared_data.read_data(dataset)
+
+    return make
 
 
 @pytest.fixture(scope="session")

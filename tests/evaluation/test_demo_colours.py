@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.demo import builder
 from attngan_tf.evaluation import part_classifier
 from attngan_tf.evaluation.demo_colours import (
@@ -19,26 +18,16 @@ SIZE = 32
 TEST = 150  # real images to classify
 
 
-def demo_data(folder, train, test):
-    """Prepared demo data of so many images."""
-    dataset = builder.Demo(data_dir=str(folder))
-    with pytest.MonkeyPatch.context() as patch:
-        counts = {"train": train, "test": test}
-        patch.setattr(builder.Demo, "NUM_IMAGES", counts)
-        catalog.prepare(dataset)
-    return prepared_data.read_data(dataset)
-
-
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(make_demo_data):
     """Data that is too small to learn from."""
-    return demo_data(tmp_path_factory.mktemp("small"), 20, 10)
+    return make_demo_data(20, 10)
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
+def real(make_demo_data):
     """Data that is large enough."""
-    return demo_data(tmp_path_factory.mktemp("real"), 1000, TEST)
+    return make_demo_data(1000, TEST)
 
 
 def held_out(data):
@@ -139,10 +128,6 @@ def training(monkeypatch):
     return sizes
 
 
-def weights(found):
-    return np.concatenate([w.ravel() for w in found._network.get_weights()])
-
-
 def test_a_classifier_is_trained_once_for_the_same_data_and_settings(
     small, tmp_path, training, monkeypatch
 ):
@@ -150,14 +135,10 @@ def test_a_classifier_is_trained_once_for_the_same_data_and_settings(
     first, again, other = map(classifier, (data, data, elsewhere))
     classifier(data, 2 * SIZE)  # larger images are reduced
     assert training == [SIZE, SIZE]
-    for found in (again, other):  # training is deterministic
-        np.testing.assert_array_equal(weights(found), weights(first))
-        assert found.provenance == first.provenance
+    # Training is deterministic: the digests of the weights are equal.
+    assert first.provenance == again.provenance == other.provenance
     classifier(data, SIZE // 2)
     classifier(data._replace(train=small.test))
     assert training[2:] == [SIZE // 2, SIZE]
     monkeypatch.setattr(part_classifier, "SEED", 1)
-    reseeded = classifier(data)
-    assert len(training) == 5
-    assert (weights(reseeded) != weights(first)).mean() > 0.9
-    assert reseeded.provenance["sha256"] != first.provenance["sha256"]
+    assert classifier(data).provenance["sha256"] != first.provenance["sha256"]

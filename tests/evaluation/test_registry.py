@@ -45,6 +45,8 @@ def test_metrics_that_an_extractor_does_not_support(tiny_config):
     assert choose_metrics(None, config, classes)[:2] == ["is", "r_precision"]
     assert choose_metrics(None, config, features)[:2] == ["fid", "kid"]
     for name, extractor, rule in (
+        ("isc", classes, "some of is, fid,.* received 'isc'"),
+        ("", classes, "received ''"),
         ("kid", classes, "pooled features; only probabilities returns none"),
         ("is", features, "probabilities; only pooled returns none"),
         ("is", None, "image encoder returns none; choose one with --backend"),

@@ -76,11 +76,6 @@ def test_words_of_captions_are_underlined(rendered, columns):
     assert found == list(zip(captions, [{1}, {0, 2}], strict=True))
 
 
-def test_captions_must_be_one_for_each_image_or_row():
-    with pytest.raises(ValueError, match="zip"):
-        figures.grid(np.stack([plain(RED)] * 6), 2, ["a", "b"])
-
-
 def test_suppress_by_hand():
     # T = 4 true words of 5: weights that are not above 0.25 become 0.
     weights = np.array([[[0.25, 0.3, 0.2, 0.25, 0.0], [0.7, 0.1, 0.1, 0.1, 0]]])
@@ -207,16 +202,3 @@ def test_attention_figure(rendered, last, tile):
             np.testing.assert_allclose(lit, (178, 178, 255), atol=2)
             dark = list(corners.values())
             np.testing.assert_allclose(dark, [(0, 0, 76)] * 3, atol=2)
-
-
-def test_figure_of_one_word_is_dark_and_padding_is_ignored(rendered):
-    sheet = figures.attention_figure(
-        [plain(BLUE, 64)], [np.ones([16, 16, 1])], ["bird"]
-    )
-    block = tile_of(sheet, 192, 0, 0, columns=1)
-    assert np.abs(block - (0, 0, 76)).max() <= 1
-    rendered.clear()
-    maps = quarter_maps(16, 9, 9)  # the padding's weights are the largest
-    figures.attention_figure([plain(BLUE, 64)], [maps], SIX[:3])
-    top = [text for text, *_ in rendered if ":" in text]
-    assert top == ["2:is", "1:bird", "0:this"]

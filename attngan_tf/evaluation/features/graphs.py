@@ -16,7 +16,11 @@ from attngan_tf.evaluation.features.extractor import (
     resized,
 )
 
-SIGNATURE = "serving_default"
+SIGNATURE = "serving_default"  # of a SavedModel
+# Nodes of the graph of 2015.
+FEED = "ExpandDims"
+POOL = "pool_3"
+LOGITS = "softmax/logits/MatMul"
 
 
 def saved_model(path: str) -> FeatureExtractor:
@@ -95,36 +99,28 @@ def frozen_graph(path: str) -> FeatureExtractor:
       input of softmax/logits/MatMul: without the bias, which the graph adds.
       1,000 of the 1,008 classes are ImageNet's.
 
-    Copies of it that begin after the resizing
-    (inceptionv1_for_inception_score.pb of TF-GAN) take resized images x as
-    (x - 128) / 128 at Mul:0, and name the unbiased logits logits:0.
-
     Raises:
       UserError: the file is not such a graph.
     """
     graph = _read(path)
     nodes = {node.name: node for node in graph.node}
-    feed = _first_name(nodes, path, "ExpandDims", "Mul")
-    _first_name(nodes, path, "pool_3")
-    logits = _first_name(nodes, path, "softmax/logits/MatMul", "logits")
-    size = SIZE
-    if "ResizeBilinear/size" in nodes:
-        value = nodes["ResizeBilinear/size"].attr["value"].tensor
-        size = int(tf.make_ndarray(value)[0])
-    function = _function(graph, feed, logits, path)
+    for name in (FEED, POOL, LOGITS):
+        if name not in nodes:
+            raise UserError(
+                "a frozen graph must have the names of Inception of 2015; "
+                f"{path} has no node {name}; the first of its {len(nodes)} "
+                f"nodes: {', '.join(list(nodes)[:8]) or 'none'}"
+            )
+    function = _function(graph, path)
 
     def network(images):
-        pixels = (images + 1.0) * 127.5
-        if feed == "Mul":
-            pixels = tf.compat.v1.image.resize_bilinear(pixels, [size, size])
-            pixels = (pixels - 128.0) / 128.0
-        pooled, probabilities = function(pixels)
+        pooled, probabilities = function((images + 1.0) * 127.5)
         return {"pooled": pooled, "probabilities": probabilities}
 
     return FeatureExtractor(
         name=f"frozen graph {os.path.basename(path)}",
         sha256=digest(path),
-        size=size,
+        size=SIZE,
         network=network,
     )
 
@@ -168,32 +164,15 @@ def _update_batch_norm(graph: tf.compat.v1.GraphDef, node) -> None:
     node.attr["is_training"].b = False
 
 
-def _first_name(nodes: dict, path: str, *names: str) -> str:
-    """The first of the names that the graph has; raises UserError if none."""
-    for name in names:
-        if name in nodes:
-            return name
-    all_names = ", ".join(list(nodes)[:8]) or "none"
-    raise UserError(
-        "a frozen graph must have the names of Inception of 2015; "
-        f"{path} has no node {' or '.join(names)}; the first of its "
-        f"{len(nodes)} nodes: {all_names}"
-    )
+def _function(graph: tf.compat.v1.GraphDef, path: str) -> Callable:
+    """Pixels [B, H, W, 3] -> pooled [B, C], probabilities [B, K]."""
 
-
-def _function(
-    graph: tf.compat.v1.GraphDef, feed: str, logits: str, path: str
-) -> Callable:
-    """A function: what is fed -> pooled [B, C], probabilities [B, K]."""
-
-    def build(fed):
-        pooled, last = tf.graph_util.import_graph_def(
-            graph, {f"{feed}:0": fed}, ["pool_3:0", logits], name="frozen"
+    def build(pixels):
+        pooled, logits = tf.graph_util.import_graph_def(
+            graph, {f"{FEED}:0": pixels}, [f"{POOL}:0", LOGITS], name="frozen"
         )
         pooled = tf.reshape(pooled, [-1, pooled.shape[-1]])
-        if logits == "logits":
-            return pooled, tf.nn.softmax(last.outputs[0])
-        return pooled, tf.nn.softmax(tf.matmul(pooled, last.inputs[1]))
+        return pooled, tf.nn.softmax(tf.matmul(pooled, logits.inputs[1]))
 
     try:
         whole = tf.compat.v1.wrap_function(build, [IMAGES])

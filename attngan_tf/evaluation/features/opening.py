@@ -34,24 +34,13 @@ def open_extractor(
     """
     if name_or_path == INCEPTION:
         return inception_v3(weights)
-    if weights != "imagenet":
-        raise UserError(
-            f"weights apply to {INCEPTION} only; received {weights!r} for "
-            f"{name_or_path!r}, which has its own"
-        )
-    if not os.path.exists(name_or_path):
-        raise UserError(
-            f"a feature extractor must be {KINDS}; found nothing at "
-            f"{name_or_path!r}"
-        )
     if os.path.isfile(os.path.join(name_or_path, "saved_model.pb")):
         return saved_model(name_or_path)
-    ending = os.path.splitext(name_or_path)[1]
-    if os.path.isfile(name_or_path) and ending in (".keras", ".h5"):
-        return keras_model(name_or_path)
-    if os.path.isfile(name_or_path) and ending == ".pb":
-        return frozen_graph(name_or_path)
+    if os.path.isfile(name_or_path):
+        if name_or_path.endswith((".keras", ".h5")):
+            return keras_model(name_or_path)
+        if name_or_path.endswith(".pb"):
+            return frozen_graph(name_or_path)
     raise UserError(
-        f"a feature extractor must be {KINDS}; {name_or_path!r} is none of "
-        "these"
+        f"a feature extractor must be {KINDS}; found none at {name_or_path!r}"
     )

@@ -47,9 +47,9 @@ class DiversityMetric(Metric):
 
     needs = IMAGES
 
-    @classmethod
-    def images_needed(cls, num_images):
-        return min(num_images, IMAGES_COMPARED)
+    @property
+    def count(self):
+        return min(self.evaluator.num_images, IMAGES_COMPARED)
 
     def rows(self, features):
         evaluator, real = self.evaluator, {}

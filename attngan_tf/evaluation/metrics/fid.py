@@ -65,27 +65,22 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, positive] * np.sqrt(values[positive])
 
 
-def small_sample_warning(N: int, D: int) -> str | None:
-    """A warning that an FID is biased by its small N; None if it is not.
+def small_sample_warning(N: int, D: int) -> str:
+    """A warning that an FID is biased by its small N; "" if it is not.
 
     The FID between N features and many of the same Gaussian is D / 4N of their
-    variance (the trace of their covariance). From N = 10 D on, that is below
-    2.5 %. Published FIDs have N of 15 D: 30,000 for Inception's 2,048.
+    variance (the trace of their covariance): 2.5 % for N = 10 D.
 
     Args:
       N: images of the smaller set.
       D: size of a feature.
     """
     if N >= ENOUGH * D:
-        return None
-    if N <= D:
-        bias = ": with N of D or fewer, the covariance lacks full rank"
-    else:
-        bias = f" by about {25 * D / N:.0f} % of their variance (D / 4N)"
+        return ""
     return (
-        f"the FID of N {N:,} images with D {D:,} features is biased "
-        f"upwards{bias}; compare it with values of the same N only, "
-        f"and generate {PUBLISHED_N:,} images to compare with published ones"
+        f"the FID of N {N:,} images with D {D:,} features is biased upwards; "
+        "compare it with values of the same N only, and generate "
+        f"{PUBLISHED_N:,} images to compare with published ones"
     )
 
 
@@ -95,11 +90,14 @@ class FidMetric(Metric):
     needs = POOLED
 
     def rows(self, features):
-        sets, reference = [features], statistics(self.evaluator.real[POOLED])
-        if self.evaluator.other_real:
-            sets.append(self.evaluator.other_real[POOLED])
+        reference = statistics(self.evaluator.real[POOLED])
         values = [
             Value(frechet_distance(statistics(x), reference), len(x))
-            for x in sets
+            for x in self.evaluator.beside_real(features)
         ]
         return [Row("frechet", "Frechet inception distance (FID)", *values)]
+
+    def warning(self):
+        evaluator = self.evaluator
+        N = min(self.count, len(evaluator.held_out.indices))
+        return small_sample_warning(N, evaluator.extractor.pooled_size)

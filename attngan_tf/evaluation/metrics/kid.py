@@ -71,8 +71,7 @@ class KidMetric(Metric):
     needs = POOLED
 
     def rows(self, features):
-        sets, reference = [features], self.evaluator.real[POOLED]
-        if self.evaluator.other_real:
-            sets.append(self.evaluator.other_real[POOLED])
+        reference = self.evaluator.real[POOLED]
+        sets = self.evaluator.beside_real(features)
         values = [kernel_distance(x, reference) for x in sets]
         return [Row("kid", "kernel inception distance (KID)", *values)]

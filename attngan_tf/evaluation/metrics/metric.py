@@ -15,6 +15,10 @@ PROBABILITIES = "probabilities"  # float32 [b, K], of the feature extractor
 IMAGE_FEATURES = "image_features"  # float32 [b, D], of the DAMSM
 PART_COLOURS = "part_colours"  # int32 [b, P], of the part classifier
 
+# A caption encoded in two batches differs by about 1e-7 in cosine: captions
+# that are closer than this count as equal.
+TIE = 1e-6
+
 
 class Metric:
     """A metric of generated images.
@@ -31,12 +35,11 @@ class Metric:
 
     def __init__(self, evaluator):
         self.evaluator = evaluator
-        self.count = self.images_needed(evaluator.num_images)
 
-    @classmethod
-    def images_needed(cls, num_images: int) -> int:
-        """The number of generated images, of `num_images`, that it reads."""
-        return num_images if cls.needs else 0
+    @property
+    def count(self) -> int:
+        """The number of generated images that it reads."""
+        return self.evaluator.num_images if self.needs else 0
 
     @classmethod
     def missing(cls, config: Config, extractor) -> str:
@@ -64,6 +67,14 @@ class Metric:
         """
         raise NotImplementedError
 
+    def conditions(self) -> dict:
+        """What its scores depend on in particular, as JSON values."""
+        return {}
+
+    def warning(self) -> str:
+        """A warning about its scores for their reader; "" if there is none."""
+        return ""
+
 
 def finite(features: np.ndarray) -> np.ndarray:
     """The features as an array; raises ValueError for NaN or infinity."""
@@ -71,6 +82,17 @@ def finite(features: np.ndarray) -> np.ndarray:
     if not np.isfinite(features).all():
         raise ValueError("features must be finite. Received: NaN or infinity")
     return features
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Rows [N, D] scaled to length 1, float32; rows of zeros stay zero.
+
+    Raises:
+      ValueError: a feature is not finite.
+    """
+    features = finite(features).astype(np.float32)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(length, np.finfo(np.float32).tiny)
 
 
 def blocks(count: int, rows: int) -> Iterator[slice]:

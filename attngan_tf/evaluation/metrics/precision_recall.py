@@ -78,18 +78,13 @@ class PrecisionRecallMetric(Metric):
     needs = POOLED
 
     def rows(self, features):
-        sets, reference = [features], self.evaluator.real[POOLED]
-        if self.evaluator.other_real:
-            sets.append(self.evaluator.other_real[POOLED])
-        scores = [precision_recall(x, reference) for x in sets]
+        reference = self.evaluator.real[POOLED]
+        precisions, recalls = [], []
+        for x in self.evaluator.beside_real(features):
+            precision, recall = precision_recall(x, reference)
+            precisions.append(Value(100 * precision, len(x)))
+            recalls.append(Value(100 * recall, len(x)))
         return [
-            Row(
-                name,
-                f"{name}, k = {NEIGHBOURS}, %",
-                *(
-                    Value(100 * score[i], len(x))
-                    for score, x in zip(scores, sets, strict=True)
-                ),
-            )
-            for i, name in enumerate(PrecisionRecall._fields)
+            Row("precision", f"precision, k = {NEIGHBOURS}, %", *precisions),
+            Row("recall", f"recall, k = {NEIGHBOURS}, %", *recalls),
         ]

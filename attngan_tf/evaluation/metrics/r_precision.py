@@ -2,8 +2,13 @@
 
 import numpy as np
 
-from attngan_tf.evaluation.metrics.cosine import TIE, unit
-from attngan_tf.evaluation.metrics.metric import IMAGE_FEATURES, Metric, blocks
+from attngan_tf.evaluation.metrics.metric import (
+    IMAGE_FEATURES,
+    TIE,
+    Metric,
+    blocks,
+    unit,
+)
 from attngan_tf.runs.scores import Row, Value
 
 ROWS = 256  # images scored at once: about 30 MB at D = 256
@@ -103,3 +108,6 @@ class RPrecisionMetric(Metric):
         ]
         label = f"R-precision among {held_out.candidates}, %"
         return [Row("r_precision", label, *values)]
+
+    def conditions(self):
+        return {"candidates": self.evaluator.held_out.candidates}

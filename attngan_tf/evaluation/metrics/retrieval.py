@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attngan_tf.evaluation.metrics.cosine import TIE, unit
-from attngan_tf.evaluation.metrics.metric import Metric, blocks
+from attngan_tf.evaluation.metrics.metric import TIE, Metric, blocks, unit
 from attngan_tf.runs.scores import Row, Value
 
 CUTOFFS = (1, 5, 10)

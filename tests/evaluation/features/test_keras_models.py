@@ -1,7 +1,6 @@
 """Inception-v3 by name, and Keras models in files."""
 
 import hashlib
-import os
 
 import h5py
 import keras
@@ -10,7 +9,7 @@ import pytest
 
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.features import keras_models
-from attngan_tf.evaluation.features.extractor import resized
+from attngan_tf.evaluation.features.extractor import digest, resized
 from attngan_tf.evaluation.features.keras_models import (
     inception_v3,
     keras_model,
@@ -78,9 +77,7 @@ def test_inception_without_top_gives_pooled_features_alone(
     save(keras.Model(inception.input, layers.output), path, "save_weights")
     found = inception_v3(path)
     assert (found.pooled_size, found.classes) == (2048, None)
-    assert found.name == "inception_v3 of keras.applications, " + (
-        os.path.basename(path)
-    )
+    assert found.name.endswith("of keras.applications, bird_notop.weights.h5")
     features = found.features(IMAGES)
     assert set(features) == {"pooled"}
     np.testing.assert_allclose(
@@ -176,10 +173,7 @@ def test_a_model_in_a_file_returns_both(
     assert found.name == f"Keras model bird.{ending}"
     assert found.size == (size or 299)
     assert (found.pooled_size, found.classes) == (3, K)
-    assert (
-        found.provenance["sha256"]
-        == hashlib.sha256(path.read_bytes()).hexdigest()
-    )
+    assert found.provenance["sha256"] == digest(path)
     images = random_images(4, 8, 8, 3)  # enlarged, which changes the means
     expected = resized(images, found.size).numpy().mean(axis=(1, 2))
     features = found.features(images)
@@ -231,12 +225,6 @@ def two_inputs() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(K, "softmax")(x))
 
 
-def grey() -> keras.Model:
-    image = keras.Input((8, 8, 1))
-    x = keras.layers.Flatten()(image)
-    return keras.Model(image, keras.layers.Dense(K, "softmax")(x))
-
-
 def with_lambda() -> keras.Model:
     image = keras.Input((8, 8, 3))
     x = keras.layers.Lambda(lambda x: x + 1.0)(image)
@@ -248,7 +236,6 @@ def with_lambda() -> keras.Model:
     ("make", "text"),
     [
         (two_inputs, r"one input .*\(None, 8, 8, 3\), \(None, 8, 8, 3\)"),
-        (grey, r"one input .*\(None, 8, 8, 1\)"),
         (with_lambda, "could not be loaded: .*[Ll]ambda"),
     ],
 )
@@ -258,10 +245,3 @@ def test_other_models_are_rejected(make, text, save, tmp_path):
     with pytest.raises(UserError, match=text) as error:
         keras_model(path)
     assert "\n" not in str(error.value)
-
-
-def test_weights_alone_are_rejected(save, tmp_path):
-    path = tmp_path / "bird.weights.h5"
-    save(classifier(), path, "save_weights")
-    with pytest.raises(UserError, match=r"bird\.weights\.h5 could not"):
-        keras_model(str(path))

@@ -1,6 +1,7 @@
 """Features of real images, and their cache."""
 
 import copy
+import dataclasses
 import os
 
 import numpy as np
@@ -9,9 +10,8 @@ import tensorflow as tf
 
 from attngan_tf.data.views import centre_views
 from attngan_tf.evaluation.cache import FOLDER, cached
+from attngan_tf.evaluation.evaluator import Evaluator
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
-from attngan_tf.evaluation.held_out import HeldOut
-from attngan_tf.evaluation.reference import real_features
 
 SIZE = 8
 
@@ -34,32 +34,36 @@ class Colours(FeatureExtractor):
         self.processed = 0
 
 
-def features(extractor, data, folder, split="test", count=100, size=SIZE):
-    held_out = HeldOut(
-        records=getattr(data, split),
-        vocabulary=data.vocabulary,
-        words_num=5,
-        count=count,
-    )
-    strategy = tf.distribute.get_strategy()
-    folder = None if folder is None else str(folder)
-    found = real_features(extractor, held_out, size, folder, strategy)
-    return held_out, found["pooled"]
+@pytest.fixture
+def make(tiny_model, tiny_data, tmp_path):
+    """Makes an evaluator that caches features in a new folder."""
+
+    def make(extractor, data=tiny_data, split="test", count=100, size=SIZE):
+        found = Evaluator(
+            model=tiny_model,
+            encoders=tiny_model.encoders,
+            extractor=extractor,
+            data=data._replace(name=str(tmp_path)),
+            split=split,
+            metrics=["fid"],
+            num_images=count,
+        )
+        found.size = size
+        return found
+
+    return make
 
 
-def test_features_of_images_in_order_are_computed_once(tiny_data, tmp_path):
+def test_features_of_images_in_order_are_computed_once(make, tiny_data):
     extractor = Colours()
-    held_out, first = features(extractor, tiny_data, tmp_path)
-    batches = centre_views(tiny_data.test, (SIZE,), 50, held_out.indices)
+    found = make(extractor)
+    first = found.real["pooled"]
+    batches = centre_views(tiny_data.test, (SIZE,), 50, found.held_out.indices)
     images = np.concatenate([batch[f"images_{SIZE}"] for batch in batches])
     stored = np.clip((images + 1) * 127.5, 0, 255).round() / 127.5 - 1
     np.testing.assert_allclose(first, stored.mean((1, 2)), atol=1e-5)
-    _, again = features(extractor, tiny_data, tmp_path)
-    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(make(extractor).real["pooled"], first)
     assert extractor.processed == 100
-    _, direct = features(extractor, tiny_data, None)  # not cached
-    np.testing.assert_array_equal(direct, first)
-    assert extractor.processed == 200
 
 
 @pytest.mark.parametrize(
@@ -75,17 +79,28 @@ def test_features_of_images_in_order_are_computed_once(tiny_data, tmp_path):
     ids=str,
 )
 def test_other_images_or_extractors_have_other_features(
-    tiny_data, tmp_path, changes
+    make, tiny_data, changes
 ):
-    features(Colours(), tiny_data, tmp_path)
+    assert make(Colours()).real
     network = {k: changes.pop(k) for k in ("sha256", "name") if k in changes}
     extractor = Colours(**network)
-    if "digest" in changes:
+    if digest := changes.pop("digest", None):
         test = copy.copy(tiny_data.test)
-        test.digest = lambda indices: "of changed images"
-        tiny_data, changes = tiny_data._replace(test=test), {}
-    features(extractor, tiny_data, tmp_path, **changes)
+        test.digest = lambda indices: digest
+        changes = {"data": tiny_data._replace(test=test)}
+    assert make(extractor, **changes).real
     assert extractor.processed > 0
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_features_of_encoders_in_training_are_not_cached(
+    make, tiny_model, tmp_path, own
+):
+    found = make(None if own else Colours())
+    config = dataclasses.replace(tiny_model.config, finetune_damsm=True)
+    found.encoders = found.encoders._replace(config=config)
+    assert found.real
+    assert (tmp_path / FOLDER).exists() != own
 
 
 def numbers():

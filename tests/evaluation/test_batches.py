@@ -1,16 +1,10 @@
-"""Images generated in batches, by one device or several."""
+"""Images as they are stored, and batches that replicas share."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.evaluation.generated import (
-    BATCH,
-    ImageGeneration,
-    as_stored,
-    per_replica,
-)
-from attngan_tf.sampling import to_uint8
+from attngan_tf.evaluation.batches import as_stored, per_replica
 
 
 def test_images_are_rounded_to_256_values():
@@ -54,20 +48,3 @@ def test_replicas_take_equal_parts_and_padding_is_removed(count):
     found = per_replica(TwoReplicas(), function, {"x": tf.range(count)})
     np.testing.assert_array_equal(found["y"], 2 * np.arange(count))
     assert sizes == 2 * [-(-count // 2)]
-
-
-def test_batches_have_the_images_of_the_model(tiny_model):
-    captions = [f"a small {c} bird" for c in ("red", "blue", "white")] * 20
-    seeds = range(7, 7 + len(captions))
-    generation = ImageGeneration(
-        tiny_model, lambda images: {"sum": tf.reduce_sum(images, [1, 2, 3])}
-    )
-    batches = list(generation.batches(captions, seeds))
-    assert [len(batch["images"]) for batch in batches] == [BATCH, 10]
-    images = np.concatenate([batch["images"] for batch in batches])
-    np.testing.assert_array_equal(
-        to_uint8(images), tiny_model.generate(captions, seeds)
-    )
-    sums = np.concatenate([batch["sum"] for batch in batches])
-    np.testing.assert_allclose(sums, images.sum((1, 2, 3)), rtol=1e-3)
-    assert generation._part.experimental_get_tracing_count() <= 2
