@@ -63,7 +63,7 @@ def test_faults_are_listed_and_end_in_one_line(data):
         "fault: images/train1.jpg: empty file (zero bytes)",
     ]
     assert last.startswith(f"error: the raw data in {data.root} must have ")
-    assert "found 2 faults" in last
+    assert "found 2, the first: text/test1.txt: must hold 2" in last
 
 
 def test_the_report_is_printed_and_damage_repaired(data, capsys):

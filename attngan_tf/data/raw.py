@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -169,11 +170,11 @@ class RawImages(CaptionedImages, skip_registration=True):
 
     def _inspected(self, split: str, listed: Iterable[Entry]) -> Iterator:
         """Pairs of an entry and the result of `inspect`."""
-        total = len(listed) if isinstance(listed, list) else None
         if self.workers:
             pairs = self.workers.inspect(split, listed)
         else:
             pairs = in_threads(inspect, listed)
+        total = operator.length_hint(listed) or None
         return tqdm(pairs, f"Checking {split}", total)
 
     def _generate_examples(self, split: str, examples: Iterable[tuple]):

@@ -132,8 +132,7 @@ class Preparation:
         """All faults of a data set that cannot be prepared."""
         with pytest.raises(FaultsError) as error:
             self(source, captions)
-        assert "\n" not in str(error.value)
-        assert f"found {len(error.value.faults)} fault" in str(error.value)
+        assert f"found {len(error.value.faults)}, the" in str(error.value)
         assert files_below(self.prepared) == []
         return error.value.faults
 
