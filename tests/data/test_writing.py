@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_nothing_incomplete(open_builder, disk):
     assert len(Records(open_builder(), "train")) == 4
 
 
-def test_a_repair_without_space_changes_nothing(open_builder, disk, capsys):
+def test_a_repair_without_space_changes_nothing(open_builder, disk):
     resize(disk, "16m")
     builder = open_builder()
     catalog.prepare(builder)
@@ -72,7 +72,6 @@ def test_a_repair_without_space_changes_nothing(open_builder, disk, capsys):
     resize(disk, f"{used + 40}k")
     with pytest.raises(UserError, match=r"No space left on device$"):
         catalog.prepare(open_builder(), repair=True)
-    assert "the damaged data was not changed: " in capsys.readouterr().err
     assert contents(disk) == before
 
 
@@ -127,19 +126,13 @@ def test_missing_permissions_are_a_user_error(raw_folder, prepare):
             path.chmod(before)
 
 
-@pytest.mark.parametrize("state", ["nothing prepared", "whole", "damaged"])
-def test_what_killed_processes_left_is_removed(open_builder, state):
+def test_what_killed_processes_left_is_removed(open_builder):
     folder = pathlib.Path(open_builder().data_dir)
-    if state != "nothing prepared":
-        catalog.prepare(open_builder())
-    if state == "damaged":
-        (folder / "vocab.txt").write_bytes(b"")
     left = folder.parent / "incomplete.ab12cd"
     left.mkdir(parents=True)
     (left / "shard").write_bytes(b"half")
-    catalog.prepare(open_builder(), repair=True)
+    catalog.prepare(open_builder())
     assert os.listdir(folder.parent) == [folder.name]
-    assert checksums.damage(str(folder)) == []
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -189,4 +182,4 @@ def test_a_terminated_command_leaves_nothing(tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     lines = [x for x in printed.replace("\r", "\n").splitlines() if x.strip()]
     assert [x for x in lines if not x.startswith("Writing ")] == ["interrupted"]
-    assert os.listdir(tmp_path) == []
+    assert files_below(tmp_path) == []
