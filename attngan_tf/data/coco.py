@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from attngan_tf.data.files import listing, read_file
+from attngan_tf.data.files import listing, missing, read_file
 from attngan_tf.data.findings import Findings, check_captions
 from attngan_tf.data.raw import Entry, RawImages
 from attngan_tf.errors import UserError
@@ -30,8 +30,8 @@ _TFDS_FEATURES = tfds.decode.PartialDecoding(
 class Coco(RawImages):
     """COCO 2014: train2014 is the train split, val2014 the test split.
 
-    The test split has all 40,504 images of val2014; the released code used
-    40,470 of them. There are no classes: every image has its own class id.
+    The released code used 40,470 of the 40,504 images of val2014. There are no
+    classes: every image has its own class id.
     """
 
     name = "attngan_coco"
@@ -46,18 +46,13 @@ class Coco(RawImages):
         paths = []
         for year in _YEARS.values():
             paths += [_annotations(year), _images(source, year)]
-        missing = [
-            path
-            for path in paths
-            if not os.path.exists(os.path.join(source, path))
-        ]
-        if missing:
+        if lacking := missing(source, paths):
             raise UserError(
                 "--data_dir of --dataset=coco must hold "
                 "annotations/captions_{train,val}2014.json, train2014/ and "
                 "val2014/, or TFDS's coco_captions/2014 as TFRecords (made by: "
                 f"tfds build coco_captions --data_dir=DIR); {source} lacks "
-                f"{', '.join(missing)}"
+                f"{', '.join(lacking)}"
             )
         return listing(source, paths)
 

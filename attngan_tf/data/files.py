@@ -31,6 +31,11 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
+def missing(root: str, paths: Iterable[str]) -> list[str]:
+    """The paths that do not exist in `root`."""
+    return [p for p in paths if not os.path.exists(os.path.join(root, p))]
+
+
 def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Files at or below some paths in `root`: {path: (bytes, mtime in ns)}.
 

@@ -4,7 +4,7 @@ import collections
 import os
 from collections.abc import Iterable
 
-from attngan_tf.data.files import listing
+from attngan_tf.data.files import listing, missing
 from attngan_tf.data.findings import (
     Findings,
     check_name,
@@ -31,15 +31,10 @@ class Folder(RawImages):
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
         parts = ("images", "text", *LISTS.values())
-        missing = [
-            part
-            for part in parts
-            if not os.path.exists(os.path.join(source, part))
-        ]
-        if missing:
+        if lacking := missing(source, parts):
             raise UserError(
                 "--data_dir of --dataset=folder must hold images/, text/, "
-                f"train.txt and test.txt; {source} lacks {', '.join(missing)}"
+                f"train.txt and test.txt; {source} lacks {', '.join(lacking)}"
             )
         return listing(source, parts)
 

@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(eq=False)
 class RawConfig(tfds.core.BuilderConfig):
-    """Where the raw data is, and how many captions an image must have."""
+    """Where the raw data is; the minimum number of an image's captions."""
 
     source: str = ""
     captions_per_image: int = 1

@@ -186,16 +186,3 @@ def test_training_and_evaluation_detect_damage(
     for start in (train, lambda config: evaluate.open_data(config, None, None)):
         with pytest.raises(UserError, match=f"is damaged: {shard.name}: not"):
             start(config)
-
-
-def test_opening_uses_no_network(open_builder, monkeypatch):
-    from tensorflow_datasets.core.utils import gcs_utils
-
-    def fail(*arguments):
-        raise AssertionError("the network was used")
-
-    for name in ("gcs_dataset_info_files", "is_dataset_on_gcs"):
-        monkeypatch.setattr(gcs_utils, name, fail)
-    assert not open_builder().info.initialized
-    catalog.prepare(open_builder())
-    catalog.prepare(open_builder())

@@ -1,10 +1,8 @@
 """Pickles: the released forms are read; nothing in them is run."""
 
 import os
-import pathlib
 import pickle
 import struct
-import subprocess
 
 import numpy as np
 import pytest
@@ -84,14 +82,9 @@ def harmful(witness):
     chained = b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93X" + size
     return {
         "system": pickle.dumps(Harm(os.system, touch)),
-        "popen, protocol 0": pickle.dumps(Harm(subprocess.getoutput, touch), 0),
-        "exec": pickle.dumps({"a": Harm(exec, code)}),
-        "path": pickle.dumps(Harm(pathlib.Path.touch, pathlib.Path(witness))),
         "INST": b"(" + hidden + b".",
         "OBJ": f"(cos\nsystem\nS'{touch}'\no.".encode(),
         "STACK_GLOBAL": chained + code.encode() + b"\x85R.",
-        "after names": b"(lp0\nS'a'\na(" + hidden + b"0.",
-        "in a key": pickle.dumps({Harm(os.system, touch): 1}),
         "in an array": pickle.dumps(objects),
     }
 
@@ -103,10 +96,7 @@ def test_code_is_not_run(file, tmp_path, case):
     with pytest.raises(pickles.PickleError, match="refused: "):
         pickles.load(file(content))
     assert not witness.exists()
-    try:
-        pickle.loads(content)  # without protection, it is run
-    except TypeError:  # its result cannot be a key
-        assert case == "in a key"
+    pickle.loads(content)  # without protection, it is run
     assert witness.exists()
 
 

@@ -66,12 +66,14 @@ def test_records_report_and_vocabulary(tiny, tmp_path, monkeypatch):
 
 def test_report_lines_count_all_and_name_some():
     report = records.Report({"train": 2}, {"train": 9}, words=5)
-    for where in "abcde":
+    for where in "abcd":
         report.note("odd", where)
-    assert report.lines(max_named=2) == [
+    report.note("rare", "e")
+    assert report.lines() == [
         "train: 2 images, 9 captions",
         "vocabulary: 5 words, including <end>",
-        "odd: 5 (a, b and 3 more)",
+        "odd: 4 (a, b, c, ...)",
+        "rare: 1 (e)",
     ]
 
 

@@ -62,19 +62,6 @@ def test_a_full_disk_leaves_nothing_incomplete(open_builder, disk):
     assert len(Records(open_builder(), "train")) == 4
 
 
-def test_a_repair_without_space_changes_nothing(open_builder, disk):
-    resize(disk, "16m")
-    builder = open_builder()
-    catalog.prepare(builder)
-    (pathlib.Path(builder.data_dir) / "vocab.txt").write_bytes(b"")
-    before = contents(disk)
-    used = sum(os.stat(path).st_blocks for path in before) // 2
-    resize(disk, f"{used + 40}k")
-    with pytest.raises(UserError, match=r"No space left on device$"):
-        catalog.prepare(open_builder(), repair=True)
-    assert contents(disk) == before
-
-
 def test_a_read_only_disk(open_builder, raw_folder, disk):
     resize(disk, "16m")
     catalog.prepare(open_builder())
