@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from attngan_tf.data import images, pickles
+from attngan_tf.data import pickles
 from attngan_tf.data.files import listing
 from attngan_tf.data.findings import (
     Findings,
@@ -17,7 +17,6 @@ from attngan_tf.data.findings import (
     read_lines,
 )
 from attngan_tf.data.raw import Box, Entry, RawImages
-from attngan_tf.data.records import Crop
 from attngan_tf.errors import UserError
 
 _FOLDER = "CUB_200_2011"
@@ -43,7 +42,7 @@ class Cub(RawImages):
     The split is the released one, in `train/` and `test/filenames.pickle`, or
     that of Reed et al. by classes, in `trainvalclasses.txt` and
     `testclasses.txt`. The bytes of images are stored unchanged, with a crop
-    for reading them: a square around the bird (see `crop_around`).
+    for reading them: a square around the bird (see `raw.crop_around`).
     """
 
     name = "attngan_cub"
@@ -76,36 +75,6 @@ class Cub(RawImages):
             split: [entry(*item) for item in listed if item[0] in boxes]
             for split, listed in splits.items()
         }
-
-    def crop_of(
-        self, entry: Entry, info: images.ImageInfo, findings: Findings
-    ) -> Crop:
-        width, height = info.width, info.height
-        x, y, w, h = entry.box
-        crop = crop_around(entry.box, width, height)
-        outside = max(-x, -y, x + w - width, y + h - height)
-        # Published boxes end up to a pixel beyond the edge: 5 + 496 > 500.
-        if outside > 2 or min(crop[2:]) < 1:
-            findings.fault(
-                entry.where,
-                f"its bounding box must lie in the {width} x {height} "
-                f"image; found x {x:g}, y {y:g}, width {w:g}, height {h:g}",
-            )
-        return crop
-
-
-def crop_around(box: Box, width: int, height: int) -> Crop:
-    """A square around a box, cut off at the edges of the image.
-
-    Its side is 1.5 times the box's longer side. As in the released code, the
-    box is first truncated to integers.
-    """
-    x, y, w, h = (int(number) for number in box)
-    radius = int(0.75 * max(w, h))
-    center_x, center_y = int((2 * x + w) / 2), int((2 * y + h) / 2)
-    left, right = max(0, center_x - radius), min(width, center_x + radius)
-    top, bottom = max(0, center_y - radius), min(height, center_y + radius)
-    return top, left, bottom - top, right - left
 
 
 class Layout(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attngan_tf.data import cub
+from attngan_tf.data import raw
 from attngan_tf.errors import UserError
 from tests.data import helpers
 from tests.data.helpers import check_faults, image_bytes, records
@@ -115,7 +115,7 @@ def test_released_layout(cub_folder, prepare):
 
 def test_crop_of_the_released_code_by_hand():
     # r = int(0.75 * 325) = 243; centre 222, 179; image 500 x 335.
-    crop = cub.crop_around((60.0, 27.0, 325.0, 304.0), 500, 335)
+    crop = raw.crop_around((60.0, 27.0, 325.0, 304.0), 500, 335)
     assert crop == (0, 0, 335, 465)
 
 
