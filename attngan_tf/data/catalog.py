@@ -100,20 +100,19 @@ def prepare(
     beam = pipeline_options(beam_options) if beam_options else None
     folder = builder.data_dir
     with _writable(builder.data_dir_root):
-        exists = os.path.exists(folder)
-        damage = checksums.damage(folder) if exists else []
-        if damage and not repair:
-            raise UserError(
-                f"prepared data must stay as it was written; {folder} is "
-                f"damaged: {'; '.join(damage)}; to repair it, run python -m "
-                "attngan_tf.prepare with the same flags"
-            )
-        for line in damage:
-            print(f"damaged: {os.path.join(folder, line)}", file=sys.stderr)
-        if damage:
+        if not os.path.exists(folder):
+            _write(builder, beam)
+        elif damage := checksums.damage(folder):
+            if not repair:
+                raise UserError(
+                    f"prepared data must stay as it was written; {folder} is "
+                    f"damaged: {'; '.join(damage)}; to repair it, run python "
+                    "-m attngan_tf.prepare with the same flags"
+                )
+            for line in damage:
+                print(f"damaged: {folder}/{line}", file=sys.stderr)
             print("preparing it again from the raw data", file=sys.stderr)
-        if damage or not exists:
-            _write(builder, beam, replace=exists)
+            _write(builder, beam, replace=True)
         return Report.load(folder)
 
 
@@ -129,7 +128,7 @@ def _writable(folder: str) -> Iterator[None]:
         ) from None
 
 
-def _write(builder: CaptionedImages, beam, replace: bool) -> None:
+def _write(builder: CaptionedImages, beam, replace: bool = False) -> None:
     """Prepares the data in a temporary folder, then renames that."""
     folder = builder.data_dir
     try:
@@ -154,12 +153,11 @@ def _prepared_below(home: str, builder: CaptionedImages, beam) -> str:
     settings = tfds.download.DownloadConfig(
         try_download_gcs=False, beam_options=beam
     )
-    failures = contextlib.nullcontext()
+    failures = failures_as_user_errors() if beam else contextlib.nullcontext()
     with _quiet():
         fresh = type(builder)(data_dir=home, config=builder.builder_config)
         if beam:
             fresh.workers = Workers(beam, os.path.abspath(f"{home}/beam"))
-            failures = failures_as_user_errors()
         try:
             with failures:
                 fresh.download_and_prepare(download_config=settings)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attngan_tf.data import catalog, records, views
+from attngan_tf.data import views
 from attngan_tf.data.input_pipeline import ScaledImages, Slice, TrainingData
 from attngan_tf.data.views import Records
 from attngan_tf.data.vocabulary import Vocabulary
@@ -290,27 +290,6 @@ def test_class_ids_of_all_records(prepared):
     train = prepared[0]
     rows = [int(train.row(i)["class_id"]) for i in range(COUNT)]
     assert train.class_ids().tolist() == rows
-
-
-class Cropped(records.CaptionedImages, skip_registration=True):
-    """A noisy image with a crop."""
-
-    name = "cropped"
-    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
-
-    def examples(self, report):
-        image, crop = encoded(self.pixels), (5, 11, 40, 33)
-        return {
-            split: [records.Example(split, image, ["a bird"], 0, crop)]
-            for split in ("train", "test")
-        }
-
-
-def test_only_the_crop_of_a_record_is_seen(tmp_path):
-    builder = Cropped(data_dir=str(tmp_path))
-    catalog.prepare(builder)
-    found = Records(builder, "train").pixels(tf.constant(0))
-    np.testing.assert_array_equal(found, Cropped.pixels[5:45, 11:44])
 
 
 def test_centre_views_come_once_and_in_order(prepared):
