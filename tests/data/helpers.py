@@ -152,6 +152,19 @@ def records(builder, *splits: str) -> dict[str, dict]:
     }
 
 
+def contents(builder, *splits: str) -> dict[str, tuple]:
+    """Image, crop, captions and class id of prepared records, by name."""
+    return {
+        name: (
+            record["image"],
+            record["crop"].tolist(),
+            list(record["captions"]),
+            int(record["class_id"]),
+        )
+        for name, record in records(builder, *splits).items()
+    }
+
+
 def check_faults(faults: list[str], expected: list[str]) -> None:
     """Each expected beginning is that of exactly one fault."""
     for part in expected:

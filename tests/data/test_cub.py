@@ -12,7 +12,7 @@ from PIL import Image
 from attngan_tf.data import raw
 from attngan_tf.errors import UserError
 from tests.data import helpers
-from tests.data.helpers import check_faults, image_bytes, records
+from tests.data.helpers import check_faults, contents, image_bytes, records
 
 CLASSES = {
     "001.Black_footed_Albatross": "test",
@@ -76,13 +76,6 @@ def cub_folder(tmp_path):
 @pytest.fixture
 def prepare(tmp_path):
     return helpers.Preparation("cub", tmp_path / "prepared")
-
-
-def contents(builder) -> dict:
-    return {
-        name: (r["image"], r["crop"].tolist(), list(r["captions"]))
-        for name, r in records(builder).items()
-    }
 
 
 def expected_crop(box, size):

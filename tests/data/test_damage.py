@@ -36,9 +36,9 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
-def flip(path, position=0.5):
+def flip(path):
     data = bytearray(path.read_bytes())
-    data[int(position * (len(data) - 1))] ^= 4
+    data[len(data) // 2] ^= 4
     path.write_bytes(data)
 
 
@@ -49,10 +49,7 @@ def replace_by_folder(path):
 
 DAMAGE = {
     "truncated": lambda path: os.truncate(path, path.stat().st_size - 1),
-    "empty": lambda path: path.write_bytes(b""),
-    "first bit flipped": lambda path: flip(path, 0),
     "bit flipped": flip,
-    "last bit flipped": lambda path: flip(path, 1),
     "deleted": pathlib.Path.unlink,
     "a folder": replace_by_folder,
 }

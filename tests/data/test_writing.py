@@ -95,15 +95,6 @@ def test_an_unreadable_raw_folder_is_a_user_error(raw_folder, prepare):
             text.chmod(0o755)
 
 
-def test_what_killed_processes_left_is_removed(open_builder):
-    folder = pathlib.Path(open_builder().data_dir)
-    left = folder.parent / "incomplete.ab12cd"
-    left.mkdir(parents=True)
-    (left / "shard").write_bytes(b"half")
-    catalog.prepare(open_builder())
-    assert os.listdir(folder.parent) == [folder.name]
-
-
 @pytest.mark.parametrize("damaged", [False, True])
 def test_two_processes_may_prepare_at_once(open_builder, monkeypatch, damaged):
     """One begins and ends while another one, or a repair, is half done."""
