@@ -66,7 +66,11 @@ class Coco(RawImages):
                 f"another data set ({prepared}); leave it out"
             )
         if prepared:
-            return _tfds_entries(prepared, min_count, findings)
+            builder, known = tfds.builder_from_directory(prepared), {}
+            return {
+                split: _TfdsEntries(builder, parts, min_count, findings, known)
+                for split, parts in _TFDS_SPLITS.items()
+            }
         found, ids = {}, itertools.count()
         for split, year in _YEARS.items():
             folder = _images(source, year)
@@ -137,16 +141,6 @@ def _find_tfds(source: str) -> str | None:
             if glob.glob(os.path.join(glob.escape(folder), _TFDS_FILES)):
                 return folder
     return None
-
-
-def _tfds_entries(
-    folder: str, min_count: int, findings: Findings
-) -> dict[str, Iterable[Entry]]:
-    builder, known = tfds.builder_from_directory(folder), {}
-    return {
-        split: _TfdsEntries(builder, parts, min_count, findings, known)
-        for split, parts in _TFDS_SPLITS.items()
-    }
 
 
 @dataclasses.dataclass
