@@ -32,7 +32,6 @@ from attngan_tf.io import scratch
 _DATASETS = {"demo": Demo, "folder": Folder, "cub": Cub, "coco": Coco}
 # array_record's error for a record file that it cannot write.
 _NOT_WRITTEN = re.compile(r"\w+\(\) failed: ([^;]+); writing")
-_UNFINISHED = "incomplete."  # prefix of temporary folders
 
 
 def open_configured(config: Config) -> CaptionedImages:
@@ -78,8 +77,7 @@ def prepare(
     """Writes the prepared data if it does not exist, and returns its report.
 
     Existing data is verified by the checksums of all its files. All faults of
-    the raw data are printed to stderr, one per line. Temporary folders of
-    killed processes are removed, unless another process is preparing data.
+    the raw data are printed to stderr, one per line.
 
     Args:
       builder: the data set.
@@ -102,29 +100,20 @@ def prepare(
     beam = pipeline_options(beam_options) if beam_options else None
     folder = builder.data_dir
     with _writable(builder.data_dir_root):
-        damage = _damage(builder) if os.path.lexists(folder) else []
-        if damage and not repair:
-            more = f" and {len(damage) - 1} more" * (len(damage) > 1)
-            raise UserError(
-                f"prepared data must stay as it was written; {folder} is "
-                f"damaged: {damage[0]}{more}; to repair it, run python -m "
-                "attngan_tf.prepare with the same flags"
-            )
-        if damage:
-            with _repairing(folder, damage):
-                _write(builder, beam, replace=True)
-        elif not os.path.lexists(folder):
+        if not os.path.exists(folder):
             _write(builder, beam)
-        else:
-            scratch.remove_left(os.path.dirname(folder), f"{_UNFINISHED}*")
+        elif damage := checksums.damage(folder):
+            if not repair:
+                raise UserError(
+                    f"prepared data must stay as it was written; {folder} is "
+                    f"damaged: {'; '.join(damage)}; to repair it, run python "
+                    "-m attngan_tf.prepare with the same flags"
+                )
+            for line in damage:
+                print(f"damaged: {folder}/{line}", file=sys.stderr)
+            print("preparing it again from the raw data", file=sys.stderr)
+            _write(builder, beam, replace=True)
         return Report.load(folder)
-
-
-def _damage(builder: CaptionedImages) -> list[str]:
-    found = checksums.damage(builder.data_dir)
-    if not found and not builder.info.initialized:
-        found = ["dataset_info.json: this version of TFDS cannot read it"]
-    return found
 
 
 @contextlib.contextmanager
@@ -139,37 +128,23 @@ def _writable(folder: str) -> Iterator[None]:
         ) from None
 
 
-@contextlib.contextmanager
-def _repairing(folder: str, damage: list[str]) -> Iterator[None]:
-    """Reports the damage and, if the block fails, that nothing was changed."""
-    for line in damage:
-        print(f"damaged: {os.path.join(folder, line)}", file=sys.stderr)
-    print("preparing it again from the raw data", file=sys.stderr)
-    try:
-        yield
-    except BaseException:
-        print(f"the damaged data was not changed: {folder}", file=sys.stderr)
-        raise
-
-
 def _write(builder: CaptionedImages, beam, replace: bool = False) -> None:
     """Prepares the data in a temporary folder, then renames that."""
     folder = builder.data_dir
-    parent = os.path.dirname(folder)
     try:
-        with scratch.folder(parent, _UNFINISHED) as home:
+        with scratch.folder(os.path.dirname(folder), "incomplete.") as home:
             fresh = _prepared_below(home, builder, beam)
             if replace:
-                _rename_over(folder, fresh, os.path.join(home, "damaged"))
-            else:
-                _rename(fresh, folder)
+                os.rename(folder, os.path.join(home, "damaged"))
+            try:
+                os.rename(fresh, folder)
+            except OSError:
+                if not os.path.isdir(folder):  # no other process was first
+                    raise
     except FaultsError as error:
         for fault in error.faults:
             print(f"fault: {fault}", file=sys.stderr)
         raise
-    finally:
-        with contextlib.suppress(OSError):  # it is not empty
-            os.rmdir(parent)
     builder.info.read_from_directory(folder)
 
 
@@ -178,12 +153,11 @@ def _prepared_below(home: str, builder: CaptionedImages, beam) -> str:
     settings = tfds.download.DownloadConfig(
         try_download_gcs=False, beam_options=beam
     )
-    failures = contextlib.nullcontext()
+    failures = failures_as_user_errors() if beam else contextlib.nullcontext()
     with _quiet():
         fresh = type(builder)(data_dir=home, config=builder.builder_config)
         if beam:
             fresh.workers = Workers(beam, os.path.abspath(f"{home}/beam"))
-            failures = failures_as_user_errors()
         try:
             with failures:
                 fresh.download_and_prepare(download_config=settings)
@@ -195,28 +169,6 @@ def _prepared_below(home: str, builder: CaptionedImages, beam) -> str:
     fresh.describe()
     checksums.write(fresh.data_dir)
     return fresh.data_dir
-
-
-def _rename(fresh: str, folder: str) -> None:
-    try:
-        os.rename(fresh, folder)
-    except OSError:
-        if not os.path.isdir(folder):  # no other process was first
-            raise
-
-
-def _rename_over(folder: str, fresh: str, aside: str) -> None:
-    """Renames a folder to `aside`, and `fresh` to its name."""
-    os.rename(folder, aside)
-    try:
-        os.rename(fresh, folder)
-    except OSError:
-        os.rename(aside, folder)
-        raise
-    if os.path.isdir(aside):
-        # Files that were added later, such as cached features, are moved.
-        for name in set(os.listdir(aside)) - set(os.listdir(folder)):
-            os.rename(os.path.join(aside, name), os.path.join(folder, name))
 
 
 @contextlib.contextmanager

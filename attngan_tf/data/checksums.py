@@ -30,12 +30,12 @@ def damage(folder: str) -> list[str]:
     """
     path = os.path.join(folder, FILE)
     try:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            *listed, last = file.read().splitlines(keepends=True) or [""]
+        with open(
+            path, encoding="utf-8", errors="replace", newline="\n"
+        ) as file:
+            *listed, last = file.readlines() or [""]
     except OSError as error:
         return [f"{FILE}: {error.strerror}"]
-    except UnicodeDecodeError:
-        return [f"{FILE}: {_CHANGED}"]
     if last != _own_line("".join(listed)):
         return [f"{FILE}: {_CHANGED}"]
     digests = dict(line.rstrip("\n").split("  ", 1)[::-1] for line in listed)

@@ -11,23 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from attngan_tf.data.files import listing, read_file
+from attngan_tf.data.files import listing, missing, read_file
 from attngan_tf.data.findings import Findings, check_captions
 from attngan_tf.data.raw import Entry, RawImages
 from attngan_tf.errors import UserError
 
-# Errors of reading JSON with another structure.
-_OTHER_FORM = (
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 _YEARS = {"train": "train2014", "test": "val2014"}
 _TFDS_SPLITS = {"train": ("train",), "test": ("val", "test", "restval")}
 # The folder of coco_captions itself, or one above it.
 _TFDS_FOLDERS = ("", "*", "2014/*", "coco_captions/2014/*")
+_TFDS_FILES = "coco_captions-train.tfrecord*"
 _TFDS_FEATURES = tfds.decode.PartialDecoding(
     {"image": True, "image/filename": True, "captions": {"text"}},
     decoders={"image": tfds.decode.SkipDecoding()},
@@ -37,8 +30,8 @@ _TFDS_FEATURES = tfds.decode.PartialDecoding(
 class Coco(RawImages):
     """COCO 2014: train2014 is the train split, val2014 the test split.
 
-    The test split has all 40,504 images of val2014; the released code used
-    40,470 of them. There are no classes: every image has its own class id.
+    The released code used 40,470 of the 40,504 images of val2014. There are no
+    classes: every image has its own class id.
     """
 
     name = "attngan_coco"
@@ -47,30 +40,23 @@ class Coco(RawImages):
 
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
-        """See `RawImages`."""
         prepared = _find_tfds(source)
         if prepared:
             return listing(source, [os.path.relpath(prepared, source)])
         paths = []
         for year in _YEARS.values():
             paths += [_annotations(year), _images(source, year)]
-        missing = [
-            path
-            for path in paths
-            if not os.path.exists(os.path.join(source, path))
-        ]
-        if missing:
+        if lacking := missing(source, paths):
             raise UserError(
                 "--data_dir of --dataset=coco must hold "
                 "annotations/captions_{train,val}2014.json, train2014/ and "
                 "val2014/, or TFDS's coco_captions/2014 as TFRecords (made by: "
                 f"tfds build coco_captions --data_dir=DIR); {source} lacks "
-                f"{', '.join(missing)}"
+                f"{', '.join(lacking)}"
             )
         return listing(source, paths)
 
     def entries(self, findings: Findings) -> dict[str, Iterable[Entry]]:
-        """See `RawImages`."""
         source = self.builder_config.source
         min_count = self.builder_config.captions_per_image
         prepared = _find_tfds(source)
@@ -80,20 +66,23 @@ class Coco(RawImages):
                 f"another data set ({prepared}); leave it out"
             )
         if prepared:
-            return _tfds_entries(prepared, min_count, findings)
+            builder, known = tfds.builder_from_directory(prepared), {}
+            return {
+                split: _TfdsEntries(builder, parts, min_count, findings, known)
+                for split, parts in _TFDS_SPLITS.items()
+            }
         found, ids = {}, itertools.count()
         for split, year in _YEARS.items():
             folder = _images(source, year)
             found[split] = []
             for file, captions in _read_annotations(source, year, findings):
                 path = f"{folder}/{file}"
+                captions = check_captions(captions, path, min_count, findings)
                 entry = Entry(
                     name=os.path.splitext(file)[0],
                     where=path,
                     source=os.path.join(source, path),
-                    captions=check_captions(
-                        captions, path, min_count, findings
-                    ),
+                    captions=captions,
                     class_id=next(ids),
                 )
                 found[split].append(entry)
@@ -123,24 +112,16 @@ def _read_annotations(
     try:
         content = json.loads(read_file(os.path.join(source, where)))
         for image in content["images"]:
-            if image["id"] in files:
-                fault = f"image {image['id']} must be listed once"
-                findings.fault(where, fault)
             files[image["id"]] = os.path.basename(image["file_name"])
         for annotation in content["annotations"]:
             location = f"{where} annotation {annotation['id']}"
-            number = annotation["image_id"]
-            if number not in files:
-                fault = f"must be of a listed image; found image_id {number}"
-                findings.fault(location, fault)
             caption = " ".join(annotation["caption"].split())
-            # JSON can hold a lone surrogate, UTF-8 cannot.
-            caption = caption.encode("utf-8", "replace").decode()
-            captions[number].append((location, caption))
+            caption.encode()  # JSON can hold a lone surrogate
+            captions[annotation["image_id"]].append((location, caption))
     except OSError as error:
         findings.fault(where, f"must be a file to read; {error.strerror}")
         return []
-    except _OTHER_FORM as error:
+    except Exception as error:  # another structure can raise nearly anything
         findings.fault(
             where,
             "must be JSON of images with id and file_name, and annotations "
@@ -151,56 +132,23 @@ def _read_annotations(
     return [(name, captions[number]) for number, name in files.items()]
 
 
-def _tfds_files(folder: str, split: str) -> list[str]:
-    name = f"coco_captions-{split}.tfrecord-?????-of-?????"
-    return sorted(glob.glob(os.path.join(glob.escape(folder), name)))
-
-
 def _find_tfds(source: str) -> str | None:
     """The newest version of TFDS's coco_captions at or below a folder."""
     for pattern in _TFDS_FOLDERS:
         path = os.path.join(glob.escape(source), pattern, "dataset_info.json")
         for file in sorted(glob.glob(path), reverse=True):
             folder = os.path.dirname(file)
-            if _tfds_files(folder, "train"):
+            if glob.glob(os.path.join(glob.escape(folder), _TFDS_FILES)):
                 return folder
     return None
-
-
-def _tfds_entries(
-    folder: str, min_count: int, findings: Findings
-) -> dict[str, Iterable[Entry]]:
-    whole = set()
-    for part in itertools.chain(*_TFDS_SPLITS.values()):
-        files = _tfds_files(folder, part)
-        wanted = int(files[0].rsplit("-", 1)[1]) if files else 1
-        if len(files) == wanted:
-            whole.add(part)
-            continue
-        findings.fault(
-            folder,
-            f"must have {wanted} files of the split {part}; found "
-            f"{len(files) or 'none'}",
-        )
-    builder, known = tfds.builder_from_directory(folder), {}
-    return {
-        split: _TfdsEntries(
-            builder,
-            [p for p in parts if p in whole],
-            min_count,
-            findings,
-            known,
-        )
-        for split, parts in _TFDS_SPLITS.items()
-    }
 
 
 @dataclasses.dataclass
 class _TfdsEntries:
     """Entries of TFDS's records, which each iteration reads again.
 
-    `known` maps locations to entries without images, so that faults and notes
-    are recorded in the first iteration only.
+    `known` maps locations to entries without images, so that captions are
+    checked, and notes recorded, in the first iteration only.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -230,13 +178,10 @@ class _TfdsEntries:
                 (where, " ".join(text.decode("utf-8", "replace").split()))
                 for text in record["captions"]["text"]
             ]
-            self.known[where] = Entry(
-                name=os.path.splitext(file)[0],
-                where=where,
-                source=b"",
-                captions=check_captions(
-                    captions, where, self.min_count, self.findings
-                ),
-                class_id=len(self.known),
+            captions = check_captions(
+                captions, where, self.min_count, self.findings
             )
+            name = os.path.splitext(file)[0]
+            number = len(self.known)
+            self.known[where] = Entry(name, where, b"", captions, number)
         return self.known[where]._replace(source=record["image"])

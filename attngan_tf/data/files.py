@@ -23,16 +23,17 @@ def read_file(path: str) -> bytes:
         status = os.stat(path)
     except ValueError:  # a zero byte, or a lone surrogate
         raise OSError(errno.EINVAL, "no file can have this name") from None
-    # Opening a named pipe would block forever; opening a folder fails.
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise OSError(errno.EINVAL, "It is not a regular file")
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would block forever
+        raise OSError(errno.EINVAL, "it is not a regular file")
     if status.st_size > MAX_BYTES:
-        raise OSError(
-            errno.EFBIG,
-            f"It has {status.st_size} bytes, more than {MAX_BYTES}",
-        )
+        raise OSError(errno.EFBIG, f"it has more than {MAX_BYTES} bytes")
     with open(path, "rb") as file:
         return file.read()
+
+
+def missing(root: str, paths: Iterable[str]) -> list[str]:
+    """The paths that do not exist in `root`."""
+    return [p for p in paths if not os.path.exists(os.path.join(root, p))]
 
 
 def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:

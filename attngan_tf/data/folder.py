@@ -4,7 +4,7 @@ import collections
 import os
 from collections.abc import Iterable
 
-from attngan_tf.data.files import listing
+from attngan_tf.data.files import listing, missing
 from attngan_tf.data.findings import (
     Findings,
     check_name,
@@ -30,69 +30,49 @@ class Folder(RawImages):
 
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
-        """See `RawImages`."""
         parts = ("images", "text", *LISTS.values())
-        missing = [
-            part
-            for part in parts
-            if not os.path.exists(os.path.join(source, part))
-        ]
-        if missing:
+        if lacking := missing(source, parts):
             raise UserError(
                 "--data_dir of --dataset=folder must hold images/, text/, "
-                f"train.txt and test.txt; {source} lacks {', '.join(missing)}"
+                f"train.txt and test.txt; {source} lacks {', '.join(lacking)}"
             )
         return listing(source, parts)
 
     def entries(self, findings: Findings) -> dict[str, list[Entry]]:
-        """See `RawImages`."""
         source = self.builder_config.source
         min_count = self.builder_config.captions_per_image
         paths = _image_paths(self.files(source))
         names = {
-            split: _read_names(source, file, findings)
+            split: [
+                name
+                for number, name in read_lines(source, file, findings)
+                if check_name(name, f"{file} line {number}", findings)
+            ]
             for split, file in LISTS.items()
         }
-        listed = [*names["train"], *names["test"]]
-        for name in sorted(set(paths) - set(listed)):
+        class_ids = _class_ids([*names["train"], *names["test"]])
+        for name in sorted(set(paths) - set(class_ids)):
             findings.note("images in no list", paths[name][0])
-        class_ids = _class_ids(listed)
         found = {"train": [], "test": []}
         for split, entries in found.items():
             for name in names[split]:
                 captions = read_captions(
                     source, f"text/{name}.txt", min_count, findings
                 )
-                path = _image_of(name, paths, findings)
-                if path is not None:
-                    image = os.path.join(source, path)
-                    entries.append(
-                        Entry(name, path, image, captions, class_ids[name])
+                files = paths.get(name, [])
+                if len(files) != 1:
+                    findings.fault(
+                        f"images/{name}.*",
+                        "must be one .jpg, .jpeg, .png or .webp (lists hold "
+                        "names without extension); found "
+                        f"{' and '.join(files) or 'none'}",
                     )
-        _note_missing_captions([*found["train"], *found["test"]], findings)
+                    continue
+                image = os.path.join(source, files[0])
+                entries.append(
+                    Entry(name, files[0], image, captions, class_ids[name])
+                )
         return found
-
-
-def _note_missing_captions(entries: list[Entry], findings: Findings) -> None:
-    """Notes images that have fewer captions than the most frequent number."""
-    counts = collections.Counter(len(entry.captions) for entry in entries)
-    usual = max(counts, key=counts.get, default=0)
-    for entry in entries:
-        if 0 < len(entry.captions) < usual:
-            findings.note(f"fewer than the usual {usual} captions", entry.name)
-
-
-def _read_names(source: str, file: str, findings: Findings) -> list[str]:
-    """The names in a list."""
-    faults = len(findings.faults)
-    names = [
-        name
-        for number, name in read_lines(source, file, findings)
-        if check_name(name, f"{file} line {number}", findings)
-    ]
-    if not names and len(findings.faults) == faults:
-        findings.fault(file, "must name images, one per line; found none")
-    return names
 
 
 def _image_paths(files: Iterable[str]) -> dict[str, list[str]]:
@@ -103,26 +83,6 @@ def _image_paths(files: Iterable[str]) -> dict[str, list[str]]:
         if path.startswith("images/") and ending.lower() in ENDINGS:
             paths[stem.removeprefix("images/")].append(path)
     return paths
-
-
-def _image_of(
-    name: str, paths: dict[str, list[str]], findings: Findings
-) -> str | None:
-    found = paths.get(name, [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        findings.fault(
-            name, f"a name must have one image; found {' and '.join(found)}"
-        )
-        return None
-    hint = ""
-    if os.path.splitext(name)[0] in paths:
-        hint = "; write names without extension"
-    findings.fault(
-        f"images/{name}.*", f"a .jpg, .jpeg, .png or .webp must be there{hint}"
-    )
-    return None
 
 
 def _class_ids(names: list[str]) -> dict[str, int]:

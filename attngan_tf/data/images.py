@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 # Pillow reads more formats, some by running other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _MODES = {"1": "greyscale", "L": "greyscale", "P": "palette"}
 _MODES |= dict.fromkeys(("LA", "PA", "RGBA"), "alpha")
-_ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 2 to 8 are rotated or mirrored
-_TO_UPRIGHT = {
+_TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -70,8 +69,12 @@ def inspect(data: bytes) -> ImageInfo:
             raise ImageError(f"truncated or damaged: {error}") from None
         if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
-        if kind == "PNG" or not conversion:
-            _decode_with_tensorflow(kind, data)
+    if kind == "PNG" or not conversion:
+        # Pillow accepts a PNG that is truncated near its end.
+        try:
+            tf.io.decode_image(data, channels=3, expand_animations=False)
+        except tf.errors.OpError:
+            raise ImageError("truncated or damaged") from None
     return ImageInfo(width, height, conversion)
 
 
@@ -106,20 +109,10 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _decode_with_tensorflow(kind: str, data: bytes) -> None:
-    # Pillow accepts a PNG that is truncated near its end, on which TensorFlow
-    # would fail during training.
-    decode = tf.io.decode_png if kind == "PNG" else tf.io.decode_jpeg
-    try:
-        decode(data, channels=3)
-    except tf.errors.OpError:
-        raise ImageError("truncated or damaged") from None
-
-
 def _orientation(image: Image.Image) -> int:
-    """1 (upright) to 8; 1 if the EXIF block cannot be read, as in viewers."""
+    """The EXIF orientation; 1 if the block cannot be read, as in viewers."""
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow's errors have no common base
         return 1
 

@@ -19,12 +19,7 @@ from attngan_tf.data.vocabulary import Vocabulary
 
 
 class Captions:
-    """The captions of a split as word ids, and its class ids.
-
-    Args:
-      records: the images and captions.
-      vocabulary: maps words to ids.
-    """
+    """The captions of a split as word ids, and its class ids."""
 
     def __init__(self, records: Records, vocabulary: Vocabulary):
         ids, counts, classes = [], [0], []
@@ -53,11 +48,8 @@ class ScaledImages:
     """Images scaled for random crops, decoded once.
 
     A TensorArray holds each image and returns it without a copy; a single
-    tensor of all images would be copied when it is created.
-
-    Args:
-      records: the images.
-      size: side of the crops.
+    tensor of all images would be copied when it is created. `size` is the side
+    of the crops.
     """
 
     def __init__(self, records: Records, size: int):

@@ -1,11 +1,11 @@
 """Reads pickles of the released data without running code in them."""
 
 import codecs
-import contextlib
 import functools
 import io
 import pickle
 import re
+import reprlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,12 +14,13 @@ from attngan_tf.data.files import read_file
 
 # What pickles of numpy arrays and numbers call; torch.load(weights_only=True)
 # allows the same.
-_FUNCTIONS = {
+_NUMPY = {
+    "ndarray": np.ndarray,
+    "dtype": np.dtype,
     "_reconstruct": np.zeros(1).__reduce__()[0],
     "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
     "scalar": np.int64(0).__reduce__()[0],
 }
-_TYPES = {"ndarray": np.ndarray, "dtype": np.dtype}
 _WHOLE_NUMBER = (int, np.integer)
 
 
@@ -45,9 +46,6 @@ def load(path: str) -> object:
     except PickleError:
         raise
     except Exception as error:  # a broken pickle can raise nearly anything
-        # Python 2's are text, whose line ends git on Windows changes.
-        with contextlib.suppress(Exception):
-            return _Unpickler(data.replace(b"\r\n", b"\n")).load()
         reason = " ".join(str(error).split())
         raise PickleError(f"not a complete pickle: {reason}") from None
 
@@ -56,7 +54,9 @@ def load_names(path: str) -> list[str]:
     """Reads filenames.pickle: a list of names without extension."""
     names = load(path)
     if not _is_list_of(str, names) or "" in names:
-        raise PickleError(f"must be a list of names; received {_form(names)}")
+        raise PickleError(
+            f"must be a list of names; received {reprlib.repr(names)}"
+        )
     return list(names)
 
 
@@ -65,14 +65,10 @@ def load_class_ids(path: str, count: int) -> list[int]:
     ids = load(path)
     if isinstance(ids, np.ndarray):
         ids = ids.tolist()
-    if not _is_list_of(_WHOLE_NUMBER, ids):
+    if not _is_list_of(_WHOLE_NUMBER, ids) or len(ids) != count:
         raise PickleError(
-            f"must be a list of whole numbers; received {_form(ids)}"
-        )
-    if len(ids) != count:
-        raise PickleError(
-            f"must hold a number for each of the {count} names; received "
-            f"{len(ids)}"
+            f"must be a list of {count} whole numbers, one for each name; "
+            f"received {reprlib.repr(ids)}"
         )
     return [int(number) for number in ids]
 
@@ -80,24 +76,17 @@ def load_class_ids(path: str, count: int) -> list[int]:
 def load_words(path: str) -> list[str]:
     """Reads the words of captions.pickle, in the order of their ids."""
     content = load(path)
-    if not isinstance(content, (list, tuple)) or len(content) != 4:
-        raise PickleError(
-            "must be a list of train captions, test captions, {id: word} and "
-            f"{{word: id}}; received {_form(content)}"
-        )
-    words = content[2]
-    if not (
-        isinstance(words, dict)
-        and _is_list_of(_WHOLE_NUMBER, list(words))
-        and _is_list_of(str, list(words.values()))
+    is_list = isinstance(content, (list, tuple)) and len(content) == 4
+    words = content[2] if is_list else None
+    if (
+        not isinstance(words, dict)
+        or set(words) != set(range(len(words)))
+        or not _is_list_of(str, list(words.values()))
     ):
         raise PickleError(
-            f"must hold a dict of words by id; received {_form(words)}"
-        )
-    if sorted(words) != list(range(len(words))):
-        raise PickleError(
-            f"ids must be 0 to {len(words) - 1}, each once; received "
-            f"{min(words, default=None)} to {max(words, default=None)}"
+            "must be a list of train captions, test captions, {id: word} and "
+            "{word: id}, with each id from 0 on once; received "
+            f"{reprlib.repr(content)}"
         )
     return [words[number] for number in range(len(words))]
 
@@ -116,13 +105,6 @@ def _is_list_of(kind: type | tuple[type, ...], value: object) -> bool:
     )
 
 
-def _form(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        kinds = sorted({type(item).__name__ for item in value})
-        return f"a {type(value).__name__} of {' and '.join(kinds) or 'nothing'}"
-    return f"a {type(value).__name__}"
-
-
 class _Unpickler(pickle._Unpickler):
     """Allows what arrays need, and refuses all other functions and classes.
 
@@ -134,20 +116,18 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(io.BytesIO(data), encoding="latin1")
 
     def find_class(self, module, name):
-        function = None
         if re.fullmatch(r"numpy(\._?core\.(multiarray|numeric))?", module):
-            if name in _TYPES:
-                return _TYPES[name]
-            function = _FUNCTIONS.get(name)
-        elif (module, name) == (
-            "_codecs",
-            "encode",
-        ):  # bytes, before protocol 3
-            function = codecs.encode
-        if function is None:
+            found = _NUMPY.get(name)
+        elif (module, name) == ("_codecs", "encode"):
+            found = codecs.encode  # bytes, before protocol 3
+        else:
+            found = None
+        if found is None:
             raise PickleError(
                 f"refused: it asks for {module}.{name}; only lists, dicts, "
                 "strings, numbers and arrays are read"
             )
+        if isinstance(found, type):
+            return found
         # A new object each time, since a pickle may set attributes.
-        return functools.partial(function)
+        return functools.partial(found)

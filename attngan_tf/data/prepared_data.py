@@ -49,8 +49,6 @@ def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
             data.vocabulary.save(config.workdir)
         return data
     known = Vocabulary.load(config.workdir)
-    if known.words == data.vocabulary.words:
-        return data
     unknown = set(data.vocabulary.words) - set(known.words)
     if len(unknown) > MAX_UNKNOWN * len(data.vocabulary):
         raise UserError(

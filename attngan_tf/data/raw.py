@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -27,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(eq=False)
 class RawConfig(tfds.core.BuilderConfig):
-    """Where the raw data is, and how many captions an image must have."""
+    """Where the raw data is; the minimum number of an image's captions."""
 
     source: str = ""
     captions_per_image: int = 1
@@ -101,6 +102,37 @@ def in_threads(function: Callable, items: Iterable) -> Iterator[tuple]:
             yield item, future.result()
 
 
+def crop_around(box: Box, width: int, height: int) -> Crop:
+    """A square around a box, cut off at the edges of the image.
+
+    Its side is 1.5 times the box's longer side. As in the released code, the
+    box is first truncated to integers.
+    """
+    x, y, w, h = (int(number) for number in box)
+    radius = int(0.75 * max(w, h))
+    center_x, center_y = int((2 * x + w) / 2), int((2 * y + h) / 2)
+    left, right = max(0, center_x - radius), min(width, center_x + radius)
+    top, bottom = max(0, center_y - radius), min(height, center_y + radius)
+    return top, left, bottom - top, right - left
+
+
+def _crop(entry: Entry, info: images.ImageInfo, findings: Findings) -> Crop:
+    """The region of the image to use; a box outside of the image is a fault."""
+    if entry.box is None:
+        return WHOLE_IMAGE
+    width, height, (x, y, w, h) = info.width, info.height, entry.box
+    crop = crop_around(entry.box, width, height)
+    outside = max(-x, -y, x + w - width, y + h - height)
+    # CUB's boxes end up to a pixel beyond the edge: 5 + 496 > 500.
+    if outside > 2 or min(crop[2:]) < 1:
+        findings.fault(
+            entry.where,
+            f"its bounding box must lie in the {width} x {height} image; "
+            f"found x {x:g}, y {y:g}, width {w:g}, height {h:g}",
+        )
+    return crop
+
+
 class RawImages(CaptionedImages, skip_registration=True):
     """Base class of data sets in files.
 
@@ -127,13 +159,6 @@ class RawImages(CaptionedImages, skip_registration=True):
         """
         raise NotImplementedError
 
-    def crop_of(
-        self, entry: Entry, info: images.ImageInfo, findings: Findings
-    ) -> Crop:
-        """The region of the image to use; may add a fault."""
-        del entry, info, findings
-        return WHOLE_IMAGE
-
     def examples(self, report: Report) -> Mapping[str, Iterable[tuple]]:
         """The arguments of `make_example` for each image.
 
@@ -154,7 +179,7 @@ class RawImages(CaptionedImages, skip_registration=True):
                 if isinstance(found, str):
                     findings.fault(entry.where, found)
                     continue
-                crop = self.crop_of(entry, found, findings)
+                crop = _crop(entry, found, findings)
                 checked[entry.name] = found.conversion, crop
                 if found.conversion:
                     kind = f"converted to PNG: {found.conversion}"
@@ -169,11 +194,11 @@ class RawImages(CaptionedImages, skip_registration=True):
 
     def _inspected(self, split: str, listed: Iterable[Entry]) -> Iterator:
         """Pairs of an entry and the result of `inspect`."""
-        total = len(listed) if isinstance(listed, list) else None
         if self.workers:
             pairs = self.workers.inspect(split, listed)
         else:
             pairs = in_threads(inspect, listed)
+        total = operator.length_hint(listed) or None
         return tqdm(pairs, f"Checking {split}", total)
 
     def _generate_examples(self, split: str, examples: Iterable[tuple]):

@@ -50,11 +50,13 @@ class Example(NamedTuple):
 
 @dataclasses.dataclass
 class Report:
-    """What a prepared data set contains, and what was changed to prepare it.
+    """What a prepared data set contains; the fields are those of report.json.
 
-    The fields are the keys of report.json. `pictures` and `captions` are
-    counts by split; `words` counts the entries of vocab.txt; `notes` has the
-    locations of what was converted or left out, by the kind of note.
+    Attributes:
+      pictures: number of images by split.
+      captions: number of captions by split.
+      words: number of entries of vocab.txt.
+      notes: locations of what was converted or left out, by kind.
     """
 
     pictures: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -66,18 +68,16 @@ class Report:
         """Adds a note, such as a converted image."""
         self.notes.setdefault(kind, []).append(printable(where))
 
-    def lines(self, max_named: int = 3) -> list[str]:
-        """The report as text, with some of each note's locations."""
+    def lines(self) -> list[str]:
+        """The report as text, with three of each note's locations."""
         lines = [
             f"{split}: {count} images, {self.captions[split]} captions"
             for split, count in self.pictures.items()
         ]
         lines.append(f"vocabulary: {self.words} words, including <end>")
         for kind, found in sorted(self.notes.items()):
-            named = ", ".join(found[:max_named])
-            more = len(found) - max_named
-            others = f" and {more} more" if more > 0 else ""
-            lines.append(f"{kind}: {len(found)} ({named}{others})")
+            named = ", ".join(found[:3]) + ", ..." * (len(found) > 3)
+            lines.append(f"{kind}: {len(found)} ({named})")
         return lines
 
     def save(self, folder: str) -> None:

@@ -117,12 +117,7 @@ class Records:
 
 
 def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
-    """Encoded bytes -> uint8 [H, W, 3] inside `crop`.
-
-    Args:
-      image: JPEG or PNG bytes.
-      crop: int32 [4]: top, left, height, width; all 0 for the whole image.
-    """
+    """JPEG or PNG bytes -> uint8 [H, W, 3] inside a `records.Crop`."""
     top, left, height, width = tf.unstack(crop)
     has_crop = height > 0
 
@@ -200,13 +195,10 @@ def centre_views(
     batch_size: int,
     indices: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
-    """The centres of images, each once, in order: batches of images_S.
+    """The centres of all images, or those at `indices`, in order.
 
-    Args:
-      records: the images.
-      sizes: sides of the images; each is reduced from the last.
-      batch_size: images in a batch; the last may have fewer.
-      indices: indices of the images; None: all.
+    Returns:
+      Batches of images_S for each size S; the last may have fewer rows.
     """
 
     def example(index):
@@ -226,18 +218,10 @@ def cached_views(
     batch_size: int,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """V random views of every image, image by image.
-
-    Args:
-      records: the images.
-      size: side of the views.
-      views: V.
-      seed: seed of the random crops.
-      batch_size: B.
-      first_batch: number of batches to skip.
+    """A number of random views of every image, image by image.
 
     Returns:
-      Batches float32 [B, size, size, 3] in [-1, 1].
+      Batches float32 [B, size, size, 3] in [-1, 1], from `first_batch` on.
     """
 
     def example(number):

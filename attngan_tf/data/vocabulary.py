@@ -142,14 +142,11 @@ def check_words(words: Sequence[str], path: str) -> None:
             f"the first word of {path} must be {END} (the padding); received "
             f"{list(words[:1])}"
         )
-    if len(set(words)) != len(words):
-        twice = collections.Counter(words).most_common(1)[0][0]
-        raise UserError(f"words of {path} must differ; it has {twice!r} twice")
-    for word in words:
-        if not word.isprintable() or word.split() != [word]:
+    for word, count in collections.Counter(words).items():
+        if count > 1 or not word.isprintable() or word.split() != [word]:
             raise UserError(
-                f"words of {path} must be strings without white space; "
-                f"received {word!r}"
+                f"words of {path} must be different strings without white "
+                f"space; received {word!r}"
             )
 
 

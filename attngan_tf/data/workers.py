@@ -51,14 +51,10 @@ def pipeline_options(flags: str):
 
 
 class Workers:
-    """Checks images, and converts them to records, in Beam's workers.
-
-    Args:
-      options: Beam's PipelineOptions.
-      folder: an absolute path that all workers can access.
-    """
+    """Checks images, and converts them to records, in Beam's workers."""
 
     def __init__(self, options, folder: str):
+        """Takes PipelineOptions, and a path that all workers can access."""
         self._options = options
         self._folder = folder
 
@@ -88,9 +84,7 @@ class Workers:
     def examples(self, split: str, checked: Iterable[tuple]):
         """A PTransform of records as (name, features), which TFDS expects.
 
-        Args:
-          split: train or test.
-          checked: the arguments of `make_example` for each image.
+        `checked` has the arguments of `make_example` for each image.
         """
         import apache_beam as beam
 
@@ -111,15 +105,12 @@ class Workers:
 
 @contextlib.contextmanager
 def failures_as_user_errors() -> Iterator[None]:
-    """Turns the failure of a pipeline into a UserError of one line.
-
-    Beam's own message includes the stack of the worker.
-    """
+    """Turns the failure of a pipeline into a UserError of one line."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # a runner can raise nearly anything
+    except Exception as error:  # its text includes the worker's stack
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise UserError(
             "the Beam job must run to its end; it failed: "

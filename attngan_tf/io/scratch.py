@@ -54,13 +54,6 @@ def writer(base: str, *patterns: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_left(base: str, *patterns: str) -> None:
-    """Removes the files that killed writers left, if possible."""
-    if any(_found(base, patterns)):
-        with contextlib.suppress(OSError), writer(base, *patterns):
-            pass
-
-
 def _remove_if_alone(
     descriptor: int, base: str, patterns: tuple[str, ...]
 ) -> None:

@@ -132,8 +132,7 @@ class Preparation:
         """All faults of a data set that cannot be prepared."""
         with pytest.raises(FaultsError) as error:
             self(source, captions)
-        assert "\n" not in str(error.value)
-        assert f"found {len(error.value.faults)} fault" in str(error.value)
+        assert f"found {len(error.value.faults)}, the" in str(error.value)
         assert files_below(self.prepared) == []
         return error.value.faults
 
@@ -150,6 +149,19 @@ def records(builder, *splits: str) -> dict[str, dict]:
         record["name"].decode(): record
         for split in splits or ("train", "test")
         for record in builder.as_data_source(split, decoders=decoders)
+    }
+
+
+def contents(builder, *splits: str) -> dict[str, tuple]:
+    """Image, crop, captions and class id of prepared records, by name."""
+    return {
+        name: (
+            record["image"],
+            record["crop"].tolist(),
+            list(record["captions"]),
+            int(record["class_id"]),
+        )
+        for name, record in records(builder, *splits).items()
     }
 
 

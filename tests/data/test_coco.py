@@ -155,13 +155,6 @@ def test_unpacked_folder(coco_folder, prepare, inner):
     }
 
 
-def test_half_a_surrogate_pair_is_replaced(coco_folder, prepare):
-    coco_folder.captions["val2014"]["annotations"][0]["caption"] = "\ud83d a"
-    coco_folder.write_annotations()
-    found = records(prepare(coco_folder.root)[0])
-    assert found[file_name("val2014", 74)[:-4]]["captions"][0] == b"? a"
-
-
 @pytest.mark.parametrize("named", ["", "coco_captions/2014/1.1.0"])
 def test_tfds_records(tfds_folder, prepare, named):
     builder, report = prepare(tfds_folder / named)
@@ -209,54 +202,33 @@ def test_faults_of_tfds_records(tmp_path, prepare):
     assert len(faults) == 7  # each once, although records are read twice
 
 
-def test_damaged_or_missing_tfds_records_are_a_fault(tmp_path, prepare):
+@pytest.mark.parametrize("damage", ["damaged", "missing"])
+def test_damaged_tfds_records_are_a_fault(tmp_path, prepare, damage):
     folder = make_tfds(tmp_path / "tfds", SPLITS)
-    shards = {p.name.split("-")[1][:4]: p for p in folder.rglob("*.tfrecord*")}
-    data = bytearray(shards["val."].read_bytes())
+    (shard,) = folder.rglob("*-val.tfrecord*")
+    data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 255
-    shards["val."].write_bytes(data)
-    shards["test"].unlink()
-    shard = shards["rest"]
-    shard.rename(str(shard).replace("-of-00001", "-of-00002"))
-    check_faults(
-        prepare.faults(folder),
-        [
-            f"{shard.parent}: must have 1 files of the split test; found none",
-            f"{shard.parent}: must have 2 files of the split restval; found 1",
-            "coco_captions val: must be complete TFRecords; ",
-        ],
-    )
+    shard.write_bytes(data)
+    if damage == "missing":
+        shard.unlink()
+    (fault,) = prepare.faults(folder)
+    assert fault.startswith("coco_captions val: must be complete TFRecords; ")
 
 
 def test_all_faults_are_listed_at_once(coco_folder, prepare):
-    train = coco_folder.captions["train2014"]
+    train, val = (coco_folder.captions[year] for year in IDS)
     train["annotations"].pop()
-    train["annotations"] += [
-        {"image_id": 77, "id": 1, "caption": "of no image"},
-    ]
-    train["images"].append(dict(train["images"][0]))
-    val = coco_folder.captions["val2014"]
-    for annotation in val["annotations"]:
-        annotation["caption"] = "..."
-    val["annotations"] = val["annotations"][::2]
     both = file_name("train2014", 30)
     val["images"].append({"file_name": both, "id": 30})
     coco_folder.write_annotations()
     (coco_folder.root / "train2014" / file_name("train2014", 25)).unlink()
     coco_folder.write(f"val2014/{file_name('val2014', 42)}", b"")
-    path, few = "annotations/captions_train2014.json", "must hold 5 captions"
+    few = "must hold 5 captions (--captions_per_image); found"
     check_faults(
         prepare.faults(coco_folder.root),
         [
-            f"{path}: image 9 must be listed once",
-            f"{path} annotation 1: must be of a listed image; found image_id ",
-            f"train2014/{file_name('train2014', 9)}: {few} "
-            "(--captions_per_image); found 4",
-            *(
-                f"val2014/{file_name('val2014', n)}: {few}"
-                for n in (42, 73, 74)
-            ),
-            f"val2014/{both}: {few}",
+            f"train2014/{file_name('train2014', 9)}: {few} 4",
+            f"val2014/{both}: {few} none",
             f"val2014/{both}: an image must be listed once; this one is in tr",
             f"train2014/{file_name('train2014', 25)}: cannot be read: No such",
             f"val2014/{both}: cannot be read: No such",
@@ -270,10 +242,8 @@ def test_all_faults_are_listed_at_once(coco_folder, prepare):
     [
         (b"{", "JSONDecodeError"),
         (b"[" * 100000, "RecursionError"),
-        (b"[]", "TypeError"),
         (b'{"images": []}', "KeyError: 'annotations'"),
         (b'{"images": [7], "annotations": []}', "TypeError"),
-        (b'{"images": [{"id": 1}]}', "KeyError: 'file_name'"),
         (b'{"images": "\xff"}', "UnicodeDecodeError"),
     ],
 )
@@ -283,6 +253,13 @@ def test_annotations_of_another_form(coco_folder, prepare, content, reason):
     (fault,) = prepare.faults(coco_folder.root)
     assert fault.startswith(f"{file}: must be JSON of images with id and")
     assert f"; reading it failed: {reason}" in fault
+
+
+def test_a_lone_surrogate_is_a_fault(coco_folder, prepare):
+    coco_folder.captions["val2014"]["annotations"][0]["caption"] = "\ud83d a"
+    coco_folder.write_annotations()
+    (fault,) = prepare.faults(coco_folder.root)
+    assert "surrogates not allowed" in fault
 
 
 def test_missing_parts_are_named(coco_folder, prepare):

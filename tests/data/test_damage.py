@@ -36,9 +36,9 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
-def flip(path, position=0.5):
+def flip(path):
     data = bytearray(path.read_bytes())
-    data[int(position * (len(data) - 1))] ^= 4
+    data[len(data) // 2] ^= 4
     path.write_bytes(data)
 
 
@@ -49,10 +49,7 @@ def replace_by_folder(path):
 
 DAMAGE = {
     "truncated": lambda path: os.truncate(path, path.stat().st_size - 1),
-    "empty": lambda path: path.write_bytes(b""),
-    "first bit flipped": lambda path: flip(path, 0),
     "bit flipped": flip,
-    "last bit flipped": lambda path: flip(path, 1),
     "deleted": pathlib.Path.unlink,
     "a folder": replace_by_folder,
 }
@@ -70,37 +67,31 @@ def test_every_damage_is_found(prepared_folder, tmp_path, name):
         assert line.startswith(f"{name}: "), kind
 
 
-@pytest.mark.parametrize("name", ["dataset_info.json", "vocab.txt"])
-def test_damage_is_named(prepared, open_builder, name):
-    (prepared / name).write_bytes(b"")
+def test_damage_is_named(prepared, open_builder):
+    (prepared / "dataset_info.json").write_bytes(b"")
+    (prepared / "vocab.txt").write_bytes(b"")
     with pytest.raises(UserError) as raised:
         catalog.prepare(open_builder())
     assert str(raised.value) == (
         f"prepared data must stay as it was written; {prepared} is damaged: "
-        f"{name}: not as it was written; {REPAIR}"
+        "dataset_info.json: not as it was written; vocab.txt: not as it was "
+        f"written; {REPAIR}"
     )
 
 
 @pytest.mark.parametrize("damaged", ["dataset_info.json", checksums.FILE])
 def test_damage_is_repaired(prepared, open_builder, capsys, damaged):
     whole = contents(prepared)
-    (prepared / "reference_features").mkdir()
-    (prepared / "reference_features/cached.npy").write_bytes(b"features")
-    names = [damaged]
-    if damaged != checksums.FILE:
-        names = [SHARD, damaged, "vocab.txt"]
-    for name in names:
-        flip(prepared / name)
+    flip(prepared / damaged)
     report = catalog.prepare(open_builder(), repair=True)
     assert report.pictures == {"train": 4, "test": 2}
-    printed = capsys.readouterr().err.splitlines()
-    lines = [x.split("/")[-1] for x in printed if x.startswith("damaged: ")]
-    assert lines == [f"{name}: not as it was written" for name in names]
-    assert "preparing it again from the raw data" in printed
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        f"damaged: {prepared}/{damaged}: not as it was written",
+        "preparing it again from the raw data",
+    ]
     repaired = contents(prepared)
     for file in set(FILES) - {"dataset_info.json", checksums.FILE}:
         assert repaired[file] == whole[file], file  # the others have dates
-    assert (prepared / "reference_features/cached.npy").read_bytes()
     assert os.listdir(prepared.parent) == [prepared.name]
     builder = open_builder()
     catalog.prepare(builder)
@@ -108,7 +99,7 @@ def test_damage_is_repaired(prepared, open_builder, capsys, damaged):
 
 
 def test_damaged_data_is_kept_if_the_raw_data_has_faults(
-    prepared, open_builder, raw_folder, capsys
+    prepared, open_builder, raw_folder
 ):
     flip(prepared / SHARD)
     damaged = contents(prepared)
@@ -118,8 +109,6 @@ def test_damaged_data_is_kept_if_the_raw_data_has_faults(
     os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(FaultsError, match=r"o1\.jpg: not an image"):
         catalog.prepare(open_builder(), repair=True)
-    printed = capsys.readouterr().err.splitlines()
-    assert f"the damaged data was not changed: {prepared}" in printed
     assert contents(prepared) == damaged
     assert os.listdir(prepared.parent) == [prepared.name]
 
@@ -194,16 +183,3 @@ def test_training_and_evaluation_detect_damage(
     for start in (train, lambda config: evaluate.open_data(config, None, None)):
         with pytest.raises(UserError, match=f"is damaged: {shard.name}: not"):
             start(config)
-
-
-def test_opening_uses_no_network(open_builder, monkeypatch):
-    from tensorflow_datasets.core.utils import gcs_utils
-
-    def fail(*arguments):
-        raise AssertionError("the network was used")
-
-    for name in ("gcs_dataset_info_files", "is_dataset_on_gcs"):
-        monkeypatch.setattr(gcs_utils, name, fail)
-    assert not open_builder().info.initialized
-    catalog.prepare(open_builder())
-    catalog.prepare(open_builder())

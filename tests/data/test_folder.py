@@ -54,54 +54,46 @@ def test_conversions_are_noted(raw_folder, prepare):
     }
 
 
-def test_what_is_left_out_or_missing_is_noted(raw_folder, prepare):
-    raw_folder.write("text/c.Owl/o2.txt", "one\ntwo\n")
+def test_images_in_no_list_are_noted(raw_folder, prepare):
     raw_folder.write("images/x.jpg", "never read")
     with open(os.fsencode(raw_folder.root) + b"/images/\xe9.jpg", "wb"):
         pass
     _, report = prepare(raw_folder.root)
     assert report.notes == {
-        "fewer than the usual 3 captions": ["c.Owl/o2"],
         "images in no list": ["images/x.jpg", "images/\\udce9.jpg"],
     }
     assert report.pictures == {"train": 4, "test": 2}
-    "\n".join(report.lines()).encode("utf-8")  # it can be printed
 
 
 def damage_everything(folder):
     """One fault of each kind; returns the beginning of each fault's line."""
-    root, whole = folder.root, folder.read("images/b.Wren/w1.jpg")
+    whole = folder.read("images/b.Wren/w1.jpg")
     for i in range(5):
         folder.add(f"n{i}", "train")
-    (root / "images/n0.jpg").unlink()
+    (folder.root / "images/n0.jpg").unlink()
     folder.write("images/n1.jpg", whole[: len(whole) // 2])
-    (root / "text/n2.txt").unlink()
+    (folder.root / "text/n2.txt").unlink()
     folder.write("text/n3.txt", "one\ntwo\n")
-    folder.write("text/n4.txt", b"fine\na caf\xe9\nfine\n")
-    folder.add("e0", "test")
-    folder.write("images/e0.png", whole)
-    folder.add("e1", "test")
-    (root / "images/e1.jpg").unlink()
-    os.mkfifo(root / "images/e1.jpg")
+    folder.write("images/n4.png", whole)
     folder.append("train.txt", "a.Gull/g1\nc.Owl/o1\nc.Owl/o2.jpg\n")
-    folder.append("test.txt", b"caf\xe9\n../../outside\n")
+    folder.append("test.txt", "../../outside\n")
     folder.write("../outside.jpg", whole)
     listed = "an image must be listed once; this one is in train, and again in"
+    one = (
+        "must be one .jpg, .jpeg, .png or .webp (lists hold names without "
+        "extension); found"
+    )
     return [
         f"images/a.Gull/g1.jpg: {listed} train",
         f"images/c.Owl/o1.jpg: {listed} test",
-        "images/n0.*: a .jpg, .jpeg, .png or .webp must be there",
+        f"images/n0.*: {one} none",
         "images/n1.jpg: truncated or damaged",
         "text/n2.txt: must be a text file: No such file or directory",
         "text/n3.txt: must hold 3 captions (--captions_per_image); found 2",
-        "text/n4.txt line 2: must be UTF-8; found byte 0xe9",
-        "e0: a name must have one image; found images/e0.jpg and images/e0.p",
-        "images/e1.jpg: cannot be read: It is not a regular file",
-        "images/c.Owl/o2.jpg.*: a .jpg, .jpeg, .png or .webp must be there; "
-        "write names without extension",
+        f"images/n4.*: {one} images/n4.jpg and images/n4.png",
+        f"images/c.Owl/o2.jpg.*: {one} none",
         "text/c.Owl/o2.jpg.txt: must be a text file: No such file",
-        "test.txt line 5: must be UTF-8; found byte 0xe9",
-        "test.txt line 6: a name must be a path below its folder; found "
+        "test.txt line 3: a name must be a path below its folder; found "
         "../../outside",
     ]
 
@@ -135,5 +127,5 @@ def test_missing_parts_are_named(raw_folder, prepare, part):
 def test_an_empty_list_is_a_fault(raw_folder, prepare):
     raw_folder.write("test.txt", "\n")
     assert prepare.faults(raw_folder.root) == [
-        "test.txt: must name images, one per line; found none"
+        "test: must have an image; found none"
     ]

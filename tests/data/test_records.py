@@ -5,6 +5,7 @@ import json
 import pickle
 
 import pytest
+import tensorflow as tf
 
 from attngan_tf.data import catalog, records
 from attngan_tf.data.views import Records
@@ -44,6 +45,9 @@ def test_records_report_and_vocabulary(tiny, tmp_path, monkeypatch):
     assert found["t2"]["image"] == Tiny.image
     assert found["t2"]["crop"].tolist() == [1, 2, 3, 2]
     assert found["t2"]["class_id"] == 12
+    train = Records(tiny, "train")
+    index = [train.row(i)["name"] for i in range(3)].index(b"t2")
+    assert train.pixels(tf.constant(index)).shape == (3, 2, 3)
     captions = [text.decode() for text in found["t1"]["captions"]]
     assert captions == ["bird t1", "a Žluna bird"]
     assert tiny.info.file_format.value == "array_record"
@@ -66,12 +70,14 @@ def test_records_report_and_vocabulary(tiny, tmp_path, monkeypatch):
 
 def test_report_lines_count_all_and_name_some():
     report = records.Report({"train": 2}, {"train": 9}, words=5)
-    for where in "abcde":
+    for where in "abcd":
         report.note("odd", where)
-    assert report.lines(max_named=2) == [
+    report.note("rare", "e")
+    assert report.lines() == [
         "train: 2 images, 9 captions",
         "vocabulary: 5 words, including <end>",
-        "odd: 5 (a, b and 3 more)",
+        "odd: 4 (a, b, c, ...)",
+        "rare: 1 (e)",
     ]
 
 

@@ -131,22 +131,6 @@ def test_random_views_are_uniform_and_half_of_them_mirrored():
     assert np.abs(samples).max() < 0.15
 
 
-def test_a_view_equals_a_part_of_the_scaled_image():
-    pixels = noise()
-    scaled = views.scale(tf.constant(pixels), 16).numpy()  # 19 x 28
-    parts = {
-        part.tobytes()
-        for top in range(4)
-        for left in range(13)
-        for crop in [scaled[top : top + 16, left : left + 16]]
-        for part in (crop, crop[:, ::-1])
-    }
-    assert len(parts) == 4 * 13 * 2
-    found = {view.tobytes() for view in random_views(pixels, 16, 40)}
-    assert found <= parts
-    assert len(found) > 20
-
-
 def test_the_centre_view_is_the_center():
     found = views.centre_view(tf.constant(ramp()), 32).numpy()
     scaled = resized(ramp(), 38, 57)

@@ -122,8 +122,11 @@ def test_a_saved_vocabulary_gives_the_same_ids(vocabulary, tmp_path):
     [
         (None, "No such file or directory; copy it"),
         (b"bird\n", "<end>"),
-        (b"<end>\na\na\n", "it has 'a' twice"),
-        (b"<end>\ntwo words\n", "without white space"),
+        (
+            b"<end>\na\na\n",
+            "different strings without white space; received 'a'",
+        ),
+        (b"<end>\ntwo words\n", "received 'two words'"),
         (b"<end>\ncaf\xe9\n", "must be a text file in UTF-8"),
     ],
 )

@@ -1,6 +1,5 @@
 """Where prepared data is written: full disks, permissions, other processes."""
 
-import contextlib
 import os
 import pathlib
 import signal
@@ -62,20 +61,6 @@ def test_a_full_disk_leaves_nothing_incomplete(open_builder, disk):
     assert len(Records(open_builder(), "train")) == 4
 
 
-def test_a_repair_without_space_changes_nothing(open_builder, disk, capsys):
-    resize(disk, "16m")
-    builder = open_builder()
-    catalog.prepare(builder)
-    (pathlib.Path(builder.data_dir) / "vocab.txt").write_bytes(b"")
-    before = contents(disk)
-    used = sum(os.stat(path).st_blocks for path in before) // 2
-    resize(disk, f"{used + 40}k")
-    with pytest.raises(UserError, match=r"No space left on device$"):
-        catalog.prepare(open_builder(), repair=True)
-    assert "the damaged data was not changed: " in capsys.readouterr().err
-    assert contents(disk) == before
-
-
 def test_a_read_only_disk(open_builder, raw_folder, disk):
     resize(disk, "16m")
     catalog.prepare(open_builder())
@@ -92,54 +77,22 @@ def test_prepared_dir_must_be_a_folder(raw_folder, prepare):
         prepare(raw_folder.root)
 
 
-@contextlib.contextmanager
-def no_rights():
-    """As a user who owns nothing; root is not bound by permissions."""
+def test_an_unreadable_raw_folder_is_a_user_error(raw_folder, prepare):
     user = os.geteuid()
-    if user == 0:
-        os.seteuid(OTHER_USER)
-    try:
-        yield
-    finally:
-        if user == 0:
-            os.seteuid(user)
-
-
-def test_missing_permissions_are_a_user_error(raw_folder, prepare):
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
-        home = pathlib.Path(name)
-        raw_folder.root = raw_folder.root.rename(home / "raw")
-        prepare.prepared = home / "prepared"
-        builder, _ = prepare(raw_folder.root)
-        prepared = home / "prepared" / "attngan_folder"
-        words = pathlib.Path(builder.data_dir) / "vocab.txt"
-        for path, mode, captions, match in (
-            (prepared, 0o500, 2, f"{prepare.prepared}: Permission denied$"),
-            (prepared, 0, 2, f"{prepare.prepared}: Permission denied$"),
-            (words, 0, 0, "vocab.txt: Permission denied"),
-            (raw_folder.root / "text", 0, 0, "/text is not: Permission denied"),
-        ):
-            before = path.stat().st_mode
-            path.chmod(mode)
-            with no_rights(), pytest.raises(UserError, match=match):
-                prepare(raw_folder.root, captions)
-            path.chmod(before)
-
-
-@pytest.mark.parametrize("state", ["nothing prepared", "whole", "damaged"])
-def test_what_killed_processes_left_is_removed(open_builder, state):
-    folder = pathlib.Path(open_builder().data_dir)
-    if state != "nothing prepared":
-        catalog.prepare(open_builder())
-    if state == "damaged":
-        (folder / "vocab.txt").write_bytes(b"")
-    left = folder.parent / "incomplete.ab12cd"
-    left.mkdir(parents=True)
-    (left / "shard").write_bytes(b"half")
-    catalog.prepare(open_builder(), repair=True)
-    assert os.listdir(folder.parent) == [folder.name]
-    assert checksums.damage(str(folder)) == []
+        raw_folder.root = raw_folder.root.rename(pathlib.Path(name) / "raw")
+        text = raw_folder.root / "text"
+        text.chmod(0)
+        if user == 0:  # root is not bound by permissions
+            os.seteuid(OTHER_USER)
+        try:
+            with pytest.raises(UserError, match="/text is not: Permission de"):
+                prepare.open(raw_folder.root)
+        finally:
+            if user == 0:
+                os.seteuid(user)
+            text.chmod(0o755)
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -189,4 +142,4 @@ def test_a_terminated_command_leaves_nothing(tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     lines = [x for x in printed.replace("\r", "\n").splitlines() if x.strip()]
     assert [x for x in lines if not x.startswith("Writing ")] == ["interrupted"]
-    assert os.listdir(tmp_path) == []
+    assert files_below(tmp_path) == []

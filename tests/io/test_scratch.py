@@ -37,20 +37,11 @@ def test_files_of_a_killed_process_are_removed_by_the_next_writer(left):
     assert os.listdir(left) == ["other"]
 
 
-def test_files_of_a_killed_process_are_removed_without_writing(left):
-    scratch.remove_left(str(left), ".new-*")
-    assert os.listdir(left) == ["other"]
-    scratch.remove_left(str(left / "none"), ".new-*")
-    assert not (left / "none").exists()
-
-
 def test_files_of_a_running_writer_remain(left):
     with scratch.writer(str(left), ".new-*"):
         (left / ".new-1").mkdir()
         with scratch.writer(str(left), ".new-*"):
             assert (left / ".new-1").exists()
-        scratch.remove_left(str(left), ".new-*")
-        assert (left / ".new-1").exists()
         (left / ".new-1").rename(left / "1")
     assert sorted(os.listdir(left)) == ["1", "other"]
 

@@ -1,12 +1,8 @@
 """The embedded data set: rendered birds, and captions that describe them.
 
-It is a task like CUB's that a small model learns in minutes. The parts of a
-bird have different colours; about a fifth of the birds have a single colour.
-The test split has combinations of colours that are not in the train split; see
-`held_out`.
+It is a task like CUB's that a small model learns in minutes.
 """
 
-import functools
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,11 +38,9 @@ _BEAKS = ("black", "grey", "white", "yellow", "orange", "red", "brown")
 def held_out(bird: Bird) -> bool:
     """Whether the bird is in the test split, not in the train split.
 
-    In the test split, the belly's index in PALETTE is 1, 3 or 4 more than that
-    of the wings, modulo the number of colours: 33 of the 110 pairs. The same
-    pairs with both colours exchanged are in the train split. Of the birds of a
-    single colour, one pose is held out, which depends on the colour; so the
-    train split has each of these colours in two poses.
+    The test split has 33 of the 110 pairs of colours of belly and wings; the
+    train split has the same pairs exchanged. Of the birds of a single colour,
+    the test split has one of the three poses, which depends on the colour.
     """
     belly, wings = (
         _COLOURS.index(bird.colours[part]) for part in ("belly", "wings")
@@ -56,28 +50,21 @@ def held_out(bird: Bird) -> bool:
     return (belly - wings) % len(_COLOURS) in (1, 3, 4)
 
 
-def class_id(bird: Bird) -> int:
-    """The number of the bird's combination of colours."""
-    return _combination(bird.colours)
+def class_id(colours: Mapping[str, str]) -> int:
+    """The number of a combination of colours; see `Bird.colours`."""
+    digits = (_COLOURS.index(colours[part]) for part in PARTS)
+    return sum(digit * len(_COLOURS) ** i for i, digit in enumerate(digits))
 
 
 def part_colours(class_ids: np.ndarray) -> np.ndarray:
-    """The colours of birds' parts, int [N, parts], from class ids int [N].
-
-    Each is an index of PALETTE; the parts are in the order of PARTS.
-    """
+    """Indices of PALETTE, int [N, PARTS], from class ids int [N]."""
     powers = len(_COLOURS) ** np.arange(len(PARTS))
     return class_ids[:, None] // powers % len(_COLOURS)
 
 
 def single_colour_classes() -> dict[int, str]:
     """The colours of birds of a single colour, by their class ids."""
-    return {_combination(dict.fromkeys(PARTS, c)): c for c in _COLOURS}
-
-
-def _combination(colours: Mapping[str, str]) -> int:
-    digits = (_COLOURS.index(colours[part]) for part in PARTS)
-    return sum(digit * len(_COLOURS) ** i for i, digit in enumerate(digits))
+    return {class_id(dict.fromkeys(PARTS, c)): c for c in _COLOURS}
 
 
 def _random_colours(
@@ -113,10 +100,7 @@ def random_bird(split: str, rng: np.random.Generator) -> Bird:
 def _described(
     seed: int, split: str, index: int
 ) -> tuple[Bird, list[str], np.random.Generator]:
-    """Bird `index`, its captions, and the random generator for its image.
-
-    The generator does not depend on other birds.
-    """
+    """Bird `index`, its captions, and the random generator for its image."""
     rng = np.random.default_rng([seed, _SPLITS.index(split), index])
     bird = random_bird(split, rng)
     return bird, captions(bird, rng, CAPTIONS_PER_IMAGE), rng
@@ -134,21 +118,17 @@ def example(seed: int, split: str, index: int) -> Example:
     # Level 3 takes half of the default's time, for 8 % more bytes.
     draw_bird(bird, rng).save(file, "PNG", compress_level=3)
     name = f"{split}_{index:05d}"
-    return Example(name, file.getvalue(), texts, class_id(bird))
+    return Example(name, file.getvalue(), texts, class_id(bird.colours))
 
 
 def examples(seed: int, split: str, count: int) -> Iterator[Example]:
     """The first `count` examples of the `train` or the `test` split."""
-    draw = functools.partial(example, seed, split)
-    return (drawn for _, drawn in in_threads(draw, range(count)))
+    made = in_threads(lambda index: example(seed, split, index), range(count))
+    return (record for _, record in made)
 
 
 def single_colour_captions(count: int, seed: int) -> list[tuple[str, str]]:
-    """Captions of birds of one colour, each with that colour's name.
-
-    The colours alternate. The captions test whether a model generates the
-    requested colour (`metrics.colour`).
-    """
+    """Captions of birds of one colour, with its name; the colours alternate."""
     pairs = []
     for index, colour in zip(range(count), itertools.cycle(_COLOURS)):
         rng = np.random.default_rng([seed, len(_SPLITS), index])
@@ -173,7 +153,6 @@ class Demo(CaptionedImages):
     NUM_IMAGES: Mapping[str, int] = {"train": 6000, "test": 500}
 
     def examples(self, report: Report) -> Mapping[str, Iterable[Example]]:
-        """The examples of `train` and `test`, each iterated once."""
         del report  # nothing is left out or changed
         return {
             split: examples(SEED, split, count)

@@ -170,16 +170,12 @@ def _single_colour_caption(bird: Bird, rng: np.random.Generator) -> str:
 
 
 def asked_colours(caption: str) -> dict[str, str]:
-    """The requested colour of each part that a caption names.
+    """The requested colour, in PALETTE, of each part that a caption names.
 
     A colour belongs to the part whose noun follows it ("a red belly") or
-    precedes it ("the wings are blue"). Any other colour is that of the whole
-    bird, and applies to every part. If the caption also has colours of single
-    parts ("a blue bird with a red belly"), it applies to the other parts of the
-    body but not to the beak, which such captions leave undetermined.
-
-    Returns:
-      Names of colours in PALETTE, by parts in PARTS.
+    precedes it ("the wings are blue"). Any other colour is the whole bird's. If
+    single parts have colours, too ("a blue bird with a red belly"), it applies
+    to the other parts of the body, but not to the beak.
     """
     words = re.findall(r"[a-z]+", caption.lower())
     own, whole = {}, None
