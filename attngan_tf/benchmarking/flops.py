@@ -6,6 +6,7 @@ operations. Products with a convolution's padding are counted as well.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -84,7 +85,7 @@ def _count_operation(op: tf.Operation, used: set[int]) -> Count:
         counts = [count(graph, used) for graph in _branches(op)]
         return max(counts, key=lambda found: found.flops)
     if op.type not in PRODUCTS:
-        return Count(0, (op.type,) if op.type.startswith(UNKNOWN) else ())
+        return Count(0, (op.type,) if UNKNOWN.search(op.type) else ())
     products = PRODUCTS[op.type](op)
     if products is None:
         return Count(0, (f"{op.type} of unknown shape",))
@@ -181,19 +182,6 @@ PRODUCTS = {
     "BatchMatMulV2": lambda op: _matrix_product(op, "adj_x"),
     "Einsum": _einsum,
 }
-# Prefixes of operations that are not counted although they contain products;
-# they also match gradients, other versions and fused forms.
-UNKNOWN = (
-    "BatchMatMul",
-    "Conv2D",
-    "Conv3D",
-    "CudnnRNN",
-    "DepthwiseConv2dNative",
-    "MatMul",
-    "SparseMatMul",
-    "SparseTensorDenseMatMul",
-    "_FusedBatchMatMul",
-    "_FusedConv",
-    "_FusedDepthwiseConv",
-    "_FusedMatMul",
-)
+# Operations that are not counted although they contain products; it also
+# matches other gradients, versions and fused forms.
+UNKNOWN = re.compile("Conv[23]D|Conv2d|MatMul|CudnnRNN")

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from attngan_tf.errors import UserError
 
-Item = tf.keras.Model | tf.Variable
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 NAME = "ckpt"  # before the step's number
 
@@ -170,8 +169,10 @@ def find(workdir: str, stage: str, which: str = "last") -> str:
     return _first_undamaged(paths(workdir, stage, which))
 
 
-def restore(workdir: str, stage: str, which: str, **items: Item) -> int:
-    """Restores built networks or variables; arguments as for `paths`.
+def restore(
+    workdir: str, stage: str, which: str, **networks: tf.keras.Model
+) -> int:
+    """Restores built networks; arguments as for `paths`.
 
     A checkpoint may contain more; only what is restored is read and verified.
 
@@ -184,19 +185,19 @@ def restore(workdir: str, stage: str, which: str, **items: Item) -> int:
     candidates = paths(workdir, stage, which)
     path = candidates[0]
     try:
-        restore_part(path, **items)
+        restore_part(path, **networks)
     except (UserError, tf.errors.OpError, LookupError, RuntimeError):
         path = _first_undamaged(candidates)
         if path == candidates[0]:
             raise
-        restore_part(path, **items)
+        restore_part(path, **networks)
     return step_of(path)
 
 
-def restore_part(path: str, **items: Item) -> None:
-    """Restores built networks or variables from a path; see `restore`."""
+def restore_part(path: str, **networks: tf.keras.Model) -> None:
+    """Restores built networks from a checkpoint's path; see `restore`."""
     try:
-        status = tf.train.Checkpoint(**items).restore(path)
+        status = tf.train.Checkpoint(**networks).restore(path)
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
         raise UserError(
@@ -208,6 +209,6 @@ def restore_part(path: str, **items: Item) -> None:
 
 def vocabulary_size(workdir: str) -> int:
     """Number of words that the text encoder of a workdir was trained with."""
-    size = tf.Variable(0, trainable=False)
-    restore(workdir, "damsm", "best", **{VOCABULARY_SIZE: size})
-    return int(size)
+    reader = tf.train.load_checkpoint(find(workdir, "damsm", "best"))
+    name = f"{VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE"
+    return int(reader.get_tensor(name))
