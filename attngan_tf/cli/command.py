@@ -23,9 +23,7 @@ NUMBERS = {
     "invalid literal for int()": "a whole number",
     "could not convert string to float": "a number",
 }
-
-
-DEFINE = {
+DEFINE = {  # by the type of a field
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
