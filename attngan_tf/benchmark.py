@@ -84,10 +84,7 @@ def arithmetic(
 ) -> dict:
     """The networks' operations, and the fraction of the machine's peak reached.
 
-    Args:
-      program: the program that was timed.
-      images_per_second: its speed.
-      precision: a Keras policy; the peak is measured in its compute dtype.
+    The peak is measured in the compute dtype of `precision`, a Keras policy.
 
     Returns:
       parameters (including fixed networks and BN statistics),
@@ -126,18 +123,14 @@ def write_profile(call: Callable[[], object], folder: str) -> None:
 def benchmark(
     config: Config, mode: str, steps: int, profile: str | None = None
 ) -> dict:
-    """Runs a measurement; writes only a profile, and data if not yet prepared.
+    """Times `steps` calls of a mode; `profile` is a folder for a profile.
 
-    Args:
-      config: sizes, data and devices; its workdir is not written to.
-      mode: what to measure, a key of MODES.
-      steps: number of timed calls.
-      profile: folder for a TensorBoard profile of a few more calls.
+    The configuration's workdir is not written to.
 
     Returns:
-      A dict: images_per_second, step_ms (median), compile_s (the first call,
-      with tracing), peak_rss_mb, the settings of the measurement and, if
-      networks run, the results of `arithmetic`.
+      images_per_second, step_ms (median), compile_s (the first call, with
+      tracing), peak_rss_mb, the settings of the measurement and, if networks
+      run, the results of `arithmetic`.
     """
     strategy = distribution.make_strategy(config)
     builder = catalog.open_configured(config)

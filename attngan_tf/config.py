@@ -244,7 +244,7 @@ class Config:
         choices=("all", "last"),
     )
     batch_size: int = option(
-        20, "images in a batch of GAN training, over all replicas", minimum=1
+        20, "images in a batch of GAN training, over all replicas", minimum=2
     )
     damsm_lambda: float = option(
         5.0,
@@ -394,21 +394,17 @@ class Config:
         path = os.path.join(workdir, CONFIG_FILE)
         try:
             with open(path, encoding="utf-8") as file:
-                fields = json.load(file)
+                fields = {**json.load(file)}
         except FileNotFoundError:
             raise UserError(
                 f"a workdir holds a {CONFIG_FILE}; found none in "
                 f"{workdir!r}; use the --workdir of a training run"
             ) from None
-        except OSError as error:
-            raise UserError(f"{path} must be readable; {error}") from None
-        except ValueError as error:
-            raise UserError(f"{path} is not valid JSON: {error}") from None
-        if not isinstance(fields, dict):
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path} must hold the fields of a configuration; received "
-                f"{fields!r}; use the --workdir of a training run"
-            )
+                f"{path} must hold a JSON object; {error}; use the --workdir "
+                "of a training run"
+            ) from None
         fields.pop("versions", None)
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
@@ -434,58 +430,50 @@ class Config:
 
 
 def _check_combinations(config: Config) -> None:
-    quarter = config.base_size // 4
-    if config.base_size % 4 or quarter & (quarter - 1):
-        raise UserError(
-            "--base_size must be 4 times a power of two (the first feature map "
-            f"is 4 x 4 and doubles); received {config.base_size}; the paper "
-            "uses 64"
-        )
-    if config.batch_size < 2:
-        raise UserError(
-            "--batch_size must be at least 2, for batch normalization and for "
-            "the DAMSM loss, which compares the pairs of a batch; received "
-            f"{config.batch_size}"
-        )
-    if config.feature_size % 2:
-        raise UserError(
+    fixed_encoder = config.image_encoder == "inception_v3"
+    for broken, rule in (
+        (
+            config.base_size.bit_count() != 1,
+            "--base_size must be a power of two (the first feature map is "
+            f"4 x 4 and doubles); received {config.base_size}; the paper uses "
+            "64",
+        ),
+        (
+            config.feature_size % 2,
             "--feature_size must be even (half of it for each direction of "
-            f"the LSTM); received {config.feature_size}"
-        )
-    if config.text_training == "joint_embedding" and config.damsm_lambda:
-        raise UserError(
+            f"the LSTM); received {config.feature_size}",
+        ),
+        (
+            config.text_training == "joint_embedding" and config.damsm_lambda,
             "--damsm_lambda must be 0 with --text_training=joint_embedding, "
             "whose encoders are not trained for the DAMSM loss; received "
-            f"{config.damsm_lambda}; add --damsm_lambda=0"
-        )
-    if config.discriminator_stages == "last" and config.damsm_stages == "all":
-        raise UserError(
+            f"{config.damsm_lambda}; add --damsm_lambda=0",
+        ),
+        (
+            config.discriminator_stages == "last"
+            and config.damsm_stages == "all",
             "--damsm_stages must be last with --discriminator_stages=last, "
-            "where only the last stage generates an image; received 'all'"
-        )
-    _check_image_encoder(config)
-
-
-def _check_image_encoder(config: Config) -> None:
-    if config.image_encoder == "inception_v3":
-        if config.image_encoder_size < 75:
-            raise UserError(
-                "--image_encoder_size must be at least 75 for inception_v3; "
-                f"received {config.image_encoder_size}"
-            )
-    elif config.damsm_cached_views:
-        raise UserError(
+            "where only the last stage generates an image; received 'all'",
+        ),
+        (
+            fixed_encoder and config.image_encoder_size < 75,
+            "--image_encoder_size must be at least 75 for inception_v3; "
+            f"received {config.image_encoder_size}",
+        ),
+        (
+            not fixed_encoder and config.damsm_cached_views,
             "--damsm_cached_views must be 0 with --image_encoder=small_cnn, "
             "whose features change as it trains; received "
-            f"{config.damsm_cached_views}"
-        )
-    if (
-        config.discriminator == "projected"
-        and config.finetune_damsm
-        and config.image_encoder == "small_cnn"
-    ):
-        raise UserError(
+            f"{config.damsm_cached_views}",
+        ),
+        (
+            not fixed_encoder
+            and config.discriminator == "projected"
+            and config.finetune_damsm,
             "--finetune_damsm must be off with --discriminator=projected and "
             "--image_encoder=small_cnn: the discriminator reads that network's "
-            "feature maps, which must stay fixed; received --finetune_damsm"
-        )
+            "feature maps, which must stay fixed; received --finetune_damsm",
+        ),
+    ):
+        if broken:
+            raise UserError(rule)

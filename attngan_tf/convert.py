@@ -1,8 +1,10 @@
 """python -m attngan_tf.convert: reads or writes published PyTorch files."""
 
+import contextlib
 import dataclasses
 import os
 import shlex
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,6 +16,7 @@ from attngan_tf.data import pickles
 from attngan_tf.data.vocabulary import Vocabulary, check_words
 from attngan_tf.errors import UserError
 from attngan_tf.io import scratch
+from attngan_tf.io.disk import writing
 from attngan_tf.models import build
 from attngan_tf.pretrained import files, layouts, recognition
 from attngan_tf.runs import checkpoint
@@ -140,30 +143,31 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
 def write_workdir(
     config: Config, published: Published, values: flags.FlagValues
 ) -> None:
-    """Writes the workdir under another name, and then renames it.
+    """Writes the workdir.
 
     Raises:
       UserError: a tensor does not fit its network, or the folder cannot be
         written.
     """
-    workdir = os.path.abspath(config.workdir)
-    try:
-        with scratch.folder(os.path.dirname(workdir), ".converting-") as folder:
-            Vocabulary(published.words).save(folder)
-            _write_gan(folder, config, published, values)
-            _write_encoders(folder, config, published, values)
-            _write_flagfile(folder, config)
-            config.save(folder, workdirs.versions())
-            os.chmod(folder, 0o755)  # scratch folders are private
-            os.rename(folder, workdir)
-    except (OSError, tf.errors.OpError) as error:
-        raise _not_writable(error) from None
+    with _new_folder(config.workdir) as folder:
+        Vocabulary(published.words).save(folder)
+        _write_gan(folder, config, published, values)
+        _write_encoders(folder, config, published, values)
+        _write_flagfile(folder, config)
+        config.save(folder, workdirs.versions())
 
 
-def _not_writable(error: Exception, flag: str = "workdir") -> UserError:
-    return UserError(
-        f"--{flag} must be a new folder that can be written; {error}"
-    )
+@contextlib.contextmanager
+def _new_folder(path: str) -> Iterator[str]:
+    """A folder that is renamed to `path` if the block ends without an error."""
+    path = os.path.abspath(path)
+    with (
+        writing("a new folder", path),
+        scratch.folder(os.path.dirname(path), ".converting-") as folder,
+    ):
+        yield folder
+        os.chmod(folder, 0o755)  # scratch folders are private
+        os.rename(folder, path)
 
 
 def _check_new(flag: str, path: str) -> None:
@@ -236,17 +240,15 @@ def to_pytorch(workdir: str, folder: str) -> None:
     config = Config.load(workdir)
     _check_publishable(config)
     networks = _publishable(workdir)
-    try:
-        os.makedirs(folder)
+    words = Vocabulary.load(workdir).words
+    with _new_folder(folder) as unfinished:
         for name, parts in networks.items():
-            path = os.path.join(folder, name)
-            files.write_state(layouts.state_of(parts), path)
-            print(f"written: {path}")
-        path = os.path.join(folder, CAPTIONS)
-        pickles.save_words(Vocabulary.load(workdir).words, path)
-        print(f"written: {path} (words without captions)")
-    except OSError as error:
-        raise _not_writable(error, "to_pytorch") from None
+            state = layouts.state_of(parts)
+            files.write_state(state, os.path.join(unfinished, name))
+        pickles.save_words(words, os.path.join(unfinished, CAPTIONS))
+    for name in networks:
+        print(f"written: {os.path.join(folder, name)}")
+    print(f"written: {os.path.join(folder, CAPTIONS)} (words without captions)")
     if config.discriminator != "paper":
         print(
             "not written: the last stage's discriminator; the released code "
@@ -293,17 +295,14 @@ def _check_publishable(config: Config) -> None:
             f"released code generates; those of {config.workdir} are of "
             f"{', '.join(map(str, sizes))}"
         )
-    if config.discriminator_stages != "all":
-        raise UserError(
-            "--to_pytorch needs an image from every stage, as the released "
-            f"code's generator has; {config.workdir} was trained with "
-            f"--discriminator_stages={config.discriminator_stages}"
-        )
-    if config.attention != "words":
-        raise UserError(
-            "--to_pytorch needs a generator that attends to words, as the "
-            f"released code's does; that of {config.workdir} does not"
-        )
+    released = {"discriminator_stages": "all", "attention": "words"}
+    for name, value in released.items():
+        found = getattr(config, name)
+        if found != value:
+            raise UserError(
+                f"--to_pytorch needs a model of --{name}={value}, like the "
+                f"released code's; {config.workdir} has --{name}={found}"
+            )
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -317,13 +316,13 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if values.to_pytorch:
         _main_to_pytorch(values)
         return
-    for name in (*FILES, "workdir"):
-        if not values[name].value:
-            raise UserError(
-                f"--{name} must be given; received none; convert takes "
-                "--text_encoder, --image_encoder, --generator, "
-                "--captions_pickle and --workdir"
-            )
+    missing = [x for x in (*FILES, "workdir") if not values[x].value]
+    if missing:
+        raise UserError(
+            f"--{missing[0]} must be given; received none; convert takes "
+            "--text_encoder, --image_encoder, --generator, --captions_pickle "
+            "and --workdir"
+        )
     _check_new("workdir", values.workdir)
     config, published = read(values)
     write_workdir(config, published, values)
@@ -347,24 +346,19 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
 
 
 def _summary(config: Config, published: Published) -> str:
-    where = shlex.quote(config.workdir)
+    workdir = shlex.quote(config.workdir)
     sizes = ", ".join(map(str, config.image_sizes))
     dataset = "own data" if config.dataset == "folder" else config.dataset
-    lines = [
-        f"{config.workdir}: {config.generator} ({dataset}), images of {sizes} "
-        f"pixels, GF {config.gf}, {len(published.words)} words",
-        "to generate: python -m attngan_tf.generate "
-        f'--workdir={where} "this bird is red with a white belly"',
-        f"to export:   python -m export.saved_model --workdir={where} "
-        "--export_dir=models/attngan",
-        f"to evaluate: python -m attngan_tf.evaluate --workdir={where} "
-        "--data_dir=...",
-        f"to train:    python -m attngan_tf.train --flagfile={where}/{FLAGFILE}"
-        " --data_dir=...",
-    ]
+    summary = f"""
+{config.workdir}: {config.generator} ({dataset}), images of {sizes} pixels, \
+GF {config.gf}, {len(published.words)} words. Next commands:
+  python -m attngan_tf.generate --workdir={workdir} "a small red bird"
+  python -m attngan_tf.evaluate --workdir={workdir} --data_dir=...
+  python -m export.saved_model --workdir={workdir} --export_dir=models/attngan
+  python -m attngan_tf.train --flagfile={workdir}/{FLAGFILE} --data_dir=..."""
     if not published.discriminators:
-        lines.append("(training starts with new discriminators: none given)")
-    return "\n".join(lines)
+        summary += "\n(training starts with new discriminators: none given)"
+    return summary
 
 
 if __name__ == "__main__":

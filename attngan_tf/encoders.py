@@ -24,13 +24,7 @@ def traced_once(*inputs: tf.TensorSpec):
 
 
 class CaptionEncoder:
-    """Encodes captions.
-
-    Args:
-      vocabulary: the words that the text encoder was trained with.
-      text_encoder: trained.
-      words_num: maximum number of words of a caption that are used (T).
-    """
+    """Encodes captions, of which at most T = words_num words are used."""
 
     def __init__(
         self,
@@ -66,12 +60,7 @@ class Encoders(NamedTuple):
     def score(
         self, captions: tf.Tensor, images: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """How well each image fits its caption; see `pair_scores`.
-
-        Args:
-          captions: string [B].
-          images: uint8 [B, H, W, 3].
-        """
+        """`pair_scores` of captions [B] and images uint8 [B, H, W, 3]."""
         text = self.caption_encoder.encode(captions)
         image = self.image_encoder(tf.cast(images, tf.float32) / 127.5 - 1.0)
         return pair_scores(self.config, text, image)
@@ -82,10 +71,7 @@ def pair_scores(
 ) -> dict[str, tf.Tensor]:
     """How well the image of each row fits the caption of that row.
 
-    Args:
-      config: contains the constants of the word score.
-      text: returned by `CaptionEncoder.encode`.
-      image: returned by `ImageEncoder`, with as many rows.
+    The features are those of `CaptionEncoder.encode` and of `ImageEncoder`.
 
     Returns:
       sentence_score float32 [B], a cosine; word_score float32 [B] (Eq. 10).
@@ -158,11 +144,7 @@ def load_encoders(
 def trained_encoders(
     config: Config, vocabulary: Vocabulary, use_cudnn: bool | str = "auto"
 ) -> tuple[TextEncoder, ImageEncoder]:
-    """The best pre-trained encoders of a workdir.
-
-    Raises:
-      UserError: there are none, or the vocabulary does not fit them.
-    """
+    """Both encoders; raises as `trained_text_encoder` does."""
     return (
         trained_text_encoder(config, vocabulary, use_cudnn),
         trained_image_encoder(config),
@@ -193,11 +175,7 @@ def trained_text_encoder(
 
 
 def trained_image_encoder(config: Config) -> ImageEncoder:
-    """The best pre-trained image encoder of a workdir.
-
-    Raises:
-      UserError: there is none.
-    """
+    """The best pre-trained image encoder of a workdir."""
     image_encoder = build.image_encoder(config, None)
     checkpoint.restore(
         config.workdir, "damsm", "best", image_encoder=image_encoder

@@ -7,7 +7,7 @@ from absl import flags
 from attngan_tf.cli import command
 from attngan_tf.cli.captions import clean, read_captions, variants
 from attngan_tf.errors import UserError
-from attngan_tf.text_to_image import TextToImage, load
+from attngan_tf.text_to_image import load
 from attngan_tf.visualization import image_files
 
 MAX_STEPS_BETWEEN = 30  # images in a row
@@ -101,26 +101,6 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
         )
 
 
-def check_ends(interpolate: str, captions: list[str]) -> None:
-    """Raises UserError unless the number of captions fits the kind."""
-    if len(captions) != ENDS[interpolate]:
-        raise UserError(
-            f"--interpolate={interpolate} needs {ENDS[interpolate]} captions"
-            f"; received {len(captions)}"
-        )
-
-
-def check_attention(model: TextToImage) -> None:
-    """Raises UserError for a model without attention."""
-    config = model.config
-    if not model.generator.attends:
-        raise UserError(
-            "--attention needs a generator that attends to words; this one "
-            f"was trained with --attention={config.attention} and "
-            f"--num_stages={config.num_stages}; remove the flag"
-        )
-
-
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """Runs the command."""
     check_flags(values, arguments)
@@ -129,15 +109,23 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         captions, changed = zip(*variants(clean(values.grid)), strict=True)
     else:
         captions = read_captions(values.captions_file, arguments)
-    if values.interpolate:
-        check_ends(values.interpolate, captions)
+    needed = ENDS.get(values.interpolate, len(captions))
+    if len(captions) != needed:
+        raise UserError(
+            f"--interpolate={values.interpolate} needs {needed} captions; "
+            f"received {len(captions)}"
+        )
     try:
         os.makedirs(values.output, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output must be a folder; {error}") from None
     model = load(values.workdir, values.checkpoint)
-    if values.attention:
-        check_attention(model)
+    if values.attention and not model.generator.attends:
+        raise UserError(
+            "--attention needs a generator that attends to words; this one "
+            f"was trained with --attention={model.config.attention} and "
+            f"--num_stages={model.config.num_stages}; remove the flag"
+        )
     seed = values.seed
     if seed is None and (values.interpolate or changed):
         (seed,) = model.caption_seeds(captions[:1])  # the same for all images

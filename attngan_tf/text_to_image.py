@@ -36,14 +36,8 @@ class TextToImage(CaptionEncoder):
 
     The methods `encode` and `from_...` take and return tensors, in eager code
     or in a graph, such as that of an exported model. The others take Python
-    lists and return arrays.
-
-    Args:
-      config: the configuration of the training.
-      vocabulary: the words that the text encoder was trained with.
-      text_encoder: trained.
-      generator: trained; usually with averaged (EMA) weights.
-      step: the step of GAN training at which the weights were saved.
+    lists and return arrays. `step` is the step of GAN training at which the
+    weights were saved.
     """
 
     def __init__(
@@ -75,10 +69,8 @@ class TextToImage(CaptionEncoder):
     ) -> dict[str, tf.Tensor]:
         """The generator's outputs (see `Generator.call`) and the text features.
 
-        Args:
-          captions: string [B].
-          z: float32 [B, Z].
-          eps: float32 [B, condition_size].
+        For captions string [B], z float32 [B, Z] and eps float32
+        [B, condition_size].
         """
         text = self.encode(captions)
         z = tf.ensure_shape(z, [None, self.generator.z_size])
@@ -122,10 +114,8 @@ class TextToImage(CaptionEncoder):
         nearer caption were used, the image would jump half way, since it
         depends more on the words than on the sentence.
 
-        Args:
-          captions: string [2], of the first and the last image.
-          seeds: int64 [2], of the first and the last image.
-          fraction: float32, from 0 (first image) to 1 (last image).
+        Captions string [2] and seeds int64 [2] are of the first and the last
+        image; the fraction is from 0 (first) to 1 (last).
         """
         # Encoded one at a time, so that the ends exactly equal the images that
         # are generated for one caption.
@@ -171,11 +161,11 @@ class TextToImage(CaptionEncoder):
         names: Sequence[str] | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> dict[str, np.ndarray]:
-        """Outputs of `from_seeds` for any number of captions, in batches.
+        """Outputs of `from_seeds` for B captions, in batches.
 
         Args:
-          captions: B captions.
-          seeds: B seeds of the noise; None: `caption_seeds`.
+          captions: a list.
+          seeds: of the noise; None: `caption_seeds`.
           names: the outputs to return; None: all.
           batch_size: number of images generated at a time.
 
@@ -213,18 +203,11 @@ class TextToImage(CaptionEncoder):
         seeds: Sequence[int],
         fractions: Sequence[float],
     ) -> np.ndarray:
-        """Interpolates the last stage's images between two captions or noises.
+        """The last stage's images of `from_ends` for N fractions.
 
-        Images are generated one at a time, since other batch sizes round
-        differently. Fractions 0 and 1 give exactly the images of the ends.
-
-        Args:
-          captions: of the first and the last image; see `from_ends`.
-          seeds: of the first and the last image.
-          fractions: N, each from 0 to 1.
-
-        Returns:
-          uint8 [N, H, W, 3].
+        Returns uint8 [N, H, W, 3]. Images are generated one at a time, since
+        other batch sizes round differently: fractions 0 and 1 give exactly the
+        images of the ends.
         """
         ends = tf.constant(list(captions)), tf.constant(list(seeds), tf.int64)
         images = [
@@ -270,11 +253,7 @@ class TextToImage(CaptionEncoder):
     def score(
         self, captions: Sequence[str], images: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """How well each image fits its caption, by the DAMSM.
-
-        Args:
-          captions: B captions.
-          images: uint8 [B, H, W, 3].
+        """How well images uint8 [B, H, W, 3] fit their captions, by the DAMSM.
 
         Returns:
           sentence_score float32 [B], a cosine in [-1, 1]; word_score float32

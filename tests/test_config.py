@@ -29,22 +29,18 @@ def demo(**fields) -> Config:
 # Fields, and parts of the error line: the flag, the rule, the value.
 WRONG = [
     ({"num_stages": 0}, "--num_stages", "at least 1", "received 0"),
-    ({"num_stages": 5}, "--num_stages", "at most 4", "received 5"),
     ({"num_stages": "3"}, "--num_stages", "type int", "received '3'"),
     ({"num_stages": True}, "--num_stages", "type int", "received True"),
     ({"jit_compile": 1}, "--jit_compile", "type bool", "received 1"),
     ({"damsm_gamma1": "5"}, "--damsm_gamma1", "type float", "received '5'"),
     ({"damsm_gamma1": float("nan")}, "--damsm_gamma1", "received nan"),
-    ({"words_num": 0}, "--words_num", "at least 1", "received 0"),
     ({"base_size": 30}, "--base_size", "power of two", "received 30"),
-    ({"base_size": 4}, "--base_size", "at least 8", "received 4"),
     ({"feature_size": 7}, "--feature_size", "even", "received 7"),
-    ({"batch_size": 1}, "--batch_size", "at least 2", "DAMSM", "received 1"),
+    ({"batch_size": 1}, "--batch_size", "at least 2", "received 1"),
     (
         {"image_region_layer": "mixed9"},
         *("--image_region_layer", "mixed6, mixed7", "received 'mixed9'"),
     ),
-    ({"dataset": "birds"}, "--dataset", "demo, folder, cub, coco", "'birds'"),
     ({"image_encoder_size": 74}, "--image_encoder_size", "at least 75"),
     (
         {"image_encoder": "small_cnn", "damsm_cached_views": 2},
@@ -66,8 +62,6 @@ WRONG = [
         },
         *("--finetune_damsm", "must be off", "small_cnn"),
     ),
-    ({"ema_decay": 1.0}, "--ema_decay", "at most 0.999999", "received 1.0"),
-    ({"damsm_gamma2": 0.0}, "--damsm_gamma2", "at least", "received 0.0"),
     ({"damsm_steps": -1}, "--damsm_steps", "at least 0", "received -1"),
     ({"seed": 2**31}, "--seed", "at most 2147483647", "received 2147483648"),
 ]
@@ -160,10 +154,9 @@ def test_a_saved_configuration_is_loaded(tmp_path):
     ("content", "part"),
     [
         (None, "found none"),
-        ("{", "not valid JSON"),
-        ("[]", "config.json"),
-        ("3", "config.json"),
-        (b"\xff\xfe", "not valid JSON"),
+        ("{", "JSON object"),
+        ("[]", "JSON object"),
+        (b"\xff\xfe", "JSON object"),
         ('{"dataset": "demo", "sead": 3}', "sead"),
         ('{"dataset": "demo", "gf": "many"}', "--gf"),
     ],
@@ -178,12 +171,6 @@ def test_load_refuses_other_files(tmp_path, content, part):
 
 
 def test_differences_list_fields_that_must_not_change():
-    other = dict.fromkeys(
-        [f.name for f in dataclasses.fields(Config) if f.metadata["may_change"]]
-    )
-    assert {"workdir", "data_dir", "stage", "gan_steps", "gan_epochs"} <= set(
-        other
-    )
     here = demo(workdir="b", data_dir="c", stage="gan", gan_steps=3, gf=5)
     assert here.differences(demo()) == ["gf: 32 there, 5 here"]
     here = dataclasses.replace(here, seed=4)

@@ -325,7 +325,7 @@ def with_fields(workdir, folder, **fields):
     [
         ({"base_size": 8}, r"64, 128 and 256 pixels.*are of 8, 16"),
         ({"discriminator_stages": "last"}, "--discriminator_stages=last"),
-        ({"attention": "none"}, "attends to words"),
+        ({"attention": "none"}, "--attention=none"),
     ],
 )
 def test_models_unlike_the_released_ones_are_refused(

@@ -145,7 +145,11 @@ def check_two_steps(given: Config, data) -> None:
     fields = SMALL | {"image_encoder_size": size, "damsm_cached_views": 0}
     config = dataclasses.replace(given, **fields)
     batches = damsm_trainer.training_data(config, data)
-    encoders = programs.fresh_damsm_step(config, len(data.vocabulary), batches)
+    encoders = damsm_trainer.damsm_step(
+        config,
+        *programs.fresh_encoders(config, data),
+        batches.steps_per_epoch,
+    )
     trained = {encoders.text_encoder: encoders.text_encoder.get_weights()}
     terms = two_steps(encoders, batches)
     step = gan_trainer.gan_step(

@@ -6,6 +6,7 @@ operations. Products with a convolution's padding are counted as well.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -38,8 +39,7 @@ def count(
     several branches, the one with the most operations is counted.
 
     Args:
-      graph: graph of a concrete function; shapes that depend on its inputs
-        must be static.
+      graph: its shapes must be static.
       wanted: indices of the outputs that are used; None: all.
       times: how often the graph is called.
     """
@@ -85,7 +85,7 @@ def _count_operation(op: tf.Operation, used: set[int]) -> Count:
         counts = [count(graph, used) for graph in _branches(op)]
         return max(counts, key=lambda found: found.flops)
     if op.type not in PRODUCTS:
-        return Count(0, (op.type,) if op.type.startswith(UNKNOWN) else ())
+        return Count(0, (op.type,) if UNKNOWN.search(op.type) else ())
     products = PRODUCTS[op.type](op)
     if products is None:
         return Count(0, (f"{op.type} of unknown shape",))
@@ -122,59 +122,13 @@ def _count_loop(op: tf.Operation) -> Count:
 def _turns(loop: tf.Operation) -> int | None:
     """The maximum number of a loop's iterations; None if it is not known.
 
-    It is known from a counter that starts at a known number, rises by 1, and is
-    compared with another known number by the condition.
+    The second input of TensorFlow's loops is `maximum_iterations`, or -1.
     """
-    condition, body = _called(loop, "cond"), _called(loop, "body")
-    indices = {x.name: i for i, x in enumerate(condition.inputs)}
-    limits = []
-    for less in _comparisons(condition.outputs[0]):
-        counter, limit = (_source(x) for x in less.inputs)
-        index, end = indices.get(counter.name), indices.get(limit.name)
-        if index is None or not _rises_by_one(body, index):
-            continue
-        if end is not None and _is_constant(body, end):
-            limit = loop.inputs[end]
-        first, last = _number(loop.inputs[index]), _number(limit)
-        if first is not None and last is not None:
-            limits.append(max(0, last - first))
-    return min(limits, default=None)
-
-
-def _comparisons(tensor: tf.Tensor) -> list[tf.Operation]:
-    """The comparisons that must all be true."""
-    op = tensor.op
-    if op.type in ("Identity", "LogicalAnd"):
-        return [less for x in op.inputs for less in _comparisons(x)]
-    return [op] if op.type == "Less" else []
-
-
-def _rises_by_one(body: tf.Graph, index: int) -> bool:
-    op = _source(body.outputs[index]).op
-    if op.type not in ("Add", "AddV2"):
-        return False
-    before, step = (_source(x) for x in op.inputs)
-    return before.name == body.inputs[index].name and _number(step) == 1
-
-
-def _is_constant(body: tf.Graph, index: int) -> bool:
-    return _source(body.outputs[index]).name == body.inputs[index].name
-
-
-def _source(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor before any identity operations."""
-    while tensor.op.type == "Identity":
-        tensor = tensor.op.inputs[0]
-    return tensor
-
-
-def _number(tensor: tf.Tensor) -> int | None:
-    """A scalar's value; None unless it is the same at every call."""
-    tensor = _source(tensor)
-    if tensor.op.type in LOOPS and tensor.value_index == 0:
-        return _turns(tensor.op)  # TensorFlow's own counter, from 0
-    value = tf.get_static_value(tensor)
-    return None if value is None else int(value)
+    limit = loop.inputs[1]
+    while limit.op.type in ("Identity", "Max"):  # Keras: max of one number
+        limit = limit.op.inputs[0]
+    turns = tf.get_static_value(limit)
+    return None if turns is None or turns < 0 else int(turns)
 
 
 def _size(*shapes: Iterable[int | None]) -> int | None:
@@ -228,19 +182,6 @@ PRODUCTS = {
     "BatchMatMulV2": lambda op: _matrix_product(op, "adj_x"),
     "Einsum": _einsum,
 }
-# Prefixes of operations that are not counted although they contain products;
-# they also match gradients, other versions and fused forms.
-UNKNOWN = (
-    "BatchMatMul",
-    "Conv2D",
-    "Conv3D",
-    "CudnnRNN",
-    "DepthwiseConv2dNative",
-    "MatMul",
-    "SparseMatMul",
-    "SparseTensorDenseMatMul",
-    "_FusedBatchMatMul",
-    "_FusedConv",
-    "_FusedDepthwiseConv",
-    "_FusedMatMul",
-)
+# Operations that are not counted although they contain products; it also
+# matches other gradients, versions and fused forms.
+UNKNOWN = re.compile("Conv[23]D|Conv2d|MatMul|CudnnRNN")

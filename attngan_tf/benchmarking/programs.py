@@ -15,11 +15,11 @@ from attngan_tf.config import Config
 from attngan_tf.data.input_pipeline import TrainingData
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.models import build
+from attngan_tf.models.image_encoder import ImageEncoder
+from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.sampling import to_uint8
 from attngan_tf.text_to_image import TextToImage
 from attngan_tf.training import damsm_trainer, gan_trainer
-from attngan_tf.training.damsm_step import DamsmStep
-from attngan_tf.training.gan_step import GanStep
 from attngan_tf.training.loop import Step, compile_step, distributed_batches
 
 BATCHES = 4  # distinct batches of the training steps
@@ -60,7 +60,7 @@ def train(
 ) -> Program:
     """Steps of GAN training; see `_steps`."""
     with strategy.scope():
-        step = fresh_gan_step(config, len(data.vocabulary))
+        step = gan_trainer.gan_step(config, *fresh_encoders(config, data))
     compiled = compile_step(
         strategy, step, step.update_average, config.jit_compile
     )
@@ -85,7 +85,9 @@ def train_damsm(
     config = dataclasses.replace(config, damsm_cached_views=0)
     batches = damsm_trainer.training_data(config, data)
     with strategy.scope():
-        step = fresh_damsm_step(config, len(data.vocabulary), batches)
+        step = damsm_trainer.damsm_step(
+            config, *fresh_encoders(config, data), batches.steps_per_epoch
+        )
     compiled = compile_step(strategy, step, jit_compile=config.jit_compile)
     networks = {
         "text_encoder": [step.text_encoder],
@@ -106,12 +108,7 @@ def _steps(
     The steps' images per second therefore do not depend on the input pipeline,
     and the ratio of the two rates shows which one waits for the other.
 
-    Args:
-      compiled: the step.
-      term: name of a loss term of the step, which is read to wait for the step.
-      strategy: the devices.
-      data: makes the batches.
-      networks: see `Program`.
+    The loss term named `term` is read to wait for the step.
     """
     iterator = iter(distributed_batches(strategy, data, 0))
     batches = list(itertools.islice(iterator, BATCHES))
@@ -180,23 +177,12 @@ def generation_graph(model: TextToImage, batch_size: int) -> tf.Graph:
     ).graph
 
 
-def fresh_gan_step(config: Config, vocabulary_size: int) -> GanStep:
-    """A step of GAN training, with untrained encoders."""
-    text_encoder = build.text_encoder(config, vocabulary_size)
-    image_encoder = build.image_encoder(config, None)
-    return gan_trainer.gan_step(config, text_encoder, image_encoder)
-
-
-def fresh_damsm_step(
-    config: Config, vocabulary_size: int, data: TrainingData
-) -> DamsmStep:
-    """A step of encoder training on batches of `data`, with new encoders."""
-    return damsm_trainer.damsm_step(
-        config,
-        build.text_encoder(config, vocabulary_size),
-        build.image_encoder(config, None),
-        data.steps_per_epoch,
-    )
+def fresh_encoders(
+    config: Config, data: Data
+) -> tuple[TextEncoder, ImageEncoder]:
+    """Untrained encoders."""
+    text_encoder = build.text_encoder(config, len(data.vocabulary))
+    return text_encoder, build.image_encoder(config, None)
 
 
 def fresh_model(config: Config, data: Data) -> TextToImage:

@@ -85,17 +85,8 @@ def variants(template: str) -> list[Variant]:
 def _variant(parts: Sequence[str], chosen: Sequence[str]) -> Variant:
     """The sentence in which the odd parts are replaced by these choices."""
     texts = [*parts]
-    texts[1::2] = chosen
-    letters = [
-        (letter, index % 2 == 1)
-        for index, text in enumerate(texts)
-        for letter in text
-    ]
-    words = [
-        list(word)
-        for space, word in itertools.groupby(letters, lambda x: x[0].isspace())
-        if not space
-    ]
-    caption = " ".join("".join(letter for letter, _ in word) for word in words)
-    changed = {i for i, word in enumerate(words) if any(c for _, c in word)}
-    return Variant(caption, frozenset(changed))
+    # Marks each word of a choice.
+    texts[1::2] = [re.sub(r"(\S+)", "\0\\1", choice) for choice in chosen]
+    words = "".join(texts).split()
+    changed = frozenset(i for i, word in enumerate(words) if "\0" in word)
+    return Variant(" ".join(words).replace("\0", ""), changed)

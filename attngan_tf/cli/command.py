@@ -23,36 +23,26 @@ NUMBERS = {
     "invalid literal for int()": "a whole number",
     "could not convert string to float": "a number",
 }
+DEFINE = {  # by the type of a field
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
 
 
 def define_config_flags(values: flags.FlagValues) -> None:
     """Defines a flag for every field of `Config`."""
     for field in dataclasses.fields(Config):
-        kind, _ = plain_type(field.type)
-        rule = field.metadata
-        common = {"flag_values": values}
-        if rule["choices"]:
+        name, default = field.name, field.default
+        choices, help_text = field.metadata["choices"], field.metadata["help"]
+        if choices:
             flags.DEFINE_enum(
-                field.name,
-                field.default,
-                list(rule["choices"]),
-                rule["help"],
-                **common,
-            )
-        elif kind is bool:
-            flags.DEFINE_bool(field.name, field.default, rule["help"], **common)
-        elif kind is int:
-            flags.DEFINE_integer(
-                field.name, field.default, rule["help"], **common
-            )
-        elif kind is float:
-            flags.DEFINE_float(
-                field.name, field.default, rule["help"], **common
+                name, default, list(choices), help_text, flag_values=values
             )
         else:
-            flags.DEFINE_string(
-                field.name, field.default, rule["help"], **common
-            )
+            kind, _ = plain_type(field.type)
+            DEFINE[kind](name, default, help_text, flag_values=values)
 
 
 def define_model_flags(values: flags.FlagValues) -> None:
@@ -114,11 +104,7 @@ def check_workdir(values: flags.FlagValues) -> None:
 
 
 def config_from_flags(values: flags.FlagValues) -> Config:
-    """The configuration of parsed flags.
-
-    Raises:
-      UserError: a value breaks the rule of its field, or two fields conflict.
-    """
+    """The configuration of parsed flags; raises as `Config` does."""
     fields = {
         field.name: values[field.name].value
         for field in dataclasses.fields(Config)

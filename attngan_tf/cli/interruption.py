@@ -29,7 +29,7 @@ class Interruption:
     """
 
     def __init__(self):
-        self._asked = False
+        self.asked = False  # whether a signal was received
         self._since = 0.0  # time of the first signal
         self._deferring = False
         self._raised = False  # and not caught yet
@@ -47,19 +47,14 @@ class Interruption:
 
     def _note(self, number, frame):
         del frame
-        if self._asked:
+        if self.asked:
             if time.monotonic() - self._since > SECOND_SIGNAL:
                 sys.exit(128 + number)
             return
-        self._asked, self._since = True, time.monotonic()
+        self.asked, self._since = True, time.monotonic()
         if not self._deferring:
             self._raised = True
             raise InterruptedTraining
-
-    @property
-    def asked(self) -> bool:
-        """Whether a signal was received."""
-        return self._asked
 
     @contextlib.contextmanager
     def errors_converted(self) -> Iterator[None]:
@@ -85,11 +80,11 @@ class Interruption:
 
         Of nested blocks, the outermost one raises it.
         """
-        asked, outer = self._asked, self._deferring
+        asked, outer = self.asked, self._deferring
         self._deferring = True
         try:
             yield
         finally:
             self._deferring = outer
-        if self._asked and not asked and not outer:
+        if self.asked and not asked and not outer:
             raise InterruptedTraining

@@ -8,7 +8,6 @@ is loaded and looks for GPUs (tensorflow/tensorflow#100442, as of 2.21).
 import contextlib
 import importlib.abc
 import importlib.util
-import itertools
 import os
 import re
 import signal
@@ -29,7 +28,6 @@ HIDDEN = re.compile(
 )
 # Prefixes of the commands that use `command.run`, which calls `started`.
 COMMANDS = ("attngan_tf.", "export.saved_model", "export.serve")
-TRAINING = "attngan_tf.train"
 NOTHING_LOST = "interrupted; nothing is lost: run the same command to continue"
 _handlers = {}  # the signals' handlers before the start
 
@@ -53,7 +51,7 @@ def start_command() -> None:
     """
     if sys.argv[:1] != ["-m"]:
         return
-    if _module().startswith(COMMANDS):
+    if _command():
         _handle_signals()
     if LEVEL not in os.environ:
         os.environ[LEVEL] = FATAL
@@ -66,12 +64,9 @@ def started() -> None:
         signal.signal(*_handlers.popitem())
 
 
-def _module() -> str:
-    """The module that `python -m` runs; "" without -m."""
-    for argument, after in itertools.pairwise([*sys.orig_argv[1:], ""]):
-        if found := re.fullmatch("-[^-cmWX]*m(.*)", argument):
-            return found[1] or after
-    return ""
+def _command() -> str:
+    """The module of a command that Python was started with; "" if none."""
+    return next((x for x in sys.orig_argv if x.startswith(COMMANDS)), "")
 
 
 def _handle_signals() -> None:
@@ -81,7 +76,7 @@ def _handle_signals() -> None:
     their own errors.
     """
     stderr = os.dup(2)  # it is redirected later
-    trains = _module() == TRAINING
+    trains = _command() == "attngan_tf.train"
 
     def end(number, frame):
         del frame

@@ -205,10 +205,9 @@ def _published_row(entry: Published) -> dict[str, object]:
         "run": f"*{entry.name}, published*",
         "data set": entry.dataset,
         "side": entry.side,
+        "stages": entry.num_stages,
+        "lambda": f"{entry.damsm_lambda:g}",
     }
-    if entry.damsm_lambda is not None:
-        row["stages"] = entry.num_stages
-        row["lambda"] = f"{entry.damsm_lambda:g}"
     for name, text in entry.scores.items():
         row[_label(name)] = f"{text} (N {N:,})"
     return row

@@ -24,15 +24,8 @@ def save(
     # A keyword of the PNG standard.
     info.add_itxt("Software", f"attngan_tf {__version__}")
     for keyword, value in texts.items():
-        info.add_itxt(keyword, _valid(_lines(value)))
+        text = str(value)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            text = "\n".join(" ".join(str(line).split()) for line in value)
+        info.add_itxt(keyword, text.encode("utf-8", "replace").decode())
     image.save(path, pnginfo=info)
-
-
-def _lines(value: str | float | Sequence[str | float]) -> str:
-    if isinstance(value, str | float | int):
-        return str(value)
-    return "\n".join(" ".join(str(line).split()) for line in value)
-
-
-def _valid(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -41,21 +41,15 @@ def check_kind(path: str, flag: str) -> None:
             start = file.read(512).lstrip()
     except OSError as error:
         raise UserError(f"--{flag} must be a file to read; {error}") from None
+    found = ""
     if not start:
-        raise UserError(
-            f"--{flag} must be the file itself; {path} is empty; download it "
-            "again"
-        )
-    if start.startswith(_LFS_POINTER):
-        raise UserError(
-            f"--{flag} must be the file itself; {path} is a git-LFS pointer "
-            "to it; fetch it by git lfs pull"
-        )
-    if re.match(rb"<(!doctype|html|\?xml)", start, re.IGNORECASE):
-        raise UserError(
-            f"--{flag} must be the file itself; {path} is a web page, saved "
-            "in its place; download it again"
-        )
+        found = "is empty; download it again"
+    elif start.startswith(_LFS_POINTER):
+        found = "is a git-LFS pointer to it; fetch it by git lfs pull"
+    elif re.match(rb"<(!doctype|html|\?xml)", start, re.IGNORECASE):
+        found = "is a web page, saved in its place; download it again"
+    if found:
+        raise UserError(f"--{flag} must be the file itself; {path} {found}")
 
 
 def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
@@ -73,14 +67,15 @@ def read_state(path: str, flag: str) -> dict[str, np.ndarray]:
     check_kind(path, flag)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(_refusal(path, flag, str(error))) from None
     except Exception as error:  # a broken file can raise nearly anything
-        reason = " ".join(str(error).split())[:200]
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if isinstance(error, pickle.UnpicklingError):
+            # PyTorch's own text advises to run the code.
+            named = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it asks to run {named[1]}" if named else "it is damaged"
         raise UserError(
-            f"--{flag} must be a complete PyTorch file; {path} cannot be read: "
-            f"{type(error).__name__}: {reason}; use another file, or download "
-            "it again"
+            f"--{flag} must be a complete PyTorch file of tensors; {path} was "
+            f"refused: {reason}; use another file, or download it again"
         ) from None
     tensors = _tensors(content, torch.Tensor, path, flag)
     prefixed = all(name.startswith(_PREFIX) for name in tensors)
@@ -104,19 +99,6 @@ def _torch():
             "'attngan_tf[convert]'"
         ) from None
     return torch
-
-
-def _refusal(path: str, flag: str, reason: str) -> str:
-    named = re.search(r"GLOBAL (\S+)", reason)
-    if named:
-        return (
-            f"--{flag} must hold tensors only; {path} was refused: it asks to "
-            f"run {named[1]}"
-        )
-    return (
-        f"--{flag} must be a complete PyTorch file; {path} cannot be read; "
-        "download it again"
-    )
 
 
 def _tensors(content, kind: type, path: str, flag: str) -> Mapping:
@@ -145,13 +127,8 @@ def write_state(state: Mapping[str, np.ndarray], path: str) -> None:
     """Writes tensors in the legacy format, as the released code does.
 
     Raises:
-      UserError: PyTorch is missing, or the file cannot be written.
+      UserError: PyTorch is missing.
     """
     torch = _torch()
     content = {name: torch.from_numpy(x.copy()) for name, x in state.items()}
-    try:
-        torch.save(content, path, _use_new_zipfile_serialization=False)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"--to_pytorch must be a folder that can be written; {error}"
-        ) from None
+    torch.save(content, path, _use_new_zipfile_serialization=False)

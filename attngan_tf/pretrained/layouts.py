@@ -42,12 +42,7 @@ class Part(NamedTuple):
 
 
 def load(parts: Sequence[Part], state: State, file: str) -> None:
-    """Sets a network's weights from a published file.
-
-    Args:
-      parts: the network's layout.
-      state: arrays by name.
-      file: name of the file, for errors.
+    """Sets a network's weights from the arrays of a file, named in errors.
 
     Raises:
       UserError: a tensor is missing, has another shape, or is unknown.

@@ -8,16 +8,9 @@ from attngan_tf.errors import UserError
 
 State = Mapping[str, np.ndarray]
 
-# Released settings of each data set; own data has those of CUB.
-_CUB = {
-    "damsm_lambda": 5.0,
-    "batch_size": 20,
-    "gan_epochs": 600,
-    "damsm_epochs": 200,
-    "words_num": 18,
-    "words_num_test": 25,
-    "damsm_same_class_mask": True,
-}
+# Released settings of each data set that differ from `Config`'s defaults; own
+# data has those of CUB.
+_CUB = {"damsm_same_class_mask": True}
 _COCO = {
     "damsm_lambda": 50.0,
     "batch_size": 14,
@@ -25,16 +18,10 @@ _COCO = {
     "damsm_epochs": 100,
     "words_num": 12,
     "words_num_test": 20,
-    "damsm_same_class_mask": False,
 }
 _SETTINGS = {"cub": _CUB, "coco": _COCO, "folder": _CUB}
 # GF and residual blocks of the published generators; AttnDCGAN has none.
-_DATASETS = {
-    (32, 2): "cub",
-    (48, 3): "coco",
-    (32, 0): "cub",
-    (48, 0): "coco",
-}
+_DATASETS = {(32, 2): "cub", (48, 3): "coco", (32, 0): "cub", (48, 0): "coco"}
 _VOCABULARIES = {5450: "cub", 27297: "coco"}
 RELEASED = {
     "image_encoder": "inception_v3",
@@ -47,17 +34,11 @@ RELEASED = {
     "word_score": "released",
     "gan_loss_scale": "released",
     "gan_mismatched_pairs": True,
-    "condition_noise": True,
 }
 
 
 def fields(text: State, image: State, generator: State) -> dict:
-    """Fields of the `Config` of a published model.
-
-    Args:
-      text: the text encoder's tensors.
-      image: the image encoder's tensors.
-      generator: the generator's tensors.
+    """Fields of the `Config` of a published model, from its tensors.
 
     Raises:
       UserError: they do not belong to one model of the released code.
@@ -131,11 +112,9 @@ def _count(state: State, first: int, pattern: str) -> int:
 
 def _shape(state: State, name: str, rank: int, file: str) -> tuple[int, ...]:
     if name not in state or state[name].ndim != rank:
-        received = (
-            f"shape {list(state[name].shape)}"
-            if name in state
-            else (f"{len(state)} tensors: {', '.join(list(state)[:3])}, ...")
-        )
+        received = f"{len(state)} tensors: {', '.join(list(state)[:3])}, ..."
+        if name in state:
+            received = f"shape {list(state[name].shape)}"
         raise UserError(
             f"{file} must hold {name} of {rank} dimensions; received "
             f"{received}; check that it is the file of this network"

@@ -4,22 +4,18 @@ TensorFlow's files have a checksum for each tensor, which is compared when the
 tensor is read. Instead of a damaged checkpoint, the one before it is used.
 """
 
-import contextlib
 import functools
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
 from attngan_tf.errors import UserError
 
-T = TypeVar("T")
 VOCABULARY_SIZE = "vocabulary_size"  # name of a number in checkpoints
 NAME = "ckpt"  # before the step's number
-_warned: set[str] = set()  # warnings that this process has printed
 
 
 def step_of(path: str) -> int:
@@ -82,24 +78,8 @@ def damage(path: str) -> str:
     """Why a checkpoint cannot be read; "" if it is undamaged.
 
     The whole checkpoint is read, and TensorFlow compares the checksum of each
-    tensor. The result is cached until the files change.
+    tensor.
     """
-    return _damage(path, _stamps(path))
-
-
-def _stamps(path: str) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes and times of a checkpoint's files: the key of the cache."""
-    found = []
-    for file in sorted(glob.glob(glob.escape(path) + ".*")):
-        with contextlib.suppress(OSError):  # removed since
-            state = os.stat(file)
-            found.append((file, state.st_size, state.st_mtime_ns))
-    return tuple(found)
-
-
-@functools.lru_cache(maxsize=64)
-def _damage(path: str, stamps) -> str:
-    del stamps
     try:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
@@ -112,13 +92,13 @@ def _damage(path: str, stamps) -> str:
 def newest(folder: str) -> str | None:
     """The newest undamaged checkpoint of a folder; None if there is none.
 
-    A warning on stderr names each newer, damaged one, once per process.
+    A warning on stderr names each newer, damaged one.
 
     Raises:
       UserError: all checkpoints of the folder are damaged.
     """
     found = _newest_first(folder)
-    return _first(found, _check_whole) if found else None
+    return _first_undamaged(found) if found else None
 
 
 def _newest_first(folder: str) -> list[str]:
@@ -126,50 +106,24 @@ def _newest_first(folder: str) -> list[str]:
     return [path_of(folder, step) for step in reversed(folder_steps(folder))]
 
 
-class _DamagedError(Exception):
-    """A checkpoint cannot be read; its text is the reason."""
-
-
-def _check_whole(path: str) -> str:
-    """The path; raises _DamagedError if the checkpoint is damaged."""
-    reason = damage(path)
-    if reason:
-        raise _DamagedError(reason)
-    return path
-
-
-def _first(candidates: Sequence[str], function: Callable[[str], T]) -> T:
-    """Returns what a function returns for the first undamaged path.
-
-    Raises:
-      UserError: all are damaged.
-    """
-    damaged = []
+def _first_undamaged(candidates: Sequence[str]) -> str:
     for path in candidates:
-        try:
-            found = function(path)
-        except _DamagedError as error:
-            damaged.append(f"{path} is damaged ({error})")
-        else:
-            _warn(damaged, f"using step {step_of(path)} instead")
-            return found
-    _warn(damaged, "there is no other one")
-    folder = os.path.dirname(candidates[0])
+        reason = damage(path)
+        if not reason:
+            return path
+        _warn(f"{path} is damaged ({reason}) and is not used")
     found = listed(sorted(map(step_of, candidates)))
     raise UserError(
-        f"a checkpoint must be undamaged to resume from; {folder} has {found}, "
-        "all damaged; restore them from a copy, or remove the folder to train "
-        "that stage again"
+        "a checkpoint must be undamaged; in "
+        f"{os.path.dirname(candidates[0])}, {found} are damaged; restore them "
+        "from a copy, use another one, or remove the folder to train that "
+        "stage again"
     )
 
 
-def _warn(damaged: Iterable[str], instead: str) -> None:
-    """Prints each warning once, however often a checkpoint is looked for."""
-    for text in damaged:
-        line = f"warning: {text}; {instead}"
-        if line not in _warned:
-            _warned.add(line)
-            print(line, file=sys.stderr)
+@functools.cache  # prints each warning once
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def paths(workdir: str, stage: str, which: str = "last") -> list[str]:
@@ -205,70 +159,43 @@ def paths(workdir: str, stage: str, which: str = "last") -> list[str]:
 
 
 def find(workdir: str, stage: str, which: str = "last") -> str:
-    """The path of an undamaged checkpoint; arguments as for `read`."""
-    return read(_check_whole, workdir, stage, which)
+    """The path of an undamaged checkpoint; arguments as for `paths`.
 
-
-def read(
-    function: Callable[[str], T], workdir: str, stage: str, which: str = "last"
-) -> T:
-    """Returns what a function returns for the path of a checkpoint.
-
-    Args:
-      function: reads the checkpoint at a path.
-      workdir: a run's folder.
-      stage: damsm or gan.
-      which: last or best, for the newest undamaged one, with a warning about
-        each newer one; or the number of a step.
+    A warning on stderr names each damaged one before it.
 
     Raises:
-      UserError: there is none, or it is damaged.
+      UserError: there is none, or all are damaged.
     """
-    found = paths(workdir, stage, which)
-    if which in ("last", "best"):
-        return _first(found, function)
-    (path,) = found
-    try:
-        return function(path)
-    except _DamagedError as error:
-        raise UserError(
-            f"a checkpoint must be undamaged; {path} is damaged ({error}); "
-            f"restore it from a copy, or use another of stage {stage}: "
-            f"{listed(steps(workdir, stage))}"
-        ) from None
+    return _first_undamaged(paths(workdir, stage, which))
 
 
 def restore(
     workdir: str, stage: str, which: str, **networks: tf.keras.Model
 ) -> int:
-    """Restores built networks from a checkpoint, which may contain more.
+    """Restores built networks; arguments as for `paths`.
 
-    The checksums of the tensors that are read are verified in the same pass.
+    A checkpoint may contain more; only what is restored is read and verified.
 
     Returns:
       The checkpoint's step.
 
     Raises:
-      UserError: as for `read`; or a weight is missing or has another shape.
+      UserError: as for `find`; or a weight is missing or has another shape.
     """
-
-    def restore_from(path: str) -> int:
-        try:
-            restore_part(path, **networks)
-        except (UserError, tf.errors.OpError, LookupError, RuntimeError):
-            _check_whole(path)
+    candidates = paths(workdir, stage, which)
+    path = candidates[0]
+    try:
+        restore_part(path, **networks)
+    except (UserError, tf.errors.OpError, LookupError, RuntimeError):
+        path = _first_undamaged(candidates)
+        if path == candidates[0]:
             raise
-        return step_of(path)
-
-    return read(restore_from, workdir, stage, which)
+        restore_part(path, **networks)
+    return step_of(path)
 
 
 def restore_part(path: str, **networks: tf.keras.Model) -> None:
-    """Restores built networks from a checkpoint, which may contain more.
-
-    Raises:
-      UserError: a weight is missing from the checkpoint or has another shape.
-    """
+    """Restores built networks from a checkpoint's path; see `restore`."""
     try:
         status = tf.train.Checkpoint(**networks).restore(path)
         status.assert_existing_objects_matched().expect_partial()
@@ -282,14 +209,6 @@ def restore_part(path: str, **networks: tf.keras.Model) -> None:
 
 def vocabulary_size(workdir: str) -> int:
     """Number of words that the text encoder of a workdir was trained with."""
-
-    def size(path: str) -> int:
-        try:
-            reader = tf.train.load_checkpoint(path)
-            name = f"{VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE"
-            return int(reader.get_tensor(name))
-        except (tf.errors.OpError, LookupError, ValueError, RuntimeError):
-            _check_whole(path)
-            raise
-
-    return read(size, workdir, "damsm", "best")
+    reader = tf.train.load_checkpoint(find(workdir, "damsm", "best"))
+    name = f"{VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE"
+    return int(reader.get_tensor(name))

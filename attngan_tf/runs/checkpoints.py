@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import re
 import shutil
 from collections.abc import Mapping
 
@@ -159,24 +160,21 @@ def _tidy(folder: str) -> None:
     TensorFlow would start at step 0. The list is rewritten from the files.
     """
     listed = checkpoint.listed_steps(folder)
-    written = checkpoint.written(folder)
-    unlisted = [step for step in written if step not in listed]
-    if listed:
-        unlisted = [
-            x
-            for x in unlisted
-            if not checkpoint.damage(checkpoint.path_of(folder, x))
-        ]
-    if unlisted:
-        _list(folder, sorted({*unlisted, *listed} & {*written}))
-    for path in glob.glob(checkpoint.path_of(glob.escape(folder), "*")):
-        name = os.path.basename(path)
-        number = (
-            name.removeprefix(f"{checkpoint.NAME}-").split(".")[0].split("_")[0]
-        )
-        if name.endswith("_temp"):
+    complete = {
+        step
+        for step in checkpoint.written(folder)
+        if not listed
+        or step in listed
+        or not checkpoint.damage(checkpoint.path_of(folder, step))
+    }
+    if not complete <= {*listed}:
+        _list(folder, sorted(complete))
+    pattern = checkpoint.path_of(glob.escape(folder), "[0-9]*")
+    for path in glob.glob(pattern):
+        number = re.match(r"\D+(\d+)", os.path.basename(path))[1]
+        if path.endswith("_temp"):
             shutil.rmtree(path, ignore_errors=True)
-        elif number.isdigit() and int(number) not in {*listed, *unlisted}:
+        elif int(number) not in complete.union(listed):
             with contextlib.suppress(OSError):
                 os.remove(path)
 

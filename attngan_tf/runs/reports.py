@@ -51,19 +51,12 @@ class Point(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a workdir holds.
+    """What a workdir holds."""
 
-    Attributes:
-      name: name of the folder, or its path if several have the same name.
-      config: the configuration of the run.
-      scores: points by the names of the scores, in the order of writing.
-      faults: descriptions of lines of metrics.jsonl that cannot be read.
-    """
-
-    name: str
+    name: str  # of the folder, or its path if several have the same name
     config: Config
-    scores: dict[str, list[Point]]
-    faults: list[str]
+    scores: dict[str, list[Point]]  # by name, in the order of writing
+    faults: list[str]  # descriptions of lines that cannot be read
 
 
 def read_runs(workdirs: Sequence[str]) -> list[Run]:

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import importlib.metadata
-import json
 import os
 import socket
 import sys
@@ -96,14 +95,15 @@ def locked(workdir: str) -> Iterator[None]:
                 "from what it saved",
                 file=sys.stderr,
             )
-        me = {"pid": os.getpid(), "host": socket.gethostname()}
         with writing("the lock", path):
-            _write(file, json.dumps(me))
+            file.truncate(0)
+            me = f"process {os.getpid()} on host {socket.gethostname()}"
+            file.write(me.encode())
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
-                _write(file, "")
+                file.truncate(0)
 
 
 def _lock(file: IO, workdir: str) -> None:
@@ -125,14 +125,4 @@ def _lock(file: IO, workdir: str) -> None:
 def _owner(file: IO) -> str:
     """The process in a lock file; "" if it ended normally."""
     file.seek(0)
-    text = file.read().decode(errors="replace")
-    try:
-        owner = json.loads(text)
-        return f"process {owner['pid']} on host {owner['host']}"
-    except (ValueError, TypeError, KeyError):
-        return "an unknown process" if text.strip() else ""
-
-
-def _write(file: IO, text: str) -> None:
-    file.truncate(0)
-    file.write(text.encode())
+    return file.read().decode(errors="replace").strip()

@@ -36,12 +36,10 @@ def test_matrices_grow_until_a_product_takes_long(
         ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", False),
         ("Features\t: fp asimd bf16\n", False),
         ("model name\t: bf16less\n", False),  # no list of instructions
-        (None, False),
     ],
 )
 def test_processors_without_bfloat16(monkeypatch, tmp_path, content, lacks):
     path = tmp_path / "cpuinfo"
-    if content is not None:
-        path.write_text(content)
+    path.write_text(content)
     monkeypatch.setattr(machine, "CPU_INFO", path)
     assert machine.lacks_bfloat16() == lacks

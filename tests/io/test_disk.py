@@ -42,15 +42,6 @@ def test_an_error_of_tensorflow_is_one_line(small_disk):
         tf.io.write_file(str(folder / "file"), bytes(100_000))
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), UserError("its own line")])
-def test_other_errors_are_not_changed(error):
-    with (
-        pytest.raises(type(error), match=str(error)),
-        writing("numbers", "folder"),
-    ):
-        raise error
-
-
 def test_the_space_of_an_array_is_allocated_at_once(small_disk):
     folder = small_disk(256)
     path = str(folder / "array.npy")

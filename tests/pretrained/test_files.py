@@ -87,8 +87,8 @@ def _saved(content):
         (published.write_lfs_pointer, "git lfs pull"),
         (published.write_html_page, "web page"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_bytes(b"\x00\x01noise" * 99), "cannot be"),
-        (_truncated, "cannot be read"),
+        (lambda path: path.write_bytes(b"\x00\x01noise" * 99), "refused"),
+        (_truncated, "refused"),
         (_infinite, "finite numbers; wide"),
         (_saved([1, 2]), "holds a list"),
         (_saved({"epoch": 3}), "dict (epoch)"),
@@ -143,5 +143,3 @@ def test_files_that_are_written_are_read_again(tmp_path):
     assert path.read_bytes()[:2] != b"PK"  # the legacy format
     found = files.read_state(str(path), "generator")
     np.testing.assert_array_equal(found["a"], state["a"])
-    with pytest.raises(UserError, match="--to_pytorch"):
-        files.write_state(state, str(tmp_path / "nowhere" / "x.pth"))

@@ -30,15 +30,11 @@ def test_weights_that_are_not_finite_are_not_saved(network, tmp_path):
     ):
         with pytest.raises(UserError, match=r"network .*bias.* step 8"):
             write()
-    assert checkpoints.last_step() == 7
     checkpoints.offer(8, 0.4)  # not better: nothing is written
-    kernel, bias = network.layers[0].get_weights()
     restored = Checkpoints(str(tmp_path), {"network": network}, 3)
     assert restored.last_step() == 7
     restored.restore(7)
-    np.testing.assert_array_equal(network.layers[0].get_weights()[1], [0] * 3)
-    np.testing.assert_array_equal(network.layers[0].get_weights()[0], kernel)
-    assert not np.isfinite(bias).all()
+    np.testing.assert_array_equal(network.layers[0].bias.numpy(), [0] * 3)
     best = tf.train.latest_checkpoint(str(tmp_path / "best"))
     assert best.endswith("-7")
 
@@ -84,14 +80,6 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def zero(path):
-    path.write_bytes(bytes(path.stat().st_size))
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
 def flip(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -106,8 +94,6 @@ def remove(path):
     ("harm", "file"),
     [
         (truncate, "index"),
-        (empty, "index"),
-        (zero, "data-00000-of-00001"),
         (flip, "data-00000-of-00001"),
         (remove, "data-00000-of-00001"),
     ],
@@ -131,56 +117,38 @@ def test_the_checkpoint_before_a_damaged_one_is_used(
     assert again.last_step() == 3
 
 
-@pytest.mark.parametrize("position", range(0, 1000, 97))
-def test_a_flipped_bit_is_found_or_harmless(network, tmp_path, position):
-    """Only the padding between a table's blocks has no checksum."""
-    saved(network, tmp_path, [7])
-    for name in ("index", "data-00000-of-00001"):
-        path = tmp_path / f"ckpt-7.{name}"
-        content = bytearray(path.read_bytes())
-        content[position * len(content) // 1000] ^= 1 << position % 8
-        before = path.read_bytes()
-        path.write_bytes(bytes(content))
-        if not checkpoint.damage(str(tmp_path / "ckpt-7")):
-            Checkpoints(str(tmp_path), {"network": network}, 5).restore(7)
-            kernel, bias = network.layers[0].get_weights()
-            np.testing.assert_array_equal(kernel, np.full((2, 3), 7))
-            np.testing.assert_array_equal(bias, np.zeros(3))
-        path.write_bytes(before)
-
-
 def test_a_stage_with_damaged_checkpoints_only_does_not_restart(
     network, tmp_path
 ):
     checkpoints = saved(network, tmp_path, [4])
     flip(tmp_path / "ckpt-4.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"steps 4, all damaged; restore them"):
+    with pytest.raises(UserError, match=r"steps 4 are damaged; restore them"):
         checkpoints.last_step()
 
 
-@pytest.mark.parametrize("harm", [truncate, zero, remove])
+def first_lines(count):
+    """Truncates a list at a line, after which it is valid."""
+
+    def harm(path):
+        lines = path.read_text().splitlines(keepends=True)
+        assert len(lines) > count
+        path.write_text("".join(lines[:count]))
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    "harm", [truncate, remove, first_lines(1), first_lines(3)]
+)
 def test_a_damaged_list_is_rewritten_from_the_files(network, tmp_path, harm):
     saved(network, tmp_path)
     harm(tmp_path / "checkpoint")
-    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
     again = Checkpoints(str(tmp_path), {"network": network}, 2)
+    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
     assert again.last_step() == 3
     again.save(4)
     retained = {path.name for path in tmp_path.glob("ckpt-*.index")}
     assert retained == {"ckpt-3.index", "ckpt-4.index"}
-
-
-@pytest.mark.parametrize("lines", [1, 3, 6])
-def test_a_truncated_list_loses_no_checkpoint(network, tmp_path, lines):
-    """TensorFlow's list has no checksum: truncated at a line it is valid."""
-    saved(network, tmp_path)
-    path = tmp_path / "checkpoint"
-    whole = path.read_text().splitlines(keepends=True)
-    assert len(whole) > lines
-    path.write_text("".join(whole[:lines]))
-    again = Checkpoints(str(tmp_path), {"network": network}, 5)
-    assert again.last_step() == 3
-    assert checkpoint.steps(str(tmp_path.parent), tmp_path.name) == [1, 2, 3]
 
 
 def test_a_missing_checkpoint_can_be_copied_from_another_worker(
@@ -244,16 +212,19 @@ def test_the_best_checkpoint_before_a_damaged_one_is_used(
     checkpoints = saved(network, folder, [3])
 
     def best():
-        return checkpoint.find(str(tmp_path), "gan", "best")
+        where = str(tmp_path), "gan", "best"
+        step = checkpoint.restore(*where, network=network)
+        assert checkpoint.find(*where).endswith(f"best/ckpt-{step}")
+        return step
 
     for step, score in ((1, 0.4), (2, 0.5), (3, 0.6), (4, 0.1)):
         checkpoints.offer(step, score)
-    assert best().endswith("best/ckpt-3")
+    assert best() == 3
     flip(folder / "best" / "ckpt-3.data-00000-of-00001")
-    assert best().endswith("best/ckpt-2")
+    assert best() == 2
     assert "best/ckpt-3 is damaged" in capsys.readouterr().err
     flip(folder / "best" / "ckpt-2.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"best has steps 2, 3, all damaged"):
+    with pytest.raises(UserError, match=r"best, steps 2, 3 are damaged"):
         best()
     with pytest.raises(UserError, match="has no checkpoint '9'"):
         checkpoint.find(str(tmp_path), "gan", "9")

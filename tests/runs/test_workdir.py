@@ -51,12 +51,6 @@ def test_the_lock_of_a_killed_owner_is_taken(tmp_path, owner, capsys):
         assert capsys.readouterr().err == ""
 
 
-def test_a_truncated_lock_is_reported_and_taken(tmp_path, capsys):
-    (tmp_path / workdir.LOCK_FILE).write_text('{"pid": 1')
-    with workdir.locked(str(tmp_path)):
-        assert "an unknown process" in capsys.readouterr().err
-
-
 def test_a_read_only_folder_is_refused(small_disk):
     folder = small_disk(64)
     command = ["mount", "-o", "remount,ro", str(folder)]

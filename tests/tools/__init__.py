@@ -1,1 +1,1 @@
-"""Programs that measured the numbers of docs/performance.md."""
+"""The comparison with PyTorch of docs/performance.md, and killed trainings."""

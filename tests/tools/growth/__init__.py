@@ -1,1 +1,0 @@
-"""Growth of time and memory with sizes: python -m tests.tools.growth."""
