@@ -1,4 +1,4 @@
-"""SIGKILL in checkpoints and in reports."""
+"""SIGKILL at some moments (`python -m tests.tools.kills`: at forty)."""
 
 import shutil
 
@@ -15,19 +15,20 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 ):
     workdir = tmp_path / "run"
     config = tiny_config(workdir=str(workdir))
-    moments = [
+    planned = [
         kills.in_a_checkpoint(workdir),
         kills.in_a_report(workdir, 3),
         kills.in_a_checkpoint(workdir, 2),
     ]
     log = tmp_path / "log"
-    for lost in kills.train_killed(moments, flags_of(config), workdir, log):
-        # The encoders' interval is an epoch, 24 images.
-        assert lost["damsm"] <= 24 // config.damsm_batch_size
-        assert lost["gan"] <= config.checkpoint_interval
+    killed = list(kills.train_killed(planned, flags_of(config), workdir, log))
+    assert [kill.moment for kill in killed] == [m.name for m in planned]
     printed = log.read_text()
     assert printed.count("was killed; resuming from what it saved") == 3
     assert "Traceback" not in printed
+    for kill in killed:  # the encoders' interval is an epoch, 24 images
+        assert kill.lost["damsm"] <= 24 // config.damsm_batch_size
+        assert kill.lost["gan"] <= config.checkpoint_interval
     assert kills.differences(tiny_workdir, workdir) == []
 
 

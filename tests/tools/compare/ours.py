@@ -1,19 +1,20 @@
 """The project's programs: each makes a call from precision, B and folder."""
 
 import pathlib
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from attngan_tf.config import Config
 from attngan_tf.models import build
 from attngan_tf.training import damsm_trainer, gan_trainer, loop
-from tests.reference import networks
-from tests.reference.paired_step import keras_batch
+from tests.reference import files, networks
 from tests.reference.pairing import released
-from tests.tools.compare import reference
-from tests.tools.compare.reference import Call
 
-VOCABULARY = networks.CUB["vocabulary_size"]
+WORDS, VOCABULARY = 18, 5450
+CAPTION = " ".join(files.vocabulary(13)[1:])
+Call = Callable[[], object]
 
 
 def configuration(precision: str, **fields) -> Config:
@@ -23,12 +24,24 @@ def configuration(precision: str, **fields) -> Config:
 
 
 def batch(config: Config, B: int, image_sizes: tuple) -> dict:
-    """The reference's batch, with the random numbers of dropout."""
-    shape = (B, reference.WORDS, config.embedding_size)
-    return keras_batch(reference.batch(B, image_sizes)) | {
-        "class_id": tf.range(B, dtype=tf.int64),
-        "dropout_draws": tf.random.stateless_uniform(shape, seed=(0, 0)),
+    """Random images, and captions of 18, 17, ... words."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([WORDS - i % 12 for i in range(B)])
+    ids = rng.integers(1, VOCABULARY, (B, WORDS))
+    found = {
+        "token_ids": np.where(np.arange(WORDS) < lengths[:, None], ids, 0),
+        "lengths": lengths,
     }
+    found = {name: value.astype(np.int32) for name, value in found.items()}
+    found["class_id"] = np.arange(B)
+    for name, size in (("z", config.z_size), ("eps", config.condition_size)):
+        found[name] = rng.standard_normal((B, size), np.float32)
+    for size in image_sizes:
+        images = rng.random((B, size, size, 3), np.float32)
+        found[f"images_{size}"] = 2 * images - 1
+    shape = (B, WORDS, config.embedding_size)
+    found["dropout_draws"] = rng.random(shape, np.float32)
+    return {name: tf.constant(value) for name, value in found.items()}
 
 
 def generate(precision: str, B: int, folder: pathlib.Path) -> Call:
@@ -85,7 +98,7 @@ def one_png(precision: str, B: int, folder: pathlib.Path) -> Call:
     """One caption, as a string, to one PNG, with the exported graph."""
     model = tf.saved_model.load(str(folder / precision / "1"))
     serve = model.signatures["serving_default"]
-    caption = tf.constant([reference.CAPTION])
+    caption = tf.constant([CAPTION])
     return lambda: serve(captions=caption)["image_bytes"].numpy()[0]
 
 

@@ -19,7 +19,7 @@ Call = Callable[[], object]
 
 
 def batch(B: int, image_sizes: tuple[int, ...]) -> dict:
-    """Random, no two pairs of a class."""
+    """Random, of the shapes of `ours.batch`; no two of a class."""
     lengths = torch.tensor([WORDS - i % 12 for i in range(B)])
     found = training.random_batch(CUB, lengths, WORDS, image_sizes, seed=0)
     return found | {"class_ids": torch.arange(B)}

@@ -1,0 +1,1 @@
+"""Growth of time and memory with sizes: python -m tests.tools.growth."""
