@@ -1,1 +1,1 @@
-"""The comparison with PyTorch of docs/performance.md, and killed trainings."""
+"""Programs that measured the numbers of docs/performance.md."""
