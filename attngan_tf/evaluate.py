@@ -153,7 +153,7 @@ def open_data(
     config = dataclasses.replace(config, **moved)
     builder = catalog.open_configured(config)
     catalog.prepare(builder)
-    return prepared_data.open_data(builder, config)
+    return prepared_data.open_data(builder, config.workdir)
 
 
 @contextlib.contextmanager

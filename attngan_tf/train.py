@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 
@@ -11,10 +12,11 @@ from absl import flags
 from attngan_tf.benchmarking import machine
 from attngan_tf.cli import command, startup
 from attngan_tf.cli.interruption import InterruptedTraining, Interruption
-from attngan_tf.config import Config
+from attngan_tf.config import VOCABULARY_FILE, Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.errors import UserError
+from attngan_tf.io.disk import writing
 from attngan_tf.runs import checkpoint, workdir
 from attngan_tf.training import assembly, distribution
 from attngan_tf.training.damsm_trainer import DamsmTrainer
@@ -66,9 +68,17 @@ def _train(
     for line in catalog.prepare(builder).lines():
         print(line)
     if config.encoders:
-        assembly.adopt_encoders(config)
-    data = prepared_data.open_data(builder, config)
+        assembly.check_encoders(config)
+        data = prepared_data.open_data(builder, config.encoders, "--encoders")
+    else:
+        data = prepared_data.open_data(builder, config.workdir)
+    assembly.check_loss_teaches(config, data)
     workdir.claim_workdir(config)
+    if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
+        with writing("the vocabulary", config.workdir):
+            data.vocabulary.save(config.workdir)
+    if config.encoders:
+        assembly.adopt_encoders(config)
     if config.stage != "gan" and not config.encoders:
         stage = DamsmTrainer(config, strategy, data, interruption)
         _check_encoders_unchanged(stage, config)

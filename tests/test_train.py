@@ -18,7 +18,7 @@ from attngan_tf.data import catalog, prepared_data
 from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.train import _warn_about_slow_precision, train
-from attngan_tf.training import assembly, distribution
+from attngan_tf.training import distribution
 from attngan_tf.training.gan_trainer import GanTrainer
 from tests.tools.kills import differences
 
@@ -39,6 +39,24 @@ def copied(tiny_workdir, tmp_path) -> pathlib.Path:
     """A copy of a tiny run that is done."""
     shutil.copytree(tiny_workdir, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+@pytest.fixture
+def one_class(birds_folder, tmp_path) -> str:
+    """The tiny birds as images of a single class, in the folder layout."""
+    folder = tmp_path / "one_class"
+    for split in ("train", "test"):
+        names = (birds_folder / f"{split}.txt").read_text().split()
+        for kind, ending in (("images", "png"), ("text", "txt")):
+            (folder / kind / "bird").mkdir(parents=True, exist_ok=True)
+            for i, name in enumerate(names):
+                shutil.copy(
+                    birds_folder / kind / f"{name}.{ending}",
+                    folder / kind / "bird" / f"{split}_{i}.{ending}",
+                )
+        lines = [f"bird/{split}_{i}\n" for i in range(len(names))]
+        (folder / f"{split}.txt").write_text("".join(lines))
+    return str(folder)
 
 
 def test_a_run_writes_the_files_of_the_design(tiny_workdir):
@@ -177,7 +195,8 @@ def test_encoders_of_another_run_are_copied(
     fields = {"workdir": str(tmp_path), "encoders": str(tiny_workdir)}
     with pytest.raises(UserError, match="--feature_size must be that of"):
         train(tiny_config(**fields, feature_size=8))
-    assembly.adopt_encoders(tiny_config(**fields))
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    train(tiny_config(**fields, gan_steps=0))
     files = sorted(
         path.name for path in (tmp_path / "damsm" / "best").iterdir()
     )
@@ -185,6 +204,62 @@ def test_encoders_of_another_run_are_copied(
     for name in ["vocab.txt", *(f"damsm/best/{file}" for file in files)]:
         expected = (tiny_workdir / name).read_bytes()
         assert (tmp_path / name).read_bytes() == expected
+    # It has no checkpoint yet, so that other settings may use the folder.
+    other = tiny_config(workdir=str(tmp_path), gf=8, stage="gan")
+    with pytest.raises(UserError, match="train that stage first"):
+        train(other)
+    assert not (tmp_path / "damsm" / "best").exists()
+
+
+def test_encoders_must_be_those_of_a_trained_run(tiny_config, tmp_path):
+    workdir, missing = tmp_path / "run", tmp_path / "missing"
+    fields = {"workdir": str(workdir), "encoders": str(missing)}
+    with pytest.raises(UserError, match="--encoders must name a workdir"):
+        train(tiny_config(**fields))
+    assert not (workdir / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"damsm_steps": None, "damsm_epochs": 1, "damsm_batch_size": 48},
+            "1 epochs of 24 training images, fewer than --damsm_batch_size=48",
+        ),
+        (
+            {"gan_steps": None, "gan_epochs": 2, "batch_size": 50},
+            "2 epochs of 24 training images, fewer than --batch_size=50",
+        ),
+    ],
+)
+def test_a_stage_without_a_batch_is_refused(
+    tiny_config, tmp_path, fields, message
+):
+    with pytest.raises(UserError, match=message):
+        train(tiny_config(workdir=str(tmp_path), **fields))
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "flag"),
+    [
+        ({"damsm_same_class_mask": True}, "--damsm_same_class_mask"),
+        (
+            {"text_training": "joint_embedding", "damsm_lambda": 0.0},
+            "--text_training",
+        ),
+    ],
+)
+def test_losses_that_compare_classes_need_two(
+    tiny_config, one_class, tmp_path, fields, flag
+):
+    """With one class, every pair is left out, and nothing is learned."""
+    workdir = tmp_path / "run"
+    config = tiny_config(data_dir=one_class, workdir=str(workdir), **fields)
+    with pytest.raises(UserError, match=f"{flag} must be .* of a single class"):
+        train(config)
+    assert not (workdir / "config.json").exists()
+    train(tiny_config(data_dir=one_class, workdir=str(workdir), stage="damsm"))
 
 
 def weights(*networks) -> list[np.ndarray]:

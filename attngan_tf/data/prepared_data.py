@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from attngan_tf.config import Config
+from attngan_tf.config import VOCABULARY_FILE
 from attngan_tf.data.views import Records
-from attngan_tf.data.vocabulary import VOCABULARY_FILE, Vocabulary
+from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import UserError
-from attngan_tf.io.disk import writing
 
 # Fraction of the data's words that a workdir's vocabulary may lack; these words
 # are left out. Published vocabularies come from other versions of the captions.
@@ -32,34 +31,38 @@ def read_data(builder: tfds.core.DatasetBuilder) -> Data:
     return Data(folder, train, test, Vocabulary.load(folder))
 
 
-def open_data(builder: tfds.core.DatasetBuilder, config: Config) -> Data:
-    """Opens prepared data with the workdir's vocabulary.
+def open_data(
+    builder: tfds.core.DatasetBuilder, folder: str, flag: str = "--workdir"
+) -> Data:
+    """Opens prepared data with the vocabulary of a workdir.
 
-    A workdir without a vocabulary gets a copy of the data's. An existing one,
-    such as a converted model's, is used, since the text encoder was trained
-    with its word ids.
+    A text encoder is trained with the word ids of its workdir's vocabulary. A
+    workdir without one uses the vocabulary of the data.
+
+    Args:
+      builder: the builder of the data.
+      folder: the workdir.
+      flag: the flag that named it.
 
     Raises:
       UserError: the workdir's vocabulary lacks more than MAX_UNKNOWN of the
-        data's words, or cannot be read or written.
+        data's words, or cannot be read.
     """
     data = read_data(builder)
-    if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
-        with writing("the vocabulary", config.workdir):
-            data.vocabulary.save(config.workdir)
+    if not os.path.exists(os.path.join(folder, VOCABULARY_FILE)):
         return data
-    known = Vocabulary.load(config.workdir)
+    known = Vocabulary.load(folder)
     unknown = set(data.vocabulary.words) - set(known.words)
     if len(unknown) > MAX_UNKNOWN * len(data.vocabulary):
         raise UserError(
-            "the data's vocabulary must be the workdir's; received "
+            f"the data's vocabulary must be that of {flag}={folder}; received "
             f"{len(data.vocabulary)} words in {data.name}, of which "
-            f"{len(unknown)} are not among the {len(known)} in "
-            f"{config.workdir}; name another --workdir for other data"
+            f"{len(unknown)} are not among its {len(known)}; name another "
+            f"{flag} for other data"
         )
     if unknown:
         print(
             f"{len(unknown)} of the data's {len(data.vocabulary)} words are "
-            "not in the workdir's vocabulary; they are left out"
+            f"not in the vocabulary of {folder}; they are left out"
         )
     return data._replace(vocabulary=known)

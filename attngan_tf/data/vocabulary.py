@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
+from attngan_tf.config import VOCABULARY_FILE
 from attngan_tf.errors import UserError
 from attngan_tf.io.files import replacing
 
-VOCABULARY_FILE = "vocab.txt"
 END = "<end>"  # id 0: padding, and the one word of an empty caption
 
 

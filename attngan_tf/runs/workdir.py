@@ -4,16 +4,18 @@ import contextlib
 import fcntl
 import importlib.metadata
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
 from typing import IO
 
 import attngan_tf
-from attngan_tf.config import CONFIG_FILE, Config
+from attngan_tf.config import CONFIG_FILE, VOCABULARY_FILE, Config
 from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
 from attngan_tf.io.files import replacing
+from attngan_tf.runs import checkpoint
 
 DONE_FILE = "DONE"
 LOCK_FILE = ".lock"  # locked by the training process
@@ -31,20 +33,31 @@ def versions() -> dict[str, str]:
 def check_owner(config: Config) -> None:
     """Checks that a workdir is new, or belongs to this configuration.
 
-    The configuration is written later, by `claim_workdir`.
+    A run without a checkpoint has not started: other settings may use its
+    workdir, and what it copied from other encoders is removed. The new
+    configuration is written later, by `claim_workdir`.
 
     Raises:
       UserError: the workdir has another configuration; the fields that differ
         are listed.
     """
-    if os.path.exists(os.path.join(config.workdir, CONFIG_FILE)):
-        differing = config.differences(Config.load(config.workdir))
-        if differing:
-            raise UserError(
-                f"--workdir={config.workdir} belongs to another "
-                f"configuration ({'; '.join(differing)}); use another workdir, "
-                "or continue with its own settings"
-            )
+    folder = config.workdir
+    if not os.path.exists(os.path.join(folder, CONFIG_FILE)):
+        return
+    differing = config.differences(Config.load(folder))
+    if not differing:
+        return
+    if any(checkpoint.exists(folder, stage) for stage in ("damsm", "gan")):
+        raise UserError(
+            f"--workdir={folder} belongs to another configuration "
+            f"({'; '.join(differing)}); use another workdir, or continue with "
+            "its own settings"
+        )
+    with writing("the workdir", folder):
+        shutil.rmtree(os.path.join(folder, "damsm", "best"), ignore_errors=True)
+        for name in (VOCABULARY_FILE, CONFIG_FILE):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(folder, name))
 
 
 def claim_workdir(config: Config) -> None:

@@ -9,7 +9,6 @@ import keras
 from attngan_tf.adam import Adam
 from attngan_tf.config import Config
 from attngan_tf.data.prepared_data import Data
-from attngan_tf.data.vocabulary import VOCABULARY_FILE
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.held_out import HeldOut
 from attngan_tf.io.disk import writing
@@ -100,13 +99,19 @@ ENCODER_FIELDS = (
 )
 
 
-def adopt_encoders(config: Config) -> None:
-    """Copies the best encoders of the workdir `config.encoders` to this one.
+def check_encoders(config: Config) -> None:
+    """Checks the encoders that `config.encoders` names.
 
     Raises:
       UserError: there are none, or they do not fit this configuration.
     """
-    source = Config.load(config.encoders)
+    try:
+        source = Config.load(config.encoders)
+        checkpoint.find(config.encoders, "damsm", "best")
+    except UserError as error:
+        raise UserError(
+            f"--encoders must name a workdir with trained encoders: {error}"
+        ) from None
     for name in ENCODER_FIELDS:
         theirs, ours = getattr(source, name), getattr(config, name)
         if theirs != ours:
@@ -114,15 +119,53 @@ def adopt_encoders(config: Config) -> None:
                 f"--{name} must be that of --encoders={config.encoders}, "
                 f"{theirs!r}; received {ours!r}"
             )
+
+
+def adopt_encoders(config: Config) -> None:
+    """Copies the best encoders of `config.encoders` to the new workdir."""
     target = os.path.join(config.workdir, "damsm", "best")
     if os.path.exists(target):
         return
-    checkpoint.find(config.encoders, "damsm", "best")
-    vocabulary = os.path.join(config.encoders, VOCABULARY_FILE)
     with writing("the encoders", config.workdir):
-        shutil.copy(vocabulary, config.workdir)
         shutil.rmtree(target + ".new", ignore_errors=True)  # of a killed run
         shutil.copytree(
             os.path.join(config.encoders, "damsm", "best"), target + ".new"
         )
         os.replace(target + ".new", target)
+
+
+def check_loss_teaches(config: Config, data: Data) -> None:
+    """Raises UserError if a stage would train nothing, and says why."""
+    trains_encoders = config.stage != "gan" and not config.encoders
+    trains_gan = config.stage != "damsm"
+    images = len(data.train)
+    for stage, trained, batch_size in (
+        ("damsm", trains_encoders, config.damsm_batch_size),
+        ("gan", trains_gan, config.batch_size),
+    ):
+        epochs = getattr(config, f"{stage}_epochs")
+        counted = getattr(config, f"{stage}_steps") is None
+        if trained and counted and 0 < epochs * images < batch_size:
+            size = "batch_size" if stage == "gan" else "damsm_batch_size"
+            raise UserError(
+                f"--{stage}_epochs must make at least one batch; received "
+                f"{epochs} epochs of {images} training images, fewer than "
+                f"--{size}={batch_size}; use smaller batches, or set "
+                f"--{stage}_steps"
+            )
+    uses_damsm = trains_encoders or (trains_gan and config.damsm_lambda > 0)
+    joint = config.text_training == "joint_embedding"
+    compares_classes = joint or config.damsm_same_class_mask
+    if not (uses_damsm and compares_classes):
+        return
+    if len(set(data.train.class_ids().tolist())) < 2:
+        flag = (
+            "--text_training must be damsm"
+            if joint
+            else "--damsm_same_class_mask must be off"
+        )
+        raise UserError(
+            f"{flag} for images of a single class, whose pairs would never be "
+            f"compared; the {images} training images of {data.name} have one "
+            "class"
+        )
