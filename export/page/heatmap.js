@@ -11,8 +11,8 @@ const RAMP = [
   [0.75, 240, 120, 44, 0.5],
   [1, 255, 236, 140, 0.42],
 ];
-const COLOURS = Array.from({ length: 256 }, (_, i) => colourAt(i / 255));
 
+/** The red, green, blue and opacity, from 0 to 255, of a value from 0 to 1. */
 function colourAt(value) {
   const above = Math.max(1, RAMP.findIndex(([position]) => position >= value));
   const [low, high] = [RAMP[above - 1], RAMP[above]];
@@ -36,34 +36,13 @@ function aboveUniform(map, count) {
   return { values: map.map((row) => row.map(scaled)), peak };
 }
 
-/** The two cells nearest to each pixel of a side, and the second's weight. */
-function neighbours(cells, pixels) {
-  return Array.from({ length: pixels }, (_, i) => {
-    const position = ((i + 0.5) * cells) / pixels - 0.5;
-    const first = Math.min(Math.max(Math.floor(position), 0), cells - 1);
-    const second = Math.min(first + 1, cells - 1);
-    return [first, second, Math.min(Math.max(position - first, 0), 1)];
-  });
-}
-
-/** Paints values from 0 to 1 on a canvas, enlarged bilinearly. */
+/** Paints values from 0 to 1 on a canvas of as many pixels. */
 function paintHeat(canvas, values) {
-  const { width, height } = canvas;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  const columns = neighbours(values[0].length, width);
-  let index = 0;
-  for (const [top, bottom, down] of neighbours(values.length, height)) {
-    const [upper, lower] = [values[top], values[bottom]];
-    for (const [left, right, along] of columns) {
-      const above = upper[left] + along * (upper[right] - upper[left]);
-      const below = lower[left] + along * (lower[right] - lower[left]);
-      const value = above + down * (below - above);
-      image.data.set(COLOURS[Math.round(value * 255)], index);
-      index += 4;
-    }
-  }
-  context.putImageData(image, 0, 0);
+  canvas.height = values.length;
+  canvas.width = values[0].length;
+  const pixels = new Uint8ClampedArray(values.flat().flatMap(colourAt));
+  canvas.getContext("2d").putImageData(
+    new ImageData(pixels, canvas.width), 0, 0);
 }
 
 /** Removes the heat map. */

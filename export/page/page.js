@@ -13,13 +13,10 @@ let server = null;
 let model = null; // the result of Server.describe
 let connecting = null; // its promise
 let run = null; // the images that are requested or shown
-let emptyAsked = false; // whether the user was warned of an empty caption
 
 /** The server in the page's address; the default is the page's own. */
 function chosenServer() {
-  const own = location.protocol.startsWith("http")
-    ? location.origin : "http://localhost:8501";
-  let text = query.get("server") || own;
+  let text = query.get("server") || location.origin;
   if (!/^[a-z]+:\/\//i.test(text)) text = `http://${text}`;
   let address = null;
   try {
@@ -59,26 +56,15 @@ function setStatus(text, kind = "") {
   part("status").className = kind;
 }
 
-/** The form's values; null, with a status message, if they are invalid. */
+/** The form's values; null if the browser reports that they are invalid. */
 function readForm() {
+  if (!part("form").reportValidity()) return null;
   // A lone surrogate cannot be encoded; decoders replace it, too.
   const caption = part("caption").value.trim().replace(/\s+/g, " ")
     .replace(/\p{Surrogate}/gu, "\ufffd");
   const pictures = Number(part("pictures").value);
-  const text = part("seed").value.trim();
-  const seed = text ? parseSeed(text) : null;
-  if (text && (seed === null || seed + pictures - 1 > LARGEST_SEED)) {
-    setStatus("A seed is a whole number from 0 to 9007199254740991.", "error");
-    part("seed").focus();
-    return null;
-  }
-  if (!caption && !emptyAsked) {
-    emptyAsked = true;
-    setStatus("Enter a description, or press Generate again to go without one.", "error");
-    part("caption").focus();
-    return null;
-  }
-  return { caption, pictures, seed };
+  const text = part("seed").value;
+  return { caption, pictures, seed: text ? Number(text) : null };
 }
 
 /** A link to images; browsers do not send its fragment to a server. */
@@ -100,7 +86,6 @@ function readLink() {
   part("seed").value = values.get("seed") ?? "";
   const offered = [1, 2, 3, 4, 5, 6, 7, 8];
   part("pictures").value = offered.includes(pictures) ? pictures : 1;
-  emptyAsked = true;
   return true;
 }
 
@@ -225,7 +210,7 @@ function show(k) {
   picture.hidden = !source;
   part("frame").className = source ? "tile" : "tile waiting";
   part("actions").classList.toggle("off", !source);
-  part("title").textContent = caption ? `“${caption}”` : "No description";
+  part("title").textContent = `“${caption}”`;
   part("shown-seed").textContent = `Seed ${seed}`;
   if (!source) return;
   picture.src = source;
@@ -272,14 +257,13 @@ part("caption").addEventListener("keydown", (event) => {
     part("form").requestSubmit();
   }
 });
-part("caption").addEventListener("input", () => { emptyAsked = false; });
 part("examples").addEventListener("click", (event) => {
   if (event.target.type !== "button") return;
   part("caption").value = event.target.textContent;
   part("form").requestSubmit();
 });
 part("new-seed").addEventListener("click", () => {
-  part("seed").value = randomSeed();
+  part("seed").value = Math.floor(Math.random() * 1e6);
   part("form").requestSubmit();
 });
 part("copy").addEventListener("click", copyLink);

@@ -2,7 +2,6 @@
 "use strict";
 
 const TRIES = 5; // while the server is busy
-const LONGEST_WAIT = 20; // seconds between tries
 const TIMEOUT = 90; // seconds; the server's is 30
 
 /** An error with a message for the user. */
@@ -65,8 +64,7 @@ class Server {
         return answer.predictions[0];
       } catch (error) {
         if (!error.busy || attempt === TRIES) throw error;
-        const backoff = 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
-        const wait = Math.min(LONGEST_WAIT, Math.max(backoff, error.after));
+        const wait = 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
         onWait(wait);
         await pause(wait, signal);
       }
@@ -125,7 +123,6 @@ class Server {
       const error = new ServerError(
         `The server at ${this.base} is too busy. Try again in a moment.`);
       error.busy = true;
-      error.after = Number(response.headers.get("Retry-After")) || 0;
       return error;
     }
     if (response.status === 504) {

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import io
-import json
 import pathlib
 import shutil
 import time
@@ -45,8 +44,7 @@ def chromium(profile: pathlib.Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = CHROMIUM
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(DRIVER)
     driver = webdriver.Chrome(options=options, service=service)
     try:
@@ -167,13 +165,3 @@ class Page:
             for entry in self.driver.get_log("browser")
             if entry["level"] in ("SEVERE", "WARNING")
         ]
-
-    def hosts(self) -> set[str]:
-        """The hosts of requests since the last call."""
-        found = set()
-        for entry in self.driver.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
-                address = message["params"]["request"]["url"]
-                found.add(urllib.parse.urlsplit(address).netloc)
-        return found - {""}

@@ -164,7 +164,6 @@ def look(driver):
         page = browser.Page(driver, url)
         page.resize(1100)
         page.console()
-        page.hosts()
         return page
 
     return fresh

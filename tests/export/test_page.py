@@ -21,7 +21,6 @@ def page(look, deployed_server):
     page = look(deployed_server.url)
     yield page
     assert page.console() == []
-    assert page.hosts() <= {urllib.parse.urlsplit(deployed_server.url).netloc}
 
 
 def test_a_caption_becomes_its_own_picture(page, generator):
@@ -36,7 +35,7 @@ def test_a_caption_becomes_its_own_picture(page, generator):
 
 def test_several_pictures_have_seeds_in_a_row(page, generator):
     page.open()
-    first = 2**53 - 3  # the third has the largest seed
+    first = 2**53 - 8
     page.ask(CAPTION, pictures=3, seed=str(first))
     page.wait_for_pictures(3)
     tiles = page.parts("#thumbs button")
@@ -70,22 +69,21 @@ def test_a_new_seed_gives_other_pictures(page):
     assert page.part("seed").get_property("value") != "1"
 
 
-def test_an_empty_caption_is_asked_about_once(page):
+@pytest.mark.parametrize(
+    ("part", "caption", "seed"),
+    [
+        ("caption", "", ""),
+        ("seed", CAPTION, "-1"),
+        ("seed", CAPTION, "1.5"),
+        ("seed", CAPTION, "9007199254740985"),  # the eighth would have 2^53
+    ],
+)
+def test_an_invalid_form_requests_nothing(page, part, caption, seed):
     page.open(KNOWN)
-    page.ask("")
-    page.wait_for_status("Enter a description")
-    assert page.focused() == page.part("caption")
-    page.part("draw").click()
-    page.wait_for_pictures()
-    assert page.part("title").text == "No description"
-
-
-@pytest.mark.parametrize("seed", ["-1", "1.5", "9007199254740992"])
-def test_a_wrong_seed_is_reported(page, seed):
-    page.open(KNOWN)
-    page.ask(CAPTION, seed=seed)
-    page.wait_for_status("whole number from 0 to 9007199254740991")
-    assert page.focused() == page.part("seed")
+    page.ask(caption, seed=seed)
+    assert page.focused() == page.part(part)
+    assert page.status == ""
+    assert not page.part("results").is_displayed()
 
 
 @pytest.mark.parametrize(
@@ -155,23 +153,6 @@ def test_a_stage_can_be_chosen(page):
     assert quadrant_of(page.heat()) == 0
     labels = [label.text for label in page.parts("#stages label")]
     assert labels == ["16 \u00d7 16", "32 \u00d7 32"]
-
-
-def test_the_real_models_words_are_lit(page, generator):
-    page.open(caption=CAPTION, seed=3, pictures=1)
-    words = page.wait_for_words()
-    answer = generator.run(
-        "generate_with_attention", captions=[CAPTION], seeds=[3]
-    )
-    count = answer["lengths"][0]
-    tokens = [token.decode() for token in answer["tokens"][0][:count]]
-    assert [word.text for word in words] == tokens
-    assert not page.part("stages").is_displayed()  # it has one
-    (name,) = [name for name in answer if name.startswith("attention_")]
-    peaks = answer[name][0][:count].max(axis=(1, 2))
-    for word, peak in zip(words, peaks, strict=True):
-        page.point_at(word)
-        assert page.heat().any() == (peak > 1.001 / count)
 
 
 # Links

@@ -78,15 +78,6 @@ def test_the_page_works_from_another_origin(other, deployed_server, generator):
     assert other.console() == []
 
 
-def test_the_page_works_as_a_file(look, deployed_server):
-    page = look(FOLDER.as_uri())
-    page.open(
-        f"index.html?server={deployed_server.url}", caption="one", pictures=1
-    )
-    page.wait_for_pictures()
-    assert page.console() == []
-
-
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -116,7 +107,7 @@ def test_a_model_of_another_kind_is_reported(other, api):
 
 def test_a_busy_server_is_asked_again(other, api):
     answers = [
-        (503, {"error": "full"}, {"Retry-After": "1"}),
+        (503, {"error": "full"}),
         (429, {"error": "slow"}),
         image(None),
     ]
