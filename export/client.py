@@ -40,7 +40,7 @@ class BusyError(ClientError):
 
 
 class Model(NamedTuple):
-    """A served model; at most one of version and label is set."""
+    """A served model; version or label or neither is set."""
 
     name: str
     version: int | None = None
@@ -61,9 +61,7 @@ class Rest:
     """Sends predict requests over REST, to http://host:8501."""
 
     def __init__(self, url: str, timeout: float):
-        if not re.fullmatch(
-            r"https?://(\[[^]]+\]|[^][/?#:\s]+)(:\d+)?(/[^?#\s]*)?", url
-        ):
+        if not re.fullmatch(r"https?://[^?#\s]+", url):
             raise ClientError(
                 f"--url must be like http://host:8501; received {url}"
             )

@@ -2,10 +2,10 @@
 
 import contextlib
 import os
+import pathlib
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -32,7 +32,6 @@ from export.signatures import (
 )
 
 SCRATCH = ".writing-"  # prefix of unfinished versions
-LARGEST_VERSION = 2**63 - 1
 POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16"}
 
 
@@ -60,7 +59,7 @@ def define_flags(values: flags.FlagValues) -> None:
         None,
         "number of the version; the default is one more than the last",
         lower_bound=1,
-        upper_bound=LARGEST_VERSION,
+        upper_bound=2**63 - 1,
         **common,
     )
     flags.DEFINE_enum(
@@ -80,17 +79,12 @@ class Exported(NamedTuple):
     signatures: Mapping[str, Signature]
 
 
-def read(values: flags.FlagValues, precision: str) -> TextToImage | Encoders:
+def read(values: flags.FlagValues, policy: str) -> TextToImage | Encoders:
     """Loads the model of the kind that `--model` names from the workdir.
-
-    Args:
-      values: the parsed flags.
-      precision: a key of POLICIES.
 
     Raises:
       UserError: the workdir has no such model.
     """
-    policy = POLICIES[precision]
     if values.model == "damsm":
         return load_encoders(values.workdir, False, policy, values.checkpoint)
     return load(values.workdir, values.checkpoint, False, policy)
@@ -99,13 +93,7 @@ def read(values: flags.FlagValues, precision: str) -> TextToImage | Encoders:
 def exported_of(
     trained: TextToImage | Encoders, fused: bool = False
 ) -> Exported:
-    """The vocabulary and signatures of a model.
-
-    Args:
-      trained: the model.
-      fused: whether batch normalization is fused into the generator's
-        convolutions.
-    """
+    """A model's vocabulary and signatures; `fused`: see `fused_model`."""
     if isinstance(trained, Encoders):
         vocabulary = trained.caption_encoder.vocabulary
         return Exported(vocabulary, damsm_signatures(trained))
@@ -114,7 +102,7 @@ def exported_of(
 
 
 def fused_model(model: TextToImage) -> TextToImage:
-    """A copy of the model with fused batch normalization."""
+    """A copy with batch normalization fused into the convolutions."""
     generator = build.generator(model.config, fused=True)
     fuse_batch_norm(model.generator, generator)
     return TextToImage(
@@ -154,47 +142,41 @@ def write(
 
 
 def check(
-    folder: str, reference: Mapping[str, Signature], exact: bool
+    folder: str,
+    inputs: Mapping[str, examples.Inputs],
+    expected: Mapping[str, examples.Inputs],
+    exact: bool,
 ) -> list[str]:
-    """The differences between a SavedModel's outputs and those of functions.
+    """The differences between a SavedModel's outputs and the expected ones.
 
     A new process loads the SavedModel with the loader that TensorFlow Serving
     uses.
 
     Args:
-      folder: the SavedModel.
-      reference: the functions, by the names of the signatures.
+      folder: the SavedModel; requests and answers are written beside it.
+      inputs: arrays by name, by signature.
+      expected: outputs by name, by signature.
       exact: see `comparison.differences`.
-
-    Raises:
-      UserError: the disk is full.
     """
-    inputs = examples.example_inputs(reference, examples.CHECK_CAPTIONS)
-    with (
-        writing("requests to check a version", tempfile.gettempdir()),
-        tempfile.TemporaryDirectory() as home,
-    ):
-        requests, answers = (os.path.join(home, x) for x in ("in", "out"))
-        examples.write_requests(requests, inputs)
-        gate = subprocess.run(
-            [sys.executable, session_gate.__file__, folder, requests, answers],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if gate.returncode:
-            lines = gate.stderr.strip().splitlines() or ["no reason given"]
-            return [f"it does not load or answer: {lines[-1]}"]
-        found = examples.read_answers(answers)
-    expected = {
-        name: _call(signature, inputs[name])
-        for name, signature in reference.items()
-    }
+    requests, answers = f"{folder}.requests", f"{folder}.answers"
+    examples.write_requests(requests, inputs)
+    gate = subprocess.run(
+        [sys.executable, session_gate.__file__, folder, requests, answers],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if gate.returncode:
+        lines = gate.stderr.strip().splitlines() or ["no reason given"]
+        return [f"it does not load or answer: {lines[-1]}"]
+    found = examples.read_answers(answers)
     return comparison.differences(expected, found, exact)
 
 
-def _call(signature: Signature, inputs: examples.Inputs) -> examples.Inputs:
+def outputs_of(
+    signature: Signature, inputs: examples.Inputs
+) -> examples.Inputs:
     """Runs the signature's function in this process."""
     tensors = [
         tf.constant(inputs[spec.name], spec.dtype) for spec in signature.inputs
@@ -216,7 +198,7 @@ def publish(
       export_dir: the folder of the versions.
       version: the number; None: the next free one, found after the check.
       exported: the model to write.
-      reference: the expected signatures, see `check`.
+      reference: signatures with the expected outputs.
       exact: see `comparison.differences`.
 
     Returns:
@@ -226,17 +208,19 @@ def publish(
       UserError: the exported model differs from the reference, its number is
         taken, or it cannot be written.
     """
-    try:
-        os.makedirs(export_dir, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(error) from None
+    written = "a version", export_dir, "the existing versions are retained"
+    with writing(*written):
+        os.makedirs(export_dir, exist_ok=True)  # fails before the rest
+    inputs = examples.example_inputs(reference, examples.CHECK_CAPTIONS)
+    expected = {k: outputs_of(v, inputs[k]) for k, v in reference.items()}
     archive = traced(exported)
-    kept = "a version", export_dir, "the existing versions are retained"
-    with contextlib.ExitStack() as stack:
-        with writing(*kept):
-            folder = stack.enter_context(scratch.folder(export_dir, SCRATCH))
-            write(folder, archive, exported.signatures)
-        faults = check(folder, reference, exact)
+    with (
+        writing(*written),
+        scratch.folder(export_dir, SCRATCH) as hidden,
+    ):
+        folder = os.path.join(hidden, "version")
+        write(folder, archive, exported.signatures)
+        faults = check(folder, inputs, expected, exact)
         target = new_target(export_dir, version)
         if faults:
             raise UserError(
@@ -245,9 +229,7 @@ def publish(
                 f"{os.path.basename(target)} was not written; please report "
                 "this"
             )
-        with writing(*kept):
-            os.chmod(folder, 0o755)  # scratch folders are private
-            os.rename(folder, target)
+        os.rename(folder, target)
     return target
 
 
@@ -258,26 +240,17 @@ def new_target(export_dir: str, version: int | None) -> str:
       export_dir: the folder of the versions, which may be missing.
       version: the number; None: one more than the highest, or 1.
     """
+    folder = pathlib.Path(export_dir).absolute()
     if version is None:
-        try:
-            names = os.listdir(export_dir) if os.path.exists(export_dir) else []
-        except OSError as error:
-            raise _not_writable(error) from None
-        versions = [int(name) for name in names if name.isdecimal()]
-        # The server's versions have 64 bits.
-        served = [number for number in versions if number < LARGEST_VERSION]
-        version = max(served, default=0) + 1
-    target = os.path.join(os.path.abspath(export_dir), str(version))
-    if os.path.exists(target):
+        names = [path.name for path in folder.glob("*")]
+        version = 1 + max((int(x) for x in names if x.isdecimal()), default=0)
+    target = folder / str(version)
+    if target.exists():
         raise UserError(
             f"--version must be new; {target} exists; choose another number, "
             "or none for the next free one"
         )
-    return target
-
-
-def _not_writable(error: OSError) -> UserError:
-    return UserError(f"--export_dir must be a writable folder; {error}")
+    return str(target)
 
 
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -303,7 +276,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     new_target(values.export_dir, values.version)  # fails before loading
     exact = values.precision == "float32"
     trained = read(values, "float32")
-    served = trained if exact else read(values, values.precision)
+    served = trained if exact else read(values, POLICIES[values.precision])
     exported = exported_of(served, fused=True)
     reference = exported_of(trained).signatures
     target = publish(

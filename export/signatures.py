@@ -52,17 +52,23 @@ def generator_signatures(model: TextToImage) -> dict[str, Signature]:
     def generate_from_noise(captions, z, eps):
         return _with_prefix("images_", model.from_noise(captions, z, eps))
 
+    def tokens(outputs):
+        ids, lengths = outputs["token_ids"], outputs["lengths"]
+        words = model.vocabulary.lookup_words(ids)
+        return tf.where(tf.sequence_mask(lengths, ids.shape[1]), words, "")
+
     def generate_with_attention(captions, seeds):
         outputs, images = run(captions, seeds)
         return {
             "image_bytes": tf.io.encode_png(images),
-            "tokens": _tokens(model, outputs),
+            "tokens": tokens(outputs),
             "lengths": outputs["lengths"],
             **_with_prefix("attention_", outputs),
         }
 
-    z = _float_rows(model.generator.z_size, "z")
-    eps = _float_rows(model.generator.condition_size, "eps")
+    generator = model.generator
+    z = tf.TensorSpec([None, generator.z_size], name="z")
+    eps = tf.TensorSpec([None, generator.condition_size], name="eps")
     signatures = {
         "serving_default": Signature(serving_default, [CAPTIONS]),
         "generate_png": _aligned(generate_png, CAPTIONS, SEEDS),
@@ -70,7 +76,7 @@ def generator_signatures(model: TextToImage) -> dict[str, Signature]:
         "generate_from_noise": _aligned(generate_from_noise, CAPTIONS, z, eps),
         "encode_text": Signature(model.encode, [CAPTIONS]),
     }
-    if model.generator.attends:
+    if generator.attends:
         signatures["generate_with_attention"] = _aligned(
             generate_with_attention, CAPTIONS, SEEDS
         )
@@ -107,15 +113,12 @@ def _aligned(
     TensorFlow Serving does not compare them: without the check, a caption and
     two seeds would give two images.
     """
-    names = [spec.name for spec in inputs]
-    rule = (
-        f"{_enumerated(names)} must have equal numbers of rows; received "
-        f"{_enumerated(['{}'] * len(names))}"
-    )
+    names = ", ".join(spec.name for spec in inputs)
+    rule = f"{names} must have equal numbers of rows; received {{}}"
 
     def checked(*tensors):
-        rows = [tf.shape(tensor)[0] for tensor in tensors]
-        equal = tf.reduce_all(tf.equal(rows, rows[0]))
+        rows = tf.stack([tf.shape(tensor)[0] for tensor in tensors])
+        equal = tf.reduce_all(rows == rows[0])
         check = tf.debugging.Assert(equal, [tf.strings.format(rule, rows)])
         with tf.control_dependencies([check]):
             tensors = [tf.identity(tensor) for tensor in tensors]
@@ -124,20 +127,5 @@ def _aligned(
     return Signature(checked, list(inputs))
 
 
-def _enumerated(texts: list[str]) -> str:
-    return f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
-def _float_rows(size: int, name: str) -> tf.TensorSpec:
-    return tf.TensorSpec([None, size], tf.float32, name=name)
-
-
 def _with_prefix(prefix: str, outputs: Outputs) -> dict[str, tf.Tensor]:
     return {k: v for k, v in outputs.items() if k.startswith(prefix)}
-
-
-def _tokens(model: TextToImage, outputs: Outputs) -> tf.Tensor:
-    """The words that were used: string [B, T], empty beyond the length."""
-    ids, lengths = outputs["token_ids"], outputs["lengths"]
-    words = model.vocabulary.lookup_words(ids)
-    return tf.where(tf.sequence_mask(lengths, ids.shape[1]), words, "")

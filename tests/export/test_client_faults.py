@@ -89,13 +89,6 @@ def test_waits_grow_and_have_a_random_part(call, faulty, waits):
     assert max(factors) <= 1.5
 
 
-def test_without_retries_the_user_decides(error_of, faulty):
-    server = faulty(BUSY, GOOD)
-    error = error_of(f"--url={server.url}", "--retries=0", CAPTION)
-    assert "answered 503: queue is full; tries: 1" in error
-    assert len(server.requests) == 1
-
-
 FAULTY_ANSWERS = {
     "silence": (None, "did not answer within 0.5 s"),
     "no bytes": (b"", "no answer from"),
@@ -248,7 +241,7 @@ def test_another_grpc_error_is_one_line(error_of, grpc_service, code, words):
         (["a", "b", "--output=-"], "2 images"),
         (["a", "--attention", "--output=-"], "with attention"),
         (["a", "--url=localhost:8501"], "http://host:8501"),
-        (["a", "--url=http://host:port"], "http://host:8501"),
+        (["a", "--url=http://host:port"], "no answer from http://host:port"),
         (["a", "--url=http://host/?x=1"], "http://host:8501"),
         (["a", "--url=http://a..b"], "no answer from http://a..b"),
         (["a", "--grpc=http://localhost:8500"], "--grpc must be like host:"),

@@ -99,20 +99,6 @@ def test_readme_uses_flags_that_exist():
     }
 
 
-def test_readme_writes_a_models_file_for_this_machine(tmp_path):
-    (sed,) = [c for c in commands_of_readme() if c[0] == "sed"]
-    pattern, file = sed[1], sed[2]
-    assert pattern.startswith("s|/models/|$PWD/")
-    run = subprocess.run(
-        ["sed", pattern.replace("$PWD", str(tmp_path)), file],
-        cwd=DEPLOY.parents[1],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.count(f'"{tmp_path}/models/attngan') == 2
-
-
 def health(compose, port: int) -> int:
     """The exit code of the container's health check, run on another port."""
     kind, *command = compose["healthcheck"]["test"]
@@ -224,19 +210,6 @@ def test_all_files_have_one_version_of_the_image(compose, container):
     assert container["image"] == f"tensorflow/serving:{version}"
     text = (DEPLOY / "kserve.yaml").read_text()
     assert set(re.findall(r'runtimeVersion: "(.+)"', text)) == {version}
-
-
-def test_kserve_serves_both_models():
-    services = yaml.safe_load_all((DEPLOY / "kserve.yaml").read_text())
-    found = {
-        service["metadata"]["name"]: service["spec"]["predictor"]["model"]
-        for service in services
-    }
-    folders = {name: model["storageUri"] for name, model in found.items()}
-    assert folders == {
-        "attngan": "pvc://models/attngan",
-        "attngan-damsm": "pvc://models/attngan_damsm",
-    }
 
 
 def test_a_server_starts_with_the_files(compose, deployed_server):

@@ -188,17 +188,3 @@ def test_the_rate_of_a_client_is_limited(backend, tmp_path):
     codes = [answer.status for answer in answers]
     assert codes[:20] == [200] * 20
     assert 429 in codes
-
-
-def test_the_client_works_through_the_proxy(
-    call, generator, deployed_server, tmp_path
-):
-    caption = "a small red bird"
-    backend = deployed_server.url.removeprefix("http://")
-    with proxy(tmp_path, backend) as url:
-        code, out, _ = call(f"--url={url}", "--best_of=2", "--seed=1", caption)
-    assert code == 0
-    seed = int(out.split("seed ")[1].split()[0])
-    answer = generator.run("generate_png", captions=[caption], seeds=[seed])
-    image = (tmp_path / "picture.png").read_bytes()
-    assert image == answer["image_bytes"][0]

@@ -140,15 +140,7 @@ def test_unequal_numbers_of_rows_fail_in_every_signature(generator, damsm):
                 if len(set(counts)) > 1:
                     checked.add(name)
                     rows = dict(zip(names, counts, strict=True))
-                    assert "must have equal numbers of rows; received" in (
+                    assert "must have equal numbers of rows; received [" in (
                         refusal(loaded, name, rows)
                     )
     assert checked >= {"generate", "generate_png", "match"}
-
-
-def test_unequal_numbers_of_rows_are_listed(generator):
-    rows = {"captions": 1, "z": 2, "eps": 1}
-    assert (
-        "captions, z and eps must have equal numbers of rows; "
-        "received 1, 2 and 1"
-    ) in refusal(generator, "generate_from_noise", rows)
