@@ -118,6 +118,8 @@ def check_captions(
             findings.fault(location, problem)
         else:
             found.append(caption)
+            if "\ufffd" in caption:
+                findings.note("captions with U+FFFD (damaged before)", location)
     if len(found) < min_count:
         findings.fault(
             where,

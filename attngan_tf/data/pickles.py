@@ -1,6 +1,7 @@
 """Reads pickles of the released data without running code in them."""
 
 import codecs
+import contextlib
 import functools
 import io
 import pickle
@@ -46,6 +47,9 @@ def load(path: str) -> object:
     except PickleError:
         raise
     except Exception as error:  # a broken pickle can raise nearly anything
+        # Python 2's are text, whose line ends git on Windows changes.
+        with contextlib.suppress(Exception):
+            return _Unpickler(data.replace(b"\r\n", b"\n")).load()
         reason = " ".join(str(error).split())
         raise PickleError(f"not a complete pickle: {reason}") from None
 

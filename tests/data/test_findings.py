@@ -62,10 +62,13 @@ def test_captions_are_lines(read, text, captions):
     assert read(text.encode()) == (captions, [], {})
 
 
-def test_captions_without_a_word_are_noted(read):
-    captions, faults, notes = read("an owl\n\n!?\nüber".encode())
-    assert (captions, faults) == (["an owl", "über"], [])
-    assert notes == {"captions without a word left out": ["a.txt line 3"]}
+def test_odd_captions_are_noted(read):
+    captions, faults, notes = read("an owl\n\n!?\nsm\ufffdll".encode())
+    assert (captions, faults) == (["an owl", "sm\ufffdll"], [])
+    assert notes == {
+        "captions without a word left out": ["a.txt line 3"],
+        "captions with U+FFFD (damaged before)": ["a.txt line 4"],
+    }
 
 
 @pytest.mark.parametrize(
