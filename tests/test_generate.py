@@ -172,7 +172,7 @@ WORKDIR = "--workdir={tiny}"
         ([WORKDIR, "--captions_file=none.txt"], "none.txt"),
         (
             [WORKDIR, "--captions_file={tiny}/gan/ckpt-4.index"],
-            "not a text file",
+            "must be text in UTF-8",
         ),
         (
             [WORKDIR, "--best_of=2", "--samples=3", "a bird"],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from attngan_tf.errors import UserError
+from attngan_tf.io.text import NotUtf8Error, text_lines
 
 MAX_VARIANTS = 32  # rows of a sheet
 CHOICES = re.compile(r"\{([^{}]*)\}")
@@ -26,18 +27,18 @@ def read_captions(path: str | None, arguments: Sequence[str]) -> list[str]:
     captions = [clean(text) for text in arguments]
     if path:
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                text = file.read()
+            with open(path, "rb") as file:
+                captions += [line for _, line in text_lines(file.read())]
         except OSError as error:
             raise UserError(
                 f"--captions_file must be a text file; {error}"
             ) from None
-        if "\0" in text:
+        except NotUtf8Error as error:
+            line = "" if error.line is None else f" line {error.line}"
             raise UserError(
-                "--captions_file must be a text file with one caption per "
-                f"line; received {path}, which is not a text file"
-            )
-        captions += [line.strip() for line in text.splitlines() if line.strip()]
+                "--captions_file must be text in UTF-8 with one caption per "
+                f"line; received {path}{line}: {error.reason}; save it as UTF-8"
+            ) from None
     if not captions:
         raise UserError(
             "generate needs a caption; received none; write it in quotes "

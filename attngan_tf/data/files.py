@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from attngan_tf.errors import UserError
 
@@ -39,42 +39,44 @@ def missing(root: str, paths: Iterable[str]) -> list[str]:
 def listing(root: str, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Files at or below some paths in `root`: {path: (bytes, mtime in ns)}.
 
-    Links are followed; what does not exist is left out.
+    Links are followed, but not back into a folder that contains the link. What
+    does not exist is left out.
 
     Raises:
       UserError: a folder cannot be read.
     """
-    found, seen, prefix = {}, set(), os.path.join(root, "")
-
-    def add(full: str) -> None:
-        with contextlib.suppress(OSError):  # a dangling link
-            status = os.stat(full)
-            path = full[len(prefix) :]
-            found[path] = (status.st_size, status.st_mtime_ns)
-
+    found, prefix = {}, os.path.join(root, "")
     for path in paths:
-        full = os.path.join(root, path)
-        if not os.path.isdir(full):
-            add(full)
-            continue
-        for folder, folders, names in os.walk(
-            full, onerror=_not_readable, followlinks=True
-        ):
-            real = os.path.realpath(folder)
-            if real in seen:  # a link to a visited folder
-                folders.clear()
-                continue
-            seen.add(real)
-            for name in names:
-                add(os.path.join(folder, name))
+        for full in _files_below(os.path.join(root, path)):
+            with contextlib.suppress(OSError):  # a dangling link
+                status = os.stat(full)
+                name = full[len(prefix) :]
+                found[name] = (status.st_size, status.st_mtime_ns)
     return found
 
 
-def _not_readable(error: OSError) -> None:
-    raise UserError(
-        f"folders of raw data must be readable; {error.filename} is not: "
-        f"{error.strerror}"
-    ) from None
+def _files_below(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """The path itself, or all files below it if it is a folder.
+
+    Args:
+      path: the path.
+      above: the folders that lead to it, without links.
+    """
+    if not os.path.isdir(path):
+        yield path
+        return
+    real = os.path.realpath(path)
+    if real in above:
+        return
+    try:
+        names = os.listdir(path)
+    except OSError as error:
+        raise UserError(
+            f"folders of raw data must be readable; {path} is not: "
+            f"{error.strerror}"
+        ) from None
+    for name in names:
+        yield from _files_below(os.path.join(path, name), (*above, real))
 
 
 def config_name(

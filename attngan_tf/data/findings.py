@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from attngan_tf.data.files import read_file
 from attngan_tf.data.records import Report
 from attngan_tf.errors import UserError, printable
+from attngan_tf.io.text import NotUtf8Error, text_lines
 
 _WORD = re.compile(r"[a-z0-9_]")  # the characters of the tokenizer's words
 _MAX_CAPTION = 2**16  # bytes
@@ -58,25 +59,13 @@ def read_lines(
     A file that cannot be read, or is not UTF-8, is a fault.
     """
     try:
-        data = read_file(os.path.join(root, where))
-        text = data.decode("utf-8-sig")
+        return text_lines(read_file(os.path.join(root, where)))
     except OSError as error:
         findings.fault(where, f"must be a text file: {error.strerror}")
-        return []
-    except UnicodeDecodeError as error:
-        number = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        findings.fault(
-            f"{where} line {number}", f"must be UTF-8; found byte 0x{byte:02x}"
-        )
-        return []
-    if "\0" in text:  # UTF-16 without a byte order mark
-        findings.fault(where, "must be UTF-8; found a zero byte")
-        return []
-    # Not splitlines(), which splits at form feeds and U+2028, too.
-    lines = re.split(r"\r\n|\r|\n", text)
-    numbered = ((i, line.strip()) for i, line in enumerate(lines, start=1))
-    return [(i, line) for i, line in numbered if line]
+    except NotUtf8Error as error:
+        line = "" if error.line is None else f" line {error.line}"
+        findings.fault(where + line, f"must be UTF-8; {error.reason}")
+    return []
 
 
 def read_captions(

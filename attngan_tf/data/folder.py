@@ -2,7 +2,8 @@
 
 import collections
 import os
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Collection, Iterable
 
 from attngan_tf.data.files import listing, missing
 from attngan_tf.data.findings import (
@@ -21,8 +22,9 @@ LISTS = {"train": "train.txt", "test": "test.txt"}
 class Folder(RawImages):
     """`images/<name>.jpg`, `text/<name>.txt`, `train.txt` and `test.txt`.
 
-    Lists hold names without extension, one per line. A name's folder is its
-    class; an image without a folder has a class of its own.
+    Lists hold names, one per line: paths below images/, with or without their
+    ending. A name's folder is its class; an image without a folder has a class
+    of its own.
     """
 
     name = "attngan_folder"
@@ -39,50 +41,104 @@ class Folder(RawImages):
         return listing(source, parts)
 
     def entries(self, findings: Findings) -> dict[str, list[Entry]]:
-        source = self.builder_config.source
-        min_count = self.builder_config.captions_per_image
-        paths = _image_paths(self.files(source))
+        files = self.files(self.builder_config.source)
+        images = _by_name(files, "images/", ENDINGS)
+        texts = _by_name(files, "text/", (".txt",))
         names = {
-            split: [
-                name
-                for number, name in read_lines(source, file, findings)
-                if check_name(name, f"{file} line {number}", findings)
-            ]
+            split: self._names(file, images, findings)
             for split, file in LISTS.items()
         }
         class_ids = _class_ids([*names["train"], *names["test"]])
-        for name in sorted(set(paths) - set(class_ids)):
-            findings.note("images in no list", paths[name][0])
-        found = {"train": [], "test": []}
-        for split, entries in found.items():
-            for name in names[split]:
-                captions = read_captions(
-                    source, f"text/{name}.txt", min_count, findings
+        for name in sorted(set(images) - set(class_ids)):
+            findings.note("images in no list", images[name][0])
+        alike = {_last_part(name): paths[0] for name, paths in images.items()}
+        for name in class_ids:
+            if name not in images:
+                hint = alike.get(_last_part(name))
+                findings.fault(
+                    f"images/{name}.*",
+                    "must be a .jpg, .jpeg, .png or .webp; found none"
+                    + (f"; is {hint} meant?" if hint else ""),
                 )
-                files = paths.get(name, [])
-                if len(files) != 1:
-                    findings.fault(
-                        f"images/{name}.*",
-                        "must be one .jpg, .jpeg, .png or .webp (lists hold "
-                        "names without extension); found "
-                        f"{' and '.join(files) or 'none'}",
-                    )
-                    continue
-                image = os.path.join(source, files[0])
-                entries.append(
-                    Entry(name, files[0], image, captions, class_ids[name])
+        return {
+            split: [
+                self._entry(name, images, texts, class_ids[name], findings)
+                for name in listed
+                if name in images
+            ]
+            for split, listed in names.items()
+        }
+
+    def _names(
+        self, file: str, known: Collection[str], findings: Findings
+    ) -> list[str]:
+        """The names in a list."""
+        lines = read_lines(self.builder_config.source, file, findings)
+        names = [(number, _plain_name(line, known)) for number, line in lines]
+        return [
+            name
+            for number, name in names
+            if check_name(name, f"{file} line {number}", findings)
+        ]
+
+    def _entry(
+        self,
+        name: str,
+        images: dict[str, list[str]],
+        texts: dict[str, list[str]],
+        class_id: int,
+        findings: Findings,
+    ) -> Entry:
+        """The image and the captions of a name."""
+        found = images[name]
+        written = texts.get(name, [f"text/{name}.txt"])
+        for kind, files in (("images", found), ("text", written)):
+            if len(files) > 1:
+                findings.fault(
+                    f"{kind}/{name}.*",
+                    f"must be one file; found {' and '.join(files)}",
                 )
-        return found
+        source = self.builder_config.source
+        captions = read_captions(
+            source,
+            written[0],
+            self.builder_config.captions_per_image,
+            findings,
+        )
+        path = os.path.join(source, found[0])
+        return Entry(name, found[0], path, captions, class_id)
 
 
-def _image_paths(files: Iterable[str]) -> dict[str, list[str]]:
-    """{name: its image files}."""
+def _composed(text: str) -> str:
+    """Text in Unicode's composed form: macOS decomposes names of files."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _by_name(
+    files: Iterable[str], folder: str, endings: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """{name: its files below `folder`}; a name has no ending."""
     paths = collections.defaultdict(list)
     for path in sorted(files):
         stem, ending = os.path.splitext(path)
-        if path.startswith("images/") and ending.lower() in ENDINGS:
-            paths[stem.removeprefix("images/")].append(path)
-    return paths
+        if path.startswith(folder) and ending.lower() in endings:
+            paths[_composed(stem.removeprefix(folder))].append(path)
+    return dict(paths)
+
+
+def _plain_name(line: str, known: Collection[str]) -> str:
+    r"""The name in a line of a list, such as ./a/b, images/a/b.jpg or a\b."""
+    name = _composed(line)
+    if name in known:
+        return name
+    name = name.replace("\\", "/").removeprefix("./").removeprefix("images/")
+    stem, ending = os.path.splitext(name)
+    return stem if ending.lower() in ENDINGS and name not in known else name
+
+
+def _last_part(name: str) -> str:
+    """What a name has in common with its misspellings: no folders, no case."""
+    return os.path.basename(name).lower()
 
 
 def _class_ids(names: list[str]) -> dict[str, int]:

@@ -15,10 +15,17 @@ from attngan_tf.errors import UserError
 
 def test_captions_from_arguments_precede_those_of_the_file(tmp_path):
     path = tmp_path / "captions.txt"
-    path.write_bytes(b"a red bird\r\n\n  a blue bird\nbad \xff bytes\n")
+    path.write_bytes(b"\xef\xbb\xbfa red bird\r\n\n  a blue bird\n")
     assert read_captions(str(path), ["first"]) == [
-        *["first", "a red bird", "a blue bird", "bad \ufffd bytes"]
+        *["first", "a red bird", "a blue bird"]
     ]
+
+
+def test_a_file_of_captions_must_be_utf8(tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_bytes("a bird\nun oiseau doré\n".encode("cp1252"))
+    with pytest.raises(UserError, match="txt line 2: found byte 0xe9; save it"):
+        read_captions(str(path), [])
 
 
 def test_invalid_unicode_is_replaced():

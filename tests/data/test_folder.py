@@ -75,24 +75,20 @@ def damage_everything(folder):
     (folder.root / "text/n2.txt").unlink()
     folder.write("text/n3.txt", "one\ntwo\n")
     folder.write("images/n4.png", whole)
-    folder.append("train.txt", "a.Gull/g1\nc.Owl/o1\nc.Owl/o2.jpg\n")
+    folder.append("train.txt", "a.Gull/g1\nc.Owl/o1\nO1\n")
     folder.append("test.txt", "../../outside\n")
     folder.write("../outside.jpg", whole)
     listed = "an image must be listed once; this one is in train, and again in"
-    one = (
-        "must be one .jpg, .jpeg, .png or .webp (lists hold names without "
-        "extension); found"
-    )
     return [
         f"images/a.Gull/g1.jpg: {listed} train",
         f"images/c.Owl/o1.jpg: {listed} test",
-        f"images/n0.*: {one} none",
+        "images/n0.*: must be a .jpg, .jpeg, .png or .webp; found none",
         "images/n1.jpg: truncated or damaged",
         "text/n2.txt: must be a text file: No such file or directory",
         "text/n3.txt: must hold 3 captions (--captions_per_image); found 2",
-        f"images/n4.*: {one} images/n4.jpg and images/n4.png",
-        f"images/c.Owl/o2.jpg.*: {one} none",
-        "text/c.Owl/o2.jpg.txt: must be a text file: No such file",
+        "images/n4.*: must be one file; found images/n4.jpg and images/n4.png",
+        "images/O1.*: must be a .jpg, .jpeg, .png or .webp; found none; is "
+        "images/c.Owl/o1.jpg meant?",
         "test.txt line 3: a name must be a path below its folder; found "
         "../../outside",
     ]
@@ -105,6 +101,43 @@ def test_all_faults_are_listed_at_once(raw_folder, prepare, capsys):
     printed = capsys.readouterr().err.replace("\r", "\n").splitlines()
     lines = [line for line in printed if line.startswith("fault: ")]
     assert lines == [f"fault: {fault}" for fault in faults]
+
+
+def test_lists_are_read_as_tools_write_them(raw_folder, prepare):
+    raw_folder.write(
+        "train.txt",
+        "./a.Gull/g1\nimages/a.Gull/g2.jpg\nb.Wren\\w1\nb.Wren/w2.jpg\n",
+    )
+    builder, report = prepare(raw_folder.root)
+    assert set(records(builder)) == {
+        *("a.Gull/g1", "a.Gull/g2", "b.Wren/w1", "b.Wren/w2"),
+        *("c.Owl/o1", "c.Owl/o2"),
+    }
+    assert report.notes == {}
+
+
+def test_names_of_other_systems(raw_folder, prepare):
+    """macOS decomposes letters with accents; Windows may write .TXT."""
+    raw_folder.add("v\u00f6gel", "train")
+    for kind, old, new in (("images", "jpg", "jpg"), ("text", "txt", "TXT")):
+        file = raw_folder.root / kind / f"v\u00f6gel.{old}"
+        file.rename(file.with_name(f"vo\u0308gel.{new}"))
+    found = records(prepare(raw_folder.root)[0])["v\u00f6gel"]
+    assert found["image"] == raw_folder.read("images/vo\u0308gel.jpg")
+
+
+def test_links_to_one_folder(raw_folder, prepare):
+    """A folder may be reached in two ways; each has names of its own."""
+    root, both = raw_folder.root, raw_folder.root / "both"
+    shutil.copytree(root / "images", both)
+    shutil.copytree(root / "text", both, dirs_exist_ok=True)
+    (both / "d.Gull").symlink_to(both / "a.Gull")
+    for kind in ("images", "text"):
+        shutil.rmtree(root / kind)
+        (root / kind).symlink_to(both)
+    raw_folder.append("train.txt", "d.Gull/g1\n")
+    found = records(prepare(root)[0])
+    assert found["d.Gull/g1"]["image"] == found["a.Gull/g1"]["image"]
 
 
 def test_captions_per_image_is_a_minimum(raw_folder, prepare):

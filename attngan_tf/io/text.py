@@ -1,0 +1,39 @@
+"""Reads lines of text as people's editors write them."""
+
+import re
+
+
+class NotUtf8Error(ValueError):
+    """The bytes are not text in UTF-8.
+
+    Attributes:
+      line: number of the first bad line, from 1; None if it is unknown.
+      reason: what was found instead.
+    """
+
+    def __init__(self, reason: str, line: int | None = None):
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+def text_lines(data: bytes) -> list[tuple[int, str]]:
+    """The lines that are not blank, numbered from 1 and stripped.
+
+    A byte order mark is left out; lines end as on Unix, Windows or old Macs.
+
+    Raises:
+      NotUtf8Error: the bytes are not UTF-8.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise NotUtf8Error(f"found byte 0x{byte:02x}", line) from None
+    if "\0" in text:  # UTF-16 without a byte order mark
+        raise NotUtf8Error("found a zero byte")
+    # Not splitlines(), which splits at form feeds and U+2028, too.
+    lines = re.split(r"\r\n|\r|\n", text)
+    numbered = ((i, line.strip()) for i, line in enumerate(lines, start=1))
+    return [(i, line) for i, line in numbered if line]
