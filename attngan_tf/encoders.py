@@ -1,8 +1,11 @@
 """The DAMSM's trained encoders: features of captions and images, and scores."""
 
 import dataclasses
+import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from attngan_tf import losses
@@ -48,6 +51,38 @@ class CaptionEncoder:
         token_ids, lengths = self.vocabulary.encode(captions, self.words_num)
         features = self.text_encoder(token_ids, lengths)
         return {"token_ids": token_ids, "lengths": lengths, **features}
+
+    def notes(self, captions: Sequence[str]) -> list[str]:
+        """What of the captions the model cannot read, in sentences."""
+        notes, T = [], self.words_num
+        captions = list(captions)
+        if unknown := self.vocabulary.unknown_words(captions):
+            notes.append(
+                f"words that are not in the vocabulary: {', '.join(unknown)}"
+            )
+        known = self.vocabulary.known_ids(tf.constant(captions, tf.string))
+        counts = known.row_lengths().numpy()
+        if empty := _quoted(captions, counts == 0):
+            notes.append(
+                "captions without a word of the vocabulary, whose images "
+                f"depend on the noise alone: {empty}"
+            )
+        if long := _quoted(captions, counts > T):
+            notes.append(
+                f"captions of which only the first {T} known words are used: "
+                f"{long}"
+            )
+        return notes
+
+
+def _quoted(captions: list[str], chosen: np.ndarray, most: int = 3) -> str:
+    """The chosen captions, the first few by their text; "" without any."""
+    named = [
+        repr(textwrap.shorten(captions[i], 60, placeholder="..."))
+        for i in np.flatnonzero(chosen)
+    ]
+    more = len(named) - most
+    return ", ".join(named[:most]) + f" and {more} more" * (more > 0)
 
 
 class Encoders(NamedTuple):

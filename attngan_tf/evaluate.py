@@ -28,6 +28,7 @@ from attngan_tf.evaluation.features.opening import (
     open_extractor,
 )
 from attngan_tf.evaluation.follow import follow, is_scored
+from attngan_tf.evaluation.held_out import CANDIDATES
 from attngan_tf.evaluation.registry import METRICS, choose_metrics
 from attngan_tf.evaluation.report import write_report
 from attngan_tf.runs.reports import described, read_runs
@@ -66,7 +67,6 @@ def define_flags(values: flags.FlagValues) -> None:
         1000,
         "images to generate, and maximum number of real images to compare with "
         "them; published scores use 30000",
-        lower_bound=100,
     )
     integer("splits", 10, "splits of the Inception score", lower_bound=1)
     flags.DEFINE_enum(
@@ -277,6 +277,12 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
     if arguments:
         raise command.flags_only("evaluate", arguments)
     command.check_workdir(values)
+    if values.num_images < CANDIDATES:
+        raise UserError(
+            f"--num_images must be at least {CANDIDATES}, the number of "
+            "captions that R-precision chooses from, and scores of fewer "
+            f"images mean little; received {values.num_images}"
+        )
     if values.splits > values.num_images:
         raise UserError(
             "--splits must be at most --num_images; received "

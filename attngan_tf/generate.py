@@ -115,10 +115,6 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             f"--interpolate={values.interpolate} needs {needed} captions; "
             f"received {len(captions)}"
         )
-    try:
-        os.makedirs(values.output, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output must be a folder; {error}") from None
     model = load(values.workdir, values.checkpoint)
     if values.attention and not model.generator.attends:
         raise UserError(
@@ -126,6 +122,10 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             f"was trained with --attention={model.config.attention} and "
             f"--num_stages={model.config.num_stages}; remove the flag"
         )
+    try:
+        os.makedirs(values.output, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output must be a folder; {error}") from None
     seed = values.seed
     if seed is None and (values.interpolate or changed):
         (seed,) = model.caption_seeds(captions[:1])  # the same for all images
@@ -144,9 +144,13 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             changed=changed,
             **common,
         )
-    unknown = model.unknown_words(captions)
-    if unknown:
-        print(f"words that are not in the vocabulary: {', '.join(unknown)}")
+    for note in model.notes(captions):
+        print(note)
+    if len(arguments) > 1 and not any(" " in text for text in arguments):
+        print(
+            f"{len(arguments)} captions of one word each; put a sentence in "
+            "quotes to make it one caption"
+        )
     print(f"{len(files)} files in {values.output}; overview: {files[-1]}")
 
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from attngan_tf.config import Config
-from attngan_tf.data.vocabulary import Vocabulary, tokenize
+from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.encoders import (
     CAPTIONS,
     SCORES,
@@ -147,8 +148,20 @@ class TextToImage(CaptionEncoder):
     ) -> np.ndarray:
         """The last stage's images, uint8 [B, H, W, 3].
 
-        Arguments and errors as for `outputs`.
+        Arguments and errors as for `outputs`. A warning describes what of the
+        captions the model cannot read.
         """
+        for note in self.notes(_checked_captions(captions)):
+            warnings.warn(note, stacklevel=2)
+        return self.images(captions, seeds, batch_size)
+
+    def images(
+        self,
+        captions: Sequence[str],
+        seeds: Sequence[int] | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> np.ndarray:
+        """As `generate`, without warnings."""
         name = self.last_images
         return to_uint8(
             self.outputs(captions, seeds, [name], batch_size)[name]
@@ -173,14 +186,10 @@ class TextToImage(CaptionEncoder):
           Arrays by name, each with B rows.
 
         Raises:
-          UserError: captions is not a list, or the number of seeds differs.
+          UserError: captions is not a list of strings, or the number of seeds
+            differs.
         """
-        if isinstance(captions, str):
-            raise UserError(
-                "captions must be a list of strings; received the string "
-                f"{captions!r}; put it in brackets"
-            )
-        captions = list(captions)
+        captions = _checked_captions(captions)
         if not captions or (seeds is not None and len(seeds) != len(captions)):
             raise UserError(
                 "there must be one or more captions, and one seed for each or "
@@ -220,13 +229,6 @@ class TextToImage(CaptionEncoder):
         """The default seed of each caption: a hash of its text."""
         return caption_seeds(tf.constant(list(captions))).numpy().tolist()
 
-    def unknown_words(self, captions: Sequence[str]) -> list[str]:
-        """Words of captions that are not in the vocabulary, each once."""
-        tokens = tokenize(tf.constant(list(captions))).flat_values.numpy()
-        words = dict.fromkeys(token.decode() for token in tokens)
-        known = set(self.vocabulary.words)
-        return [word for word in words if word not in known]
-
     def encode_text(self, captions: Sequence[str]) -> dict[str, np.ndarray]:
         """Features of captions, as arrays; see `encode`."""
         features = self.encode(tf.constant(list(captions)))
@@ -260,9 +262,15 @@ class TextToImage(CaptionEncoder):
           [B] (Eq. 10).
 
         Raises:
-          UserError: there are no captions, or the number of images differs.
+          UserError: there are no captions, the number of images differs, or
+            they have another type.
         """
-        captions = list(captions)
+        captions = _checked_captions(captions)
+        if (kind := np.asarray(images).dtype) != np.uint8:
+            raise UserError(
+                "images must be uint8, from 0 to 255, as generate returns "
+                f"them; received {kind}"
+            )
         if len(captions) != len(images) or not captions:
             raise UserError(
                 "each of one or more captions must have an image; received "
@@ -286,6 +294,27 @@ class TextToImage(CaptionEncoder):
         self.step = checkpoint.restore(
             self.config.workdir, "gan", which, **networks
         )
+
+
+def _checked_captions(captions: Sequence[str]) -> list[str]:
+    """The captions as a list.
+
+    Raises:
+      UserError: they are not a list of strings.
+    """
+    if isinstance(captions, (str, bytes)):
+        raise UserError(
+            "captions must be a list of strings; received the string "
+            f"{captions!r}; put it in brackets"
+        )
+    captions = list(captions)
+    for caption in captions:
+        if not isinstance(caption, (str, bytes)):
+            raise UserError(
+                f"captions must be a list of strings; received {caption!r} in "
+                "it"
+            )
+    return captions
 
 
 def load(

@@ -1,6 +1,7 @@
 """From captions and seeds to images."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -172,11 +173,41 @@ def test_scores_are_of_pairs(model):
     assert np.abs(both["sentence_score"]).max() <= 1.0
 
 
-def test_a_string_is_not_a_list_of_captions(model):
-    with pytest.raises(UserError, match="list of strings"):
-        model.generate("a red bird")
+@pytest.mark.parametrize("captions", [[None], ["a bird", 3], "a bird", b"a"])
+def test_captions_must_be_a_list_of_strings(model, captions):
+    for call in (model.generate, lambda x: model.score(x, [None])):
+        with pytest.raises(UserError, match="must be a list of strings"):
+            call(captions)
 
 
-def test_unknown_words_are_named(model):
-    found = model.unknown_words(["a red Xylophone bird", "xylophone kazoo"])
-    assert found == ["xylophone", "kazoo"]
+def test_images_to_score_must_have_8_bits(model):
+    captions = ["a red bird"]
+    images = model.generate(captions) / 255
+    with pytest.raises(UserError, match=r"uint8.* received float64"):
+        model.score(captions, images)
+
+
+@pytest.mark.parametrize(
+    ("captions", "notes"),
+    [
+        (["a red bird", "this bird has a white belly"], []),
+        (
+            ["a red Xylophone bird", "xylophone k\u00e4zoo"],
+            ["not in the vocabulary: xylophone, k\u00e4zoo", "alone: 'xylo"],
+        ),
+        (
+            ["\u043f\u0442\u0438\u0446\u0430"],
+            ["lary: \u043f", "alone: '\u043f"],
+        ),
+        (["a red bird", ""], ["noise alone: ''"]),
+        (["bird " * 26, "bird " * 25], ["the first 25 known words are us"]),
+    ],
+)
+def test_what_a_model_cannot_read_is_said(model, captions, notes):
+    found = model.notes(captions)
+    assert len(found) == len(notes)
+    assert all(y in x for x, y in zip(found, notes, strict=True))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.generate(captions)
+    assert [str(x.message) for x in caught] == found

@@ -38,6 +38,7 @@ class Records:
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        self.split = split
         self._folder = builder.data_dir
         self._features = builder.info.features
         self._source = builder.as_data_source(

@@ -29,13 +29,17 @@ def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
     Returns:
       string [B, words of each caption].
     """
+    text = _separated(captions)
+    return tf.strings.split(tf.strings.regex_replace(text, r"[^\x00-\x7F]", ""))
+
+
+def _separated(captions: tf.Tensor) -> tf.Tensor:
+    """Lower-case words, separated by spaces; non-ASCII characters are kept."""
     # A zero byte ends a string in some of these operations.
     text = tf.strings.regex_replace(captions, r"\x00", " ")
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
     text = tf.strings.lower(text, encoding="utf-8")
-    text = tf.strings.regex_replace(text, r"[^\p{L}\p{N}_]+", " ")
-    text = tf.strings.regex_replace(text, r"[^\x00-\x7F]", "")
-    return tf.strings.split(text)
+    return tf.strings.regex_replace(text, r"[^\p{L}\p{N}_]+", " ")
 
 
 class Vocabulary:
@@ -111,6 +115,17 @@ class Vocabulary:
             tokens.nrows(),
             validate=False,
         )
+
+    def unknown_words(self, captions: Sequence[str]) -> list[str]:
+        """Words that a model does not know, as they are written, each once."""
+        texts = _separated(tf.constant(list(captions), tf.string)).numpy()
+        words = dict.fromkeys(word for text in texts for word in text.split())
+        known = {word.encode() for word in self.words}
+        return [
+            word.decode()
+            for word in words
+            if bytes(byte for byte in word if byte < 128) not in known
+        ]
 
     def lookup_words(self, token_ids: tf.Tensor) -> tf.Tensor:
         """The words string [...] of ids int32 [...], in graph."""

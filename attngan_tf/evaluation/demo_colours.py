@@ -46,7 +46,7 @@ class ColourMetric(_DemoMetric):
         count = min(evaluator.num_images, CAPTIONS)
         pairs = builder.single_colour_captions(count, seed=0)
         captions, asked = zip(*pairs, strict=True)
-        images = evaluator.model.generate(captions, range(len(captions)))
+        images = evaluator.model.images(captions, range(len(captions)))
         generated = colour_accuracy(images, asked, PALETTE)
         images, shown = _real_birds(evaluator.held_out.records, evaluator.size)
         real = colour_accuracy(images, shown, PALETTE)

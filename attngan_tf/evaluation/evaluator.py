@@ -170,7 +170,7 @@ class Evaluator:
         """Images uint8 [samples, H, W, 3] of each of `one_caption_sets`."""
         captions = self.held_out.first_captions()
         for i in evenly_spread(len(captions), self.one_caption_sets):
-            yield self.model.generate([captions[i]] * samples, range(samples))
+            yield self.model.images([captions[i]] * samples, range(samples))
 
     # Real images and captions.
 

@@ -78,8 +78,9 @@ class HeldOut:
         others = int(counts.sum() - counts.max())
         if not others:
             raise UserError(
-                "a split must have at least 2 images to be scored on; "
-                f"received {len(self.indices)}; move images to this split"
+                f"the {self.records.split} split must have at least 2 images "
+                f"to be scored on; received {len(self.indices)}; move images "
+                "to it"
             )
         return others
 

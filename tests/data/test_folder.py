@@ -117,7 +117,7 @@ def test_lists_are_read_as_tools_write_them(raw_folder, prepare):
 
 
 def test_names_of_other_systems(raw_folder, prepare):
-    """macOS decomposes letters with accents; Windows may write .TXT."""
+    """MacOS decomposes letters with accents; Windows may write .TXT."""
     raw_folder.add("v\u00f6gel", "train")
     for kind, old, new in (("images", "jpg", "jpg"), ("text", "txt", "TXT")):
         file = raw_folder.root / kind / f"v\u00f6gel.{old}"

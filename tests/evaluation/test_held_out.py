@@ -11,6 +11,8 @@ from attngan_tf.evaluation.held_out import HeldOut
 class Rows:
     """Records without images."""
 
+    split = "test"
+
     def __init__(self, class_ids, captions=2):
         self.rows = [
             {
