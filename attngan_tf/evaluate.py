@@ -43,6 +43,8 @@ ALONE = {
     "report": ("workdir", "checkpoint", "metrics", "backend", "follow"),
     "follow": ("checkpoint",),
 }
+# Fraction of the captions' words that the encoders of --encoders must know.
+MIN_KNOWN = 0.5
 WAIT_SECONDS = 30  # between two searches for a new checkpoint
 SCORES_FILE = "scores.png"
 
@@ -207,7 +209,7 @@ def open_evaluator(
         if values.encoders:
             with _named("encoders", values):
                 encoders = load_encoders(values.encoders)
-    return Evaluator(
+    evaluator = Evaluator(
         model=model,
         encoders=encoders,
         extractor=task.extractor,
@@ -225,6 +227,29 @@ def open_evaluator(
             mininterval=0.5 if sys.stderr.isatty() else 60,
         ),
     )
+    if values.encoders:
+        _check_words(evaluator)
+    return evaluator
+
+
+def _check_words(evaluator: Evaluator) -> None:
+    """Prints how many of the captions' words other encoders know.
+
+    Raises:
+      UserError: it is less than MIN_KNOWN.
+    """
+    encoders = evaluator.encoders
+    known = encoders.caption_encoder.vocabulary.known_fraction(
+        evaluator.held_out.lines
+    )
+    about = f"of the words of the {evaluator.split} captions"
+    if known < MIN_KNOWN:
+        raise UserError(
+            f"--encoders must know at least {MIN_KNOWN:.0%} {about}; those of "
+            f"{encoders.config.workdir} know {known:.1%}; use encoders that "
+            "were trained on such captions"
+        )
+    print(f"--encoders know {known:.1%} {about}")
 
 
 def score(evaluator: Evaluator, log: Log) -> None:

@@ -230,6 +230,25 @@ def test_flags_are_checked_before_there_is_a_checkpoint(workdir, tmp_path):
         command("--follow", "--metrics=isc", f"--workdir={early}")
 
 
+@pytest.mark.parametrize("known", ["most", "one"])
+def test_encoders_of_other_words(run, workdir, tmp_path, capsys, known):
+    """Their features of captions with unknown words mean little."""
+    other = tmp_path / "other"
+    shutil.copytree(workdir, other)
+    *words, _ = (other / "vocab.txt").read_text().split("\n")
+    first = len(words) // 4 if known == "most" else 2
+    words[first:] = [f"z{i}" for i in range(len(words) - first)]
+    (other / "vocab.txt").write_text("\n".join([*words, ""]))
+    flags = f"--encoders={other}", "--metrics=r_precision", "--num_images=100"
+    if known == "one":
+        with pytest.raises(UserError, match="must know at least 50% of the"):
+            run(*flags)
+        return
+    run(*flags)
+    found = re.search("--encoders know (.*)% of", capsys.readouterr().out)
+    assert 50 < float(found[1]) < 100
+
+
 def test_moved_data_needs_its_new_folder(
     workdir, birds_folder, tmp_path, monkeypatch
 ):

@@ -127,6 +127,12 @@ class Vocabulary:
             if bytes(byte for byte in word if byte < 128) not in known
         ]
 
+    def known_fraction(self, captions: Sequence[str]) -> float:
+        """The fraction of the captions' words that a model knows, 0 to 1."""
+        words = tokenize(tf.constant(list(captions), tf.string)).flat_values
+        known = self.ids_table.lookup(words).numpy() >= 0
+        return float(known.mean()) if len(known) else 0.0
+
     def lookup_words(self, token_ids: tf.Tensor) -> tf.Tensor:
         """The words string [...] of ids int32 [...], in graph."""
         return self.words_table.lookup(tf.cast(token_ids, tf.int64))
