@@ -52,8 +52,8 @@ class CaptionEncoder:
         features = self.text_encoder(token_ids, lengths)
         return {"token_ids": token_ids, "lengths": lengths, **features}
 
-    def notes(self, captions: Sequence[str]) -> list[str]:
-        """What of the captions the model cannot read, in sentences."""
+    def notes(self, captions: Sequence[str | bytes]) -> list[str]:
+        """Describes the words and captions that the model ignores."""
         notes, T = [], self.words_num
         captions = list(captions)
         if unknown := self.vocabulary.unknown_words(captions):
@@ -75,14 +75,18 @@ class CaptionEncoder:
         return notes
 
 
-def _quoted(captions: list[str], chosen: np.ndarray, most: int = 3) -> str:
-    """The chosen captions, the first few by their text; "" without any."""
-    named = [
-        repr(textwrap.shorten(captions[i], 60, placeholder="..."))
-        for i in np.flatnonzero(chosen)
-    ]
-    more = len(named) - most
-    return ", ".join(named[:most]) + f" and {more} more" * (more > 0)
+def _quoted(
+    captions: Sequence[str | bytes], chosen: np.ndarray, max_named: int = 3
+) -> str:
+    """Quotes the first chosen captions, and counts the others; "" for none."""
+    named = []
+    for i in np.flatnonzero(chosen):
+        text = captions[i]
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        named.append(repr(textwrap.shorten(text, 60, placeholder="...")))
+    more = len(named) - max_named
+    return ", ".join(named[:max_named]) + f" and {more} more" * (more > 0)
 
 
 class Encoders(NamedTuple):

@@ -200,10 +200,11 @@ def test_images_to_score_must_have_8_bits(model):
             ["lary: \u043f", "alone: '\u043f"],
         ),
         (["a red bird", ""], ["noise alone: ''"]),
+        ([b"kazoo"], ["lary: kazoo", "alone: 'kazoo'"]),
         (["bird " * 26, "bird " * 25], ["the first 25 known words are us"]),
     ],
 )
-def test_what_a_model_cannot_read_is_said(model, captions, notes):
+def test_what_a_model_ignores_is_reported(model, captions, notes):
     found = model.notes(captions)
     assert len(found) == len(notes)
     assert all(y in x for x, y in zip(found, notes, strict=True))
