@@ -67,8 +67,8 @@ def define_flags(values: flags.FlagValues) -> None:
     integer(
         "num_images",
         1000,
-        "images to generate, and maximum number of real images to compare with "
-        "them; published scores use 30000",
+        f"images to generate, at least {CANDIDATES}, and maximum number of "
+        "real images to compare with them; published scores use 30000",
     )
     integer("splits", 10, "splits of the Inception score", lower_bound=1)
     flags.DEFINE_enum(
@@ -233,7 +233,7 @@ def open_evaluator(
 
 
 def _check_words(evaluator: Evaluator) -> None:
-    """Prints how many of the captions' words other encoders know.
+    """Prints the fraction of the captions' words that --encoders know.
 
     Raises:
       UserError: it is less than MIN_KNOWN.
@@ -304,9 +304,9 @@ def check_flags(values: flags.FlagValues, arguments: list[str]) -> None:
     command.check_workdir(values)
     if values.num_images < CANDIDATES:
         raise UserError(
-            f"--num_images must be at least {CANDIDATES}, the number of "
-            "captions that R-precision chooses from, and scores of fewer "
-            f"images mean little; received {values.num_images}"
+            f"--num_images must be at least {CANDIDATES} (R-precision ranks "
+            f"{CANDIDATES} captions, and scores of fewer images mean little); "
+            f"received {values.num_images}"
         )
     if values.splits > values.num_images:
         raise UserError(

@@ -25,7 +25,7 @@ def define_flags(values: flags.FlagValues) -> None:
     common = {"flag_values": values}
     command.define_model_flags(values)
     flags.DEFINE_string(
-        "captions_file", None, "text file with one caption per line", **common
+        "captions_file", None, "UTF-8 text file, one caption per line", **common
     )
     flags.DEFINE_string("output", "pictures", "folder for the images", **common)
     command.define_seed_flag(

@@ -208,6 +208,7 @@ def test_report_writes_a_table_and_curves(workdir, tmp_path, capsys):
             "--encoders=/nowhere: .* config.json; found none",
         ),
         ("--workdir=", "received none"),
+        ("--num_images=99", "--num_images must be at least 100.*received 99"),
         ("--splits=101 --num_images=100", "received 101 and 100"),
         ("--backend_weights=x.h5", "received 'x.h5' and no --backend"),
         ("--backend=x.h5 --backend_weights=y.h5", "'y.h5' and x.h5"),
