@@ -148,8 +148,8 @@ class TextToImage(CaptionEncoder):
     ) -> np.ndarray:
         """The last stage's images, uint8 [B, H, W, 3].
 
-        Arguments and errors as for `outputs`. A warning describes what of the
-        captions the model cannot read.
+        Arguments and errors as for `outputs`. Warnings describe the words and
+        captions that the model ignores.
         """
         for note in self.notes(_checked_captions(captions)):
             warnings.warn(note, stacklevel=2)

@@ -72,7 +72,7 @@ def _train(
         data = prepared_data.open_data(builder, config.encoders, "--encoders")
     else:
         data = prepared_data.open_data(builder, config.workdir)
-    assembly.check_loss_teaches(config, data)
+    assembly.check_training_signal(config, data)
     workdir.claim_workdir(config)
     if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
         with writing("the vocabulary", config.workdir):

@@ -40,7 +40,7 @@ class BusyError(ClientError):
 
 
 class Model(NamedTuple):
-    """A served model; version or label or neither is set."""
+    """A served model; at most one of version and label is set."""
 
     name: str
     version: int | None = None

@@ -116,7 +116,7 @@ def _read_annotations(
         for annotation in content["annotations"]:
             location = f"{where} annotation {annotation['id']}"
             caption = " ".join(annotation["caption"].split())
-            caption.encode()  # JSON can hold a lone surrogate
+            caption.encode()  # fails for a lone surrogate, valid in JSON
             captions[annotation["image_id"]].append((location, caption))
     except OSError as error:
         findings.fault(where, f"must be a file to read; {error.strerror}")

@@ -60,7 +60,7 @@ def _files_below(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
     Args:
       path: the path.
-      above: the folders that lead to it, without links.
+      above: real paths of the folders that lead to it.
     """
     if not os.path.isdir(path):
         yield path

@@ -137,7 +137,7 @@ def _plain_name(line: str, known: Collection[str]) -> str:
 
 
 def _last_part(name: str) -> str:
-    """What a name has in common with its misspellings: no folders, no case."""
+    """The part without folders, in lower case, to suggest a similar name."""
     return os.path.basename(name).lower()
 
 

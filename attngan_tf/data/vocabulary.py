@@ -34,7 +34,7 @@ def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
 
 
 def _separated(captions: tf.Tensor) -> tf.Tensor:
-    """Lower-case words, separated by spaces; non-ASCII characters are kept."""
+    """Lower-case words, separated by spaces; accents are not removed."""
     # A zero byte ends a string in some of these operations.
     text = tf.strings.regex_replace(captions, r"\x00", " ")
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
@@ -117,7 +117,7 @@ class Vocabulary:
         )
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
-        """Words that a model does not know, as they are written, each once."""
+        """Words, in lower case, that the vocabulary lacks, each once."""
         texts = _separated(tf.constant(list(captions), tf.string)).numpy()
         words = dict.fromkeys(word for text in texts for word in text.split())
         known = {word.encode() for word in self.words}
@@ -128,7 +128,7 @@ class Vocabulary:
         ]
 
     def known_fraction(self, captions: Sequence[str]) -> float:
-        """The fraction of the captions' words that a model knows, 0 to 1."""
+        """The fraction of the captions' words in the vocabulary, 0 to 1."""
         words = tokenize(tf.constant(list(captions), tf.string)).flat_values
         known = self.ids_table.lookup(words).numpy() >= 0
         return float(known.mean()) if len(known) else 0.0

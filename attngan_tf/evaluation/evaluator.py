@@ -222,10 +222,11 @@ class Evaluator:
         return self._real(self.held_out)
 
     def beside_real(self, features: np.ndarray) -> list[np.ndarray]:
-        """Pooled features to compare with those of `real`.
+        """The sets of pooled features to compare with those of `real`.
 
-        Those of generated images and, if real images are scored, those of the
-        other split's real images: what a perfect model would get.
+        The first is that of the generated images. If real images are scored,
+        the second is that of the other split's real images, whose score a
+        perfect model would reach.
         """
         if not self.real_scores:
             return [features]

@@ -33,9 +33,9 @@ def versions() -> dict[str, str]:
 def check_owner(config: Config) -> None:
     """Checks that a workdir is new, or belongs to this configuration.
 
-    A run without a checkpoint has not started: other settings may use its
-    workdir, and what it copied from other encoders is removed. The new
-    configuration is written later, by `claim_workdir`.
+    A run without a checkpoint has not started, so other settings may use its
+    workdir: its configuration, vocabulary and copied encoders are removed. The
+    new configuration is written later, by `claim_workdir`.
 
     Raises:
       UserError: the workdir has another configuration; the fields that differ

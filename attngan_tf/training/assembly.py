@@ -134,8 +134,12 @@ def adopt_encoders(config: Config) -> None:
         os.replace(target + ".new", target)
 
 
-def check_loss_teaches(config: Config, data: Data) -> None:
-    """Raises UserError if a stage would train nothing, and says why."""
+def check_training_signal(config: Config, data: Data) -> None:
+    """Checks that each stage has a batch, and pairs that its loss compares.
+
+    Raises:
+      UserError: a stage would train nothing.
+    """
     trains_encoders = config.stage != "gan" and not config.encoders
     trains_gan = config.stage != "damsm"
     images = len(data.train)

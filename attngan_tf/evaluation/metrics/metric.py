@@ -68,7 +68,7 @@ class Metric:
         raise NotImplementedError
 
     def conditions(self) -> dict:
-        """What its scores depend on in particular, as JSON values."""
+        """Settings that only this metric depends on, as JSON values."""
         return {}
 
     def warning(self) -> str:
