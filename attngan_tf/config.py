@@ -202,7 +202,7 @@ class Config:
         5.0, "how much the best matching words dominate (Eq. 10)", minimum=1e-6
     )
     damsm_gamma3: float = option(
-        10.0, "sharpness of the match over the batch (Eq. 11)", minimum=1e-6
+        10.0, "sharpness of the match over the batch (Eq. 11)", minimum=0
     )
     damsm_same_class_mask: bool = option(
         False,
@@ -214,7 +214,7 @@ class Config:
         choices=("paper", "released"),
     )
     damsm_learning_rate: float = option(
-        2e-3, "initial learning rate of the encoders", minimum=1e-9
+        2e-3, "initial learning rate of the encoders", minimum=0
     )
     damsm_learning_rate_decay: float = option(
         0.98,
@@ -280,10 +280,10 @@ class Config:
         "the caption of another (released code)",
     )
     gan_learning_rate: float = option(
-        2e-4, "learning rate of the generator", minimum=1e-9
+        2e-4, "learning rate of the generator", minimum=0
     )
     discriminator_learning_rate: float = option(
-        2e-4, "learning rate of the discriminators", minimum=1e-9
+        2e-4, "learning rate of the discriminators", minimum=0
     )
     discriminator_augmentation: bool = option(
         False,

@@ -227,7 +227,7 @@ def open_evaluator(
             mininterval=0.5 if sys.stderr.isatty() else 60,
         ),
     )
-    if values.encoders:
+    if values.encoders and {"r_precision", "retrieval"} & {*task.metrics}:
         _check_words(evaluator)
     return evaluator
 

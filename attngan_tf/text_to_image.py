@@ -227,11 +227,13 @@ class TextToImage(CaptionEncoder):
 
     def caption_seeds(self, captions: Sequence[str]) -> list[int]:
         """The default seed of each caption: a hash of its text."""
-        return caption_seeds(tf.constant(list(captions))).numpy().tolist()
+        captions = _checked_captions(captions)
+        return caption_seeds(tf.constant(captions, tf.string)).numpy().tolist()
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, np.ndarray]:
         """Features of captions, as arrays; see `encode`."""
-        features = self.encode(tf.constant(list(captions)))
+        captions = _checked_captions(captions)
+        features = self.encode(tf.constant(captions, tf.string))
         return {name: value.numpy() for name, value in features.items()}
 
     @functools.cached_property

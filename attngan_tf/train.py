@@ -67,14 +67,16 @@ def _train(
     builder = catalog.open_configured(config)
     for line in catalog.prepare(builder).lines():
         print(line)
+    new = not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE))
     if config.encoders:
         assembly.check_encoders(config)
+    if config.encoders and new:
         data = prepared_data.open_data(builder, config.encoders, "--encoders")
     else:
         data = prepared_data.open_data(builder, config.workdir)
     assembly.check_training_signal(config, data)
     workdir.claim_workdir(config)
-    if not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE)):
+    if new:
         with writing("the vocabulary", config.workdir):
             data.vocabulary.save(config.workdir)
     if config.encoders:

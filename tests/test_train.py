@@ -204,11 +204,24 @@ def test_encoders_of_another_run_are_copied(
     for name in ["vocab.txt", *(f"damsm/best/{file}" for file in files)]:
         expected = (tiny_workdir / name).read_bytes()
         assert (tmp_path / name).read_bytes() == expected
-    # It has no checkpoint yet, so that other settings may use the folder.
+    # A run that failed before its first report leaves the folder to others.
+    (tmp_path / "metrics.jsonl").unlink(missing_ok=True)
     other = tiny_config(workdir=str(tmp_path), gf=8, stage="gan")
     with pytest.raises(UserError, match="train that stage first"):
         train(other)
     assert not (tmp_path / "damsm" / "best").exists()
+
+
+def test_own_encoders_are_never_removed(tiny_config, copied):
+    """Even if only the best ones are left."""
+    for path in (copied / "gan", copied / "metrics.jsonl"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (copied / "damsm").glob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(UserError, match="gf: 4 there, 8 here"):
+        train(tiny_config(workdir=str(copied), gf=8))
+    assert (copied / "damsm" / "best").exists()
 
 
 def test_encoders_must_be_those_of_a_trained_run(tiny_config, tmp_path):
@@ -224,15 +237,17 @@ def test_encoders_must_be_those_of_a_trained_run(tiny_config, tmp_path):
     [
         (
             {"damsm_steps": None, "damsm_epochs": 1, "damsm_batch_size": 48},
-            "1 epochs of 24 training images, fewer than --damsm_batch_size=48",
+            "1 times 24 training images, fewer than --damsm_batch_size=48",
         ),
         (
             {"gan_steps": None, "gan_epochs": 2, "batch_size": 50},
-            "2 epochs of 24 training images, fewer than --batch_size=50",
+            "2 times 24 training images, fewer than --batch_size=50",
         ),
+        ({"gan_learning_rate": 0.0}, "--gan_learning_rate must be above 0"),
+        ({"damsm_gamma3": 0.0}, "--damsm_gamma3 must be above 0"),
     ],
 )
-def test_a_stage_without_a_batch_is_refused(
+def test_a_stage_that_would_learn_nothing_is_refused(
     tiny_config, tmp_path, fields, message
 ):
     with pytest.raises(UserError, match=message):

@@ -104,10 +104,11 @@ def prepare(
             _write(builder, beam)
         elif damage := checksums.damage(folder):
             if not repair:
+                more = f" and {len(damage) - 1} more" * (len(damage) > 1)
                 raise UserError(
                     f"prepared data must stay as it was written; {folder} is "
-                    f"damaged: {'; '.join(damage)}; to repair it, run python "
-                    "-m attngan_tf.prepare with the same flags"
+                    f"damaged: {damage[0]}{more}; to repair it, run python -m "
+                    "attngan_tf.prepare with the same flags"
                 )
             for line in damage:
                 print(f"damaged: {folder}/{line}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """CUB-200-2011 with the captions of Reed et al. (2016)."""
 
+import errno
 import math
 import os
 import shutil
@@ -158,7 +159,8 @@ def _extract(archive: str, folder: str) -> str:
                     with open(target, "wb") as file:
                         shutil.copyfileobj(members.extractfile(member), file)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.filename != archive:
+        failed = getattr(error, "filename", None)
+        if failed not in (None, archive) or error.args[:1] == (errno.ENOSPC,):
             raise  # writing failed
         raise UserError(
             f"{archive} must be a complete archive; reading it failed: "

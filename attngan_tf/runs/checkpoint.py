@@ -114,10 +114,9 @@ def _first_undamaged(candidates: Sequence[str]) -> str:
         _warn(f"{path} is damaged ({reason}) and is not used")
     found = listed(sorted(map(step_of, candidates)))
     raise UserError(
-        "a checkpoint must be undamaged; in "
-        f"{os.path.dirname(candidates[0])}, {found} are damaged; restore them "
-        "from a copy, use another one, or remove the folder to train that "
-        "stage again"
+        "a checkpoint must be undamaged; damaged in "
+        f"{os.path.dirname(candidates[0])}: {found}; restore from a copy, use "
+        "another checkpoint, or remove the folder to train that stage again"
     )
 
 
@@ -209,6 +208,14 @@ def restore_part(path: str, **networks: tf.keras.Model) -> None:
 
 def vocabulary_size(workdir: str) -> int:
     """Number of words that the text encoder of a workdir was trained with."""
-    reader = tf.train.load_checkpoint(find(workdir, "damsm", "best"))
+    candidates = paths(workdir, "damsm", "best")
+    try:
+        return _vocabulary_size(candidates[0])
+    except (tf.errors.OpError, LookupError, ValueError, RuntimeError):
+        return _vocabulary_size(_first_undamaged(candidates))
+
+
+def _vocabulary_size(path: str) -> int:
+    reader = tf.train.load_checkpoint(path)
     name = f"{VOCABULARY_SIZE}/.ATTRIBUTES/VARIABLE_VALUE"
     return int(reader.get_tensor(name))

@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from typing import IO
 
 import attngan_tf
-from attngan_tf.config import CONFIG_FILE, VOCABULARY_FILE, Config
+from attngan_tf.config import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    VOCABULARY_FILE,
+    Config,
+)
 from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
 from attngan_tf.io.files import replacing
@@ -33,9 +38,9 @@ def versions() -> dict[str, str]:
 def check_owner(config: Config) -> None:
     """Checks that a workdir is new, or belongs to this configuration.
 
-    A run without a checkpoint has not started, so other settings may use its
-    workdir: its configuration, vocabulary and copied encoders are removed. The
-    new configuration is written later, by `claim_workdir`.
+    Other settings may use the workdir of a run that failed before its first
+    report; encoders that it copied from another run are removed. The new
+    configuration is written later, by `claim_workdir`.
 
     Raises:
       UserError: the workdir has another configuration; the fields that differ
@@ -44,17 +49,23 @@ def check_owner(config: Config) -> None:
     folder = config.workdir
     if not os.path.exists(os.path.join(folder, CONFIG_FILE)):
         return
-    differing = config.differences(Config.load(folder))
+    earlier = Config.load(folder)
+    differing = config.differences(earlier)
     if not differing:
         return
-    if any(checkpoint.exists(folder, stage) for stage in ("damsm", "gan")):
+    best = os.path.join(folder, "damsm", "best")
+    if (
+        os.path.exists(os.path.join(folder, METRICS_FILE))
+        or any(checkpoint.exists(folder, stage) for stage in ("damsm", "gan"))
+        or (os.path.exists(best) and not earlier.encoders)
+    ):
         raise UserError(
             f"--workdir={folder} belongs to another configuration "
             f"({'; '.join(differing)}); use another workdir, or continue with "
             "its own settings"
         )
     with writing("the workdir", folder):
-        shutil.rmtree(os.path.join(folder, "damsm", "best"), ignore_errors=True)
+        shutil.rmtree(best, ignore_errors=True)
         for name in (VOCABULARY_FILE, CONFIG_FILE):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, name))

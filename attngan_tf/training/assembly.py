@@ -9,6 +9,7 @@ import keras
 from attngan_tf.adam import Adam
 from attngan_tf.config import Config
 from attngan_tf.data.prepared_data import Data
+from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.held_out import HeldOut
 from attngan_tf.io.disk import writing
@@ -99,6 +100,11 @@ ENCODER_FIELDS = (
 )
 
 
+def adopted(workdir: str) -> str:
+    """The folder of the encoders that a run copies from another."""
+    return os.path.join(workdir, "damsm", "best")
+
+
 def check_encoders(config: Config) -> None:
     """Checks the encoders that `config.encoders` names.
 
@@ -107,7 +113,9 @@ def check_encoders(config: Config) -> None:
     """
     try:
         source = Config.load(config.encoders)
-        checkpoint.find(config.encoders, "damsm", "best")
+        if not os.path.exists(adopted(config.workdir)):
+            checkpoint.find(config.encoders, "damsm", "best")
+            Vocabulary.load(config.encoders)
     except UserError as error:
         raise UserError(
             f"--encoders must name a workdir with trained encoders: {error}"
@@ -123,44 +131,63 @@ def check_encoders(config: Config) -> None:
 
 def adopt_encoders(config: Config) -> None:
     """Copies the best encoders of `config.encoders` to the new workdir."""
-    target = os.path.join(config.workdir, "damsm", "best")
+    target = adopted(config.workdir)
     if os.path.exists(target):
         return
     with writing("the encoders", config.workdir):
         shutil.rmtree(target + ".new", ignore_errors=True)  # of a killed run
-        shutil.copytree(
-            os.path.join(config.encoders, "damsm", "best"), target + ".new"
-        )
+        shutil.copytree(adopted(config.encoders), target + ".new")
         os.replace(target + ".new", target)
 
 
 def check_training_signal(config: Config, data: Data) -> None:
-    """Checks that each stage has a batch, and pairs that its loss compares.
+    """Checks that what is trained has batches, a rate, and pairs to compare.
 
     Raises:
       UserError: a stage would train nothing.
     """
     trains_encoders = config.stage != "gan" and not config.encoders
     trains_gan = config.stage != "damsm"
-    images = len(data.train)
-    for stage, trained, batch_size in (
-        ("damsm", trains_encoders, config.damsm_batch_size),
-        ("gan", trains_gan, config.batch_size),
-    ):
-        epochs = getattr(config, f"{stage}_epochs")
-        counted = getattr(config, f"{stage}_steps") is None
-        if trained and counted and 0 < epochs * images < batch_size:
-            size = "batch_size" if stage == "gan" else "damsm_batch_size"
+    if trains_encoders:
+        _check_batches("damsm", "damsm_batch_size", config, data)
+        _check_positive(config, "damsm_learning_rate")
+    if trains_gan:
+        _check_batches("gan", "batch_size", config, data)
+        _check_positive(
+            config, "gan_learning_rate", "discriminator_learning_rate"
+        )
+    if trains_encoders or (trains_gan and config.damsm_lambda > 0):
+        _check_positive(config, "damsm_gamma3")
+        _check_classes(config, data)
+
+
+def _check_batches(stage: str, size: str, config: Config, data: Data) -> None:
+    """Raises UserError if the epochs of a stage do not make one batch."""
+    epochs, images = getattr(config, f"{stage}_epochs"), len(data.train)
+    if getattr(config, f"{stage}_steps") is not None or not epochs:
+        return
+    if epochs * images < getattr(config, size):
+        raise UserError(
+            f"--{stage}_epochs must make at least one batch; received "
+            f"{epochs} times {images} training images, fewer than "
+            f"--{size}={getattr(config, size)}; use smaller batches, or set "
+            f"--{stage}_steps"
+        )
+
+
+def _check_positive(config: Config, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name):
             raise UserError(
-                f"--{stage}_epochs must make at least one batch; received "
-                f"{epochs} epochs of {images} training images, fewer than "
-                f"--{size}={batch_size}; use smaller batches, or set "
-                f"--{stage}_steps"
+                f"--{name} must be above 0 in training, or nothing is learned; "
+                "received 0"
             )
-    uses_damsm = trains_encoders or (trains_gan and config.damsm_lambda > 0)
+
+
+def _check_classes(config: Config, data: Data) -> None:
+    """Raises UserError if the loss compares classes, and there is one only."""
     joint = config.text_training == "joint_embedding"
-    compares_classes = joint or config.damsm_same_class_mask
-    if not (uses_damsm and compares_classes):
+    if not (joint or config.damsm_same_class_mask):
         return
     if len(set(data.train.class_ids().tolist())) < 2:
         flag = (
@@ -170,6 +197,5 @@ def check_training_signal(config: Config, data: Data) -> None:
         )
         raise UserError(
             f"{flag} for images of a single class, whose pairs would never be "
-            f"compared; the {images} training images of {data.name} have one "
-            "class"
+            f"compared; all training images of {data.name} have one class"
         )

@@ -58,9 +58,11 @@ function setStatus(text, kind = "") {
 
 /** The form's values; null if the browser reports that they are invalid. */
 function readForm() {
+  // To the browser, spaces alone would be a caption.
+  part("caption").value = part("caption").value.trim();
   if (!part("form").reportValidity()) return null;
   // A lone surrogate cannot be encoded; decoders replace it, too.
-  const caption = part("caption").value.trim().replace(/\s+/g, " ")
+  const caption = part("caption").value.replace(/\s+/g, " ")
     .replace(/\p{Surrogate}/gu, "\ufffd");
   const pictures = Number(part("pictures").value);
   const text = part("seed").value;

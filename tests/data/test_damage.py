@@ -74,8 +74,7 @@ def test_damage_is_named(prepared, open_builder):
         catalog.prepare(open_builder())
     assert str(raised.value) == (
         f"prepared data must stay as it was written; {prepared} is damaged: "
-        "dataset_info.json: not as it was written; vocab.txt: not as it was "
-        f"written; {REPAIR}"
+        f"dataset_info.json: not as it was written and 1 more; {REPAIR}"
     )
 
 

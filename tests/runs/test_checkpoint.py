@@ -122,7 +122,7 @@ def test_a_stage_with_damaged_checkpoints_only_does_not_restart(
 ):
     checkpoints = saved(network, tmp_path, [4])
     flip(tmp_path / "ckpt-4.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"steps 4 are damaged; restore them"):
+    with pytest.raises(UserError, match=r": steps 4; restore from a copy"):
         checkpoints.last_step()
 
 
@@ -224,7 +224,7 @@ def test_the_best_checkpoint_before_a_damaged_one_is_used(
     assert best() == 2
     assert "best/ckpt-3 is damaged" in capsys.readouterr().err
     flip(folder / "best" / "ckpt-2.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"best, steps 2, 3 are damaged"):
+    with pytest.raises(UserError, match=r"best: steps 2, 3; restore"):
         best()
     with pytest.raises(UserError, match="has no checkpoint '9'"):
         checkpoint.find(str(tmp_path), "gan", "9")

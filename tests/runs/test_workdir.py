@@ -67,7 +67,7 @@ def test_a_full_disk_is_reported_before_training(small_disk, fill, tiny_config):
     rest = fill(folder)
     os.truncate(rest, rest.stat().st_size - 4096)  # for the lock
     config = tiny_config(workdir=str(folder))
-    with pytest.raises(UserError, match=r"the vocabulary.*No space left"):
+    with pytest.raises(UserError, match=r"the configuration.*No space left"):
         train(config)
     assert (folder / workdir.LOCK_FILE).read_text() == ""
 
