@@ -116,7 +116,7 @@ def test_scores_are_printed_and_written_to_tensorboard(evaluated, workdir):
         assert Value(line[name], 100).text() in printed
     assert "R-precision among 100, %" in printed
     assert f"sha256 {line['feature_extractor']['sha256']}" in printed
-    assert "note: the FID of N 100" in printed
+    assert "note: the FID is biased upwards" in printed
     events = EventAccumulator(str(workdir / "tensorboard" / "evaluate"))
     events.Reload()
     event = events.Tensors("frechet")[0]

@@ -64,7 +64,11 @@ def _raw_config(builder_class: type[RawImages], config: Config) -> RawConfig:
     if not config.data_dir or not os.path.exists(source):
         raise UserError(
             f"--data_dir must name the raw data of --dataset={config.dataset}; "
-            f"there is nothing at {config.data_dir!r}"
+            + (
+                f"there is nothing at {config.data_dir!r}"
+                if config.data_dir
+                else "received none"
+            )
         )
     count = config.captions_per_image or builder_class.CAPTIONS_PER_IMAGE
     name = config_name(source, builder_class.files(source), count)

@@ -64,7 +64,9 @@ def read_lines(
         findings.fault(where, f"must be a text file: {error.strerror}")
     except NotUtf8Error as error:
         line = "" if error.line is None else f" line {error.line}"
-        findings.fault(where + line, f"must be UTF-8; {error.reason}")
+        findings.fault(
+            where + line, f"must be UTF-8; {error.reason}; save it as UTF-8"
+        )
     return []
 
 
@@ -97,11 +99,12 @@ def check_captions(
       min_count: minimum number of captions.
       findings: receives faults and notes.
     """
-    found = []
+    found, without_word = [], 0
     for location, caption in captions:
         size = len(caption.encode())
         if not _WORD.search(caption.lower()):
             findings.note("captions without a word left out", location)
+            without_word += 1
         elif size > _MAX_CAPTION:
             problem = f"must have at most {_MAX_CAPTION} bytes; found {size}"
             findings.fault(location, problem)
@@ -113,6 +116,8 @@ def check_captions(
         findings.fault(
             where,
             f"must hold {min_count} captions (--captions_per_image); found "
-            f"{len(found) or 'none'}",
+            f"{len(found) or 'none'}"
+            + f", and {without_word} without a letter from a to z or a digit"
+            * (without_word > 0),
         )
     return found

@@ -56,7 +56,7 @@ def test_generated_images_are_those_of_the_model(
     images = program.call()
     rows = [tiny_data.test.row(i) for i in range(4)]
     captions = [row["captions"][0].decode() for row in rows]
-    expected = model.generate(captions, range(4))
+    expected = model.images(captions, range(4))
     assert images.shape == (4, 16, 16, 3)
     np.testing.assert_array_equal(images, expected)
 

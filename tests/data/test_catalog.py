@@ -85,8 +85,9 @@ def test_prepared_data_can_be_read_by_tfds_alone(prepared_folder):
 @pytest.mark.parametrize("dataset", ["folder", "cub", "coco"])
 def test_missing_data_dir_is_a_user_error(dataset, tmp_path):
     prepare = helpers.Preparation(dataset, tmp_path)
-    for source in ("", tmp_path / "no"):
-        with pytest.raises(UserError, match=f"at '{source}'"):
+    missing = tmp_path / "no"
+    for source, found in (("", "received none"), (missing, f"at '{missing}'")):
+        with pytest.raises(UserError, match=found):
             prepare.open(source)
     with pytest.raises(UserError, match=f"--dataset={dataset} must hold"):
         prepare.open(tmp_path)

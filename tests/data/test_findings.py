@@ -32,7 +32,11 @@ def read(tmp_path):
         ("a bird".encode("utf-16"), " line 1: must be UTF-8; found byte 0xff"),
         (b"fine\ncaf\xe9\n\xff", " line 2: must be UTF-8; found byte 0xe9"),
         (b"", ": must hold 1 captions (--captions_per_image); found none"),
-        ("!?\n \n一只红色的鸟".encode(), ": must hold 1 captions (--captions_"),
+        (
+            "!?\n \n一只红色的鸟".encode(),
+            ": must hold 1 captions (--captions_per_image); found none, and 2 "
+            "without a letter from a to z or a digit",
+        ),
     ],
 )
 def test_other_texts_are_a_fault(read, content, fault):

@@ -55,7 +55,7 @@ class Copier:
     last_images = "images"
 
     def __init__(self, images, model):
-        self.images = images  # float32
+        self._images = images  # float32
         self.config, self.step = model.config, model.step
         self.captions = []
 
@@ -64,11 +64,11 @@ class Copier:
         return {"lengths": tf.zeros(len(captions))}
 
     def from_features(self, text, seeds):
-        return {"images": tf.gather(tf.constant(self.images), seeds)}
+        return {"images": tf.gather(tf.constant(self._images), seeds)}
 
-    def generate(self, captions, seeds):
+    def images(self, captions, seeds):
         self.captions += list(captions)
-        return to_uint8(self.images[list(seeds)]).numpy()
+        return to_uint8(self._images[list(seeds)]).numpy()
 
 
 def real_images(records, indices=None):
@@ -104,7 +104,7 @@ def test_batches_have_the_models_images_and_their_features(
         for name in ("images", "pooled")
     )
     lines = [found.held_out.lines[i] for i in found.held_out.caption_rows(60)]
-    expected = tiny_model.generate(lines, range(7, 67))
+    expected = tiny_model.images(lines, range(7, 67))
     np.testing.assert_array_equal(to_uint8(images), expected)
     means = (expected / 127.5 - 1).mean((1, 2))
     np.testing.assert_allclose(pooled, means, atol=1e-5)

@@ -36,7 +36,7 @@ def test_images_are_those_of_the_workdir(generator, model):
         np.testing.assert_allclose(found[name], outputs[name], atol=1e-4)
     found = generator.run("serving_default", captions=CAPTIONS)
     shown = pixels(found["image_bytes"])
-    np.testing.assert_allclose(shown, model.generate(CAPTIONS), atol=1)
+    np.testing.assert_allclose(shown, model.images(CAPTIONS), atol=1)
 
 
 def test_noise_and_text_features_are_those_of_the_workdir(generator, model):

@@ -176,13 +176,13 @@ def test_nothing_is_traced_twice(
     held_out = (
         running.held_out if stage == "damsm" else running.evaluator.held_out
     )
-    assert traces(held_out.text_features) <= 2
-    assert traces(held_out.pooled_features) <= 2
+    assert traces(held_out._sentence_features) <= 2
+    assert traces(held_out._pooled_features) <= 2
     if stage == "damsm":
-        assert traces(held_out.text_features) > 0
+        assert traces(held_out._sentence_features) > 0
     else:
         captions = ["a bird", "", "a small red bird with a white belly " * 9]
-        running.model.generate(captions)
+        running.model.images(captions)
         assert traces(running.model.from_seeds) == 1
 
 

@@ -78,9 +78,9 @@ def small_sample_warning(N: int, D: int) -> str:
     if N >= ENOUGH * D:
         return ""
     return (
-        f"the FID of N {N:,} images with D {D:,} features is biased upwards; "
-        "compare it with values of the same N only, and generate "
-        f"{PUBLISHED_N:,} images to compare with published ones"
+        f"the FID is biased upwards, since the smaller set has only {N:,} "
+        f"images for {D:,} features; compare it with values of as many images "
+        f"only, and generate {PUBLISHED_N:,} to compare with published ones"
     )
 
 
@@ -100,4 +100,15 @@ class FidMetric(Metric):
     def warning(self):
         evaluator = self.evaluator
         N = min(self.count, len(evaluator.held_out.indices))
-        return small_sample_warning(N, evaluator.extractor.pooled_size)
+        warnings = [small_sample_warning(N, evaluator.extractor.pooled_size)]
+        config = evaluator.model.config
+        network = evaluator.extractor.provenance.get("network")
+        if config.discriminator == "projected" and (
+            evaluator.own_extractor or network == config.image_encoder
+        ):
+            warnings.append(
+                "the FID compares features that the projected discriminator "
+                "was trained on, so it is too favourable beside runs with "
+                "other discriminators"
+            )
+        return "; ".join(filter(None, warnings))

@@ -98,7 +98,7 @@ def test_invalid_features_are_rejected():
 
 def test_small_samples_have_a_warning():
     warning = small_sample_warning(500, 2048)
-    assert "N 500 images with D 2,048 features is biased upwards" in warning
-    assert "generate 30,000 images to compare" in warning
+    assert "only 500 images for 2,048 features" in warning
+    assert "generate 30,000 to compare" in warning
     assert small_sample_warning(20_479, 2048)
     assert not small_sample_warning(20_480, 2048)

@@ -3,7 +3,7 @@
 import io
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -161,30 +161,30 @@ def vocabulary_size(value: int, folder: pathlib.Path) -> Call:
     return call
 
 
-class TinyImages(CaptionedImages, skip_registration=True):
-    """So many images of one colour each, with two captions."""
+def tiny_images(count: int, folder: pathlib.Path) -> CaptionedImages:
+    """A builder of so many images of one colour each, with two captions."""
 
-    name = "tiny_images"
+    class TinyImages(CaptionedImages, skip_registration=True):
+        name = "tiny_images"
 
-    def __init__(self, count: int, folder: pathlib.Path):
-        self.count = count
-        super().__init__(data_dir=str(folder / f"images_{count}"))
+        def examples(self, report):
+            return {"train": _examples(count), "test": _examples(2)}
 
-    def examples(self, report):
-        return {"train": self._examples(self.count), "test": self._examples(2)}
+    return TinyImages(data_dir=str(folder / f"images_{count}"))
 
-    def _examples(self, count):
-        for i in range(count):
-            colour = np.array([i % 256, i // 256 % 256, 128], np.uint8)
-            png = io.BytesIO()
-            Image.fromarray(np.tile(colour, (SIDE, SIDE, 1))).save(png, "png")
-            captions = [caption(12, 1 + i % 5000), caption(9, 1 + i % 4000)]
-            yield Example(f"{i:07d}", png.getvalue(), captions, i)
+
+def _examples(count: int) -> Iterator[Example]:
+    for i in range(count):
+        colour = np.array([i % 256, i // 256 % 256, 128], np.uint8)
+        png = io.BytesIO()
+        Image.fromarray(np.tile(colour, (SIDE, SIDE, 1))).save(png, "png")
+        captions = [caption(12, 1 + i % 5000), caption(9, 1 + i % 4000)]
+        yield Example(f"{i:07d}", png.getvalue(), captions, i)
 
 
 def prepare(value: int, folder: pathlib.Path) -> Call:
     """Writes a data set of `value` images."""
-    builder = TinyImages(value, folder)
+    builder = tiny_images(value, folder)
     return lambda: catalog.prepare(builder)
 
 
@@ -193,7 +193,7 @@ def batches(value: int, folder: pathlib.Path) -> Call:
 
     With the default --memory_mb, they would be kept in memory up to its limit.
     """
-    data = prepared_data.read_data(TinyImages(value, folder))
+    data = prepared_data.read_data(tiny_images(value, folder))
     found = TrainingData(
         records=data.train,
         vocabulary=data.vocabulary,
