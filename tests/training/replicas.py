@@ -23,7 +23,10 @@ def losses(config: Config, data, strategy) -> list[dict]:
     keras.utils.set_random_seed(0)
     batches = damsm_trainer.training_data(config, data)
     with strategy.scope():
-        step = programs.fresh_damsm_step(config, len(data.vocabulary), batches)
+        encoders = programs.fresh_encoders(config, data)
+        step = damsm_trainer.damsm_step(
+            config, *encoders, batches.steps_per_epoch
+        )
     compiled = loop.compile_step(strategy, step)
     rows = iter(loop.distributed_batches(strategy, batches, 0))
     return [
