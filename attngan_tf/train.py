@@ -14,6 +14,8 @@ from attngan_tf.cli import command, startup
 from attngan_tf.cli.interruption import InterruptedTraining, Interruption
 from attngan_tf.config import VOCABULARY_FILE, Config
 from attngan_tf.data import catalog, prepared_data
+from attngan_tf.data.prepared_data import Data
+from attngan_tf.data.records import CaptionedImages
 from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
@@ -67,6 +69,19 @@ def _train(
     builder = catalog.open_configured(config)
     for line in catalog.prepare(builder).lines():
         print(line)
+    data = _claimed(builder, config)
+    if config.stage != "gan" and not config.encoders:
+        stage = DamsmTrainer(config, strategy, data, interruption)
+        _check_encoders_unchanged(stage, config)
+        _run(stage, config)
+    if config.stage != "damsm":
+        _run(GanTrainer(config, strategy, data, interruption), config)
+        if checkpoint.exists(config.workdir, "gan"):
+            workdir.mark_done(config.workdir)
+
+
+def _claimed(builder: CaptionedImages, config: Config) -> Data:
+    """Opens the data, and makes the workdir this run's once all is checked."""
     new = not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE))
     if config.encoders:
         assembly.check_encoders(config)
@@ -81,14 +96,7 @@ def _train(
             data.vocabulary.save(config.workdir)
     if config.encoders:
         assembly.adopt_encoders(config)
-    if config.stage != "gan" and not config.encoders:
-        stage = DamsmTrainer(config, strategy, data, interruption)
-        _check_encoders_unchanged(stage, config)
-        _run(stage, config)
-    if config.stage != "damsm":
-        _run(GanTrainer(config, strategy, data, interruption), config)
-        if checkpoint.exists(config.workdir, "gan"):
-            workdir.mark_done(config.workdir)
+    return data
 
 
 def _check_encoders_unchanged(stage: DamsmTrainer, config: Config) -> None:

@@ -34,10 +34,9 @@ def read_captions(path: str | None, arguments: Sequence[str]) -> list[str]:
                 f"--captions_file must be a text file; {error}"
             ) from None
         except NotUtf8Error as error:
-            line = "" if error.line is None else f" line {error.line}"
             raise UserError(
                 "--captions_file must be text in UTF-8 with one caption per "
-                f"line; received {path}{line}: {error.reason}; save it as UTF-8"
+                f"line; found {error} in {path}{error.where}; save it as UTF-8"
             ) from None
     if not captions:
         raise UserError(

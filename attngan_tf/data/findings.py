@@ -63,10 +63,8 @@ def read_lines(
     except OSError as error:
         findings.fault(where, f"must be a text file: {error.strerror}")
     except NotUtf8Error as error:
-        line = "" if error.line is None else f" line {error.line}"
-        findings.fault(
-            where + line, f"must be UTF-8; {error.reason}; save it as UTF-8"
-        )
+        problem = f"must be UTF-8; found {error}; save it as UTF-8"
+        findings.fault(where + error.where, problem)
     return []
 
 

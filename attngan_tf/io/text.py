@@ -6,15 +6,15 @@ import re
 class NotUtf8Error(ValueError):
     """The bytes are not text in UTF-8.
 
+    Its text is what was found instead.
+
     Attributes:
-      line: number of the first bad line, from 1; None if it is unknown.
-      reason: what was found instead.
+      where: " line 3" for the first bad line; "" if it is unknown.
     """
 
-    def __init__(self, reason: str, line: int | None = None):
-        super().__init__(reason)
-        self.reason = reason
-        self.line = line
+    def __init__(self, found: str, where: str = ""):
+        super().__init__(found)
+        self.where = where
 
 
 def text_lines(data: bytes) -> list[tuple[int, str]]:
@@ -30,9 +30,9 @@ def text_lines(data: bytes) -> list[tuple[int, str]]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
-        raise NotUtf8Error(f"found byte 0x{byte:02x}", line) from None
+        raise NotUtf8Error(f"byte 0x{byte:02x}", f" line {line}") from None
     if "\0" in text:  # UTF-16 without a byte order mark
-        raise NotUtf8Error("found a zero byte")
+        raise NotUtf8Error("a zero byte")
     # Not splitlines(), which splits at form feeds and U+2028, too.
     lines = re.split(r"\r\n|\r|\n", text)
     numbered = ((i, line.strip()) for i, line in enumerate(lines, start=1))

@@ -69,6 +69,11 @@ def best_folder(folder: str) -> str:
     return os.path.join(folder, "best")
 
 
+def best_encoders(workdir: str) -> str:
+    """The folder of a workdir's best encoders, trained or copied."""
+    return best_folder(os.path.join(workdir, "damsm"))
+
+
 def listed(found: list[int]) -> str:
     """Steps as text, such as "steps 2, 4"."""
     return f"steps {', '.join(map(str, found))}" if found else "none"

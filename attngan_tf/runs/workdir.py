@@ -53,7 +53,7 @@ def check_owner(config: Config) -> None:
     differing = config.differences(earlier)
     if not differing:
         return
-    best = os.path.join(folder, "damsm", "best")
+    best = checkpoint.best_encoders(folder)
     if (
         os.path.exists(os.path.join(folder, METRICS_FILE))
         or any(checkpoint.exists(folder, stage) for stage in ("damsm", "gan"))

@@ -100,11 +100,6 @@ ENCODER_FIELDS = (
 )
 
 
-def adopted(workdir: str) -> str:
-    """The folder of the encoders that a run copies from another."""
-    return os.path.join(workdir, "damsm", "best")
-
-
 def check_encoders(config: Config) -> None:
     """Checks the encoders that `config.encoders` names.
 
@@ -113,7 +108,7 @@ def check_encoders(config: Config) -> None:
     """
     try:
         source = Config.load(config.encoders)
-        if not os.path.exists(adopted(config.workdir)):
+        if not os.path.exists(checkpoint.best_encoders(config.workdir)):
             checkpoint.find(config.encoders, "damsm", "best")
             Vocabulary.load(config.encoders)
     except UserError as error:
@@ -131,12 +126,14 @@ def check_encoders(config: Config) -> None:
 
 def adopt_encoders(config: Config) -> None:
     """Copies the best encoders of `config.encoders` to the new workdir."""
-    target = adopted(config.workdir)
+    target = checkpoint.best_encoders(config.workdir)
     if os.path.exists(target):
         return
     with writing("the encoders", config.workdir):
         shutil.rmtree(target + ".new", ignore_errors=True)  # of a killed run
-        shutil.copytree(adopted(config.encoders), target + ".new")
+        shutil.copytree(
+            checkpoint.best_encoders(config.encoders), target + ".new"
+        )
         os.replace(target + ".new", target)
 
 

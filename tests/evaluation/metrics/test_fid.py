@@ -1,11 +1,15 @@
 """The Frechet distance, against scipy's matrix root and closed forms."""
 
+import types
+
 import numpy as np
 import pytest
 import scipy.linalg
 
+from attngan_tf.config import Config
 from attngan_tf.evaluation.metrics import fid
 from attngan_tf.evaluation.metrics.fid import (
+    FidMetric,
     Statistics,
     frechet_distance,
     small_sample_warning,
@@ -102,3 +106,29 @@ def test_small_samples_have_a_warning():
     assert "generate 30,000 to compare" in warning
     assert small_sample_warning(20_479, 2048)
     assert not small_sample_warning(20_480, 2048)
+
+
+@pytest.mark.parametrize(
+    ("discriminator", "own", "network", "flattered"),
+    [
+        ("paper", True, "inception_v3", False),
+        ("projected", True, "inception_v3", True),
+        ("projected", False, "inception_v3", True),
+        ("projected", False, "another", False),
+    ],
+)
+def test_features_that_a_discriminator_has_read(
+    discriminator, own, network, flattered
+):
+    config = Config(discriminator=discriminator)
+    evaluator = types.SimpleNamespace(
+        model=types.SimpleNamespace(config=config),
+        held_out=types.SimpleNamespace(indices=range(100)),
+        extractor=types.SimpleNamespace(
+            pooled_size=2, provenance={"network": network}
+        ),
+        own_extractor=own,
+        num_images=100,
+    )
+    warning = FidMetric(evaluator).warning()
+    assert ("too favourable" in warning) == flattered
