@@ -12,8 +12,8 @@ from attngan_tf.errors import UserError
 SIZE = 299  # side of Inception-v3's images, and the default
 IMAGES = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
 OUTPUTS = ("pooled", "probabilities")
-# By which the sum of an image's probabilities may differ from 1: rounding
-# gives 1e-6 in float32, and up to 2^-9 in bfloat16.
+# Largest accepted difference between 1 and the sum of an image's probabilities.
+# Rounding gives 1e-6 in float32, and up to 2^-9 in bfloat16.
 SUM_TOLERANCE = 0.01
 
 Network = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
