@@ -107,6 +107,13 @@ class Config:
         minimum=1,
         maximum=4,
     )
+    tokenizer: str = option(
+        "ascii",
+        "which words captions have: those of the released code, which drops "
+        "all letters but a to z (ascii), or those of any language (unicode; "
+        "Chinese, Japanese and Thai by character)",
+        choices=("ascii", "unicode"),
+    )
     words_num: int = option(
         18, "maximum number of words of a caption in training (T)", minimum=1
     )

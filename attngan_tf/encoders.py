@@ -160,7 +160,7 @@ def load_encoders(
     config = Config.load(workdir)
     if precision is not None:
         config = dataclasses.replace(config, precision=precision)
-    vocabulary = Vocabulary.load(workdir)
+    vocabulary = Vocabulary.load(workdir, config.tokenizer)
     text_encoder, image_encoder = trained_encoders(
         config, vocabulary, use_cudnn
     )

@@ -339,7 +339,7 @@ def load(
     config = Config.load(workdir)
     if precision is not None:
         config = dataclasses.replace(config, precision=precision)
-    vocabulary = Vocabulary.load(workdir)
+    vocabulary = Vocabulary.load(workdir, config.tokenizer)
     text_encoder = trained_text_encoder(config, vocabulary, use_cudnn)
     checkpoint.paths(workdir, "gan", which)  # fails before networks are built
     model = TextToImage(

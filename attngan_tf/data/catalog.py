@@ -72,7 +72,14 @@ def _raw_config(builder_class: type[RawImages], config: Config) -> RawConfig:
         )
     count = config.captions_per_image or builder_class.CAPTIONS_PER_IMAGE
     name = config_name(source, builder_class.files(source), count)
-    return RawConfig(name=name, source=source, captions_per_image=count)
+    if config.tokenizer != "ascii":
+        name += f"-{config.tokenizer}"
+    return RawConfig(
+        name=name,
+        source=source,
+        captions_per_image=count,
+        tokenizer=config.tokenizer,
+    )
 
 
 def prepare(

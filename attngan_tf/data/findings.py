@@ -1,15 +1,14 @@
 """Checks the raw data's text files, and collects all faults."""
 
 import os
-import re
 from collections.abc import Iterable
 
 from attngan_tf.data.files import read_file
 from attngan_tf.data.records import Report
+from attngan_tf.data.tokenizer import has_letters_outside_ascii, has_word
 from attngan_tf.errors import UserError, printable
 from attngan_tf.io.text import NotUtf8Error, text_lines
 
-_WORD = re.compile(r"[a-z0-9_]")  # the characters of the tokenizer's words
 _MAX_CAPTION = 2**16  # bytes
 
 
@@ -25,10 +24,16 @@ class FaultsError(UserError):
 
 
 class Findings:
-    """Collects the faults of a data set, and notes for its report."""
+    """Collects the faults of a data set, and notes for its report.
 
-    def __init__(self, report: Report):
+    Args:
+      report: receives the notes.
+      tokenizer: see `tokenizer.tokenize`.
+    """
+
+    def __init__(self, report: Report, tokenizer: str = "ascii"):
         self.faults: dict[str, None] = {}  # as an ordered set
+        self.tokenizer = tokenizer
         self.note = report.note
 
     def fault(self, where: str, what: str) -> None:
@@ -98,9 +103,10 @@ def check_captions(
       findings: receives faults and notes.
     """
     found, without_word = [], 0
+    ascii_only = findings.tokenizer == "ascii"
     for location, caption in captions:
         size = len(caption.encode())
-        if not _WORD.search(caption.lower()):
+        if not has_word(caption, findings.tokenizer):
             findings.note("captions without a word left out", location)
             without_word += 1
         elif size > _MAX_CAPTION:
@@ -108,6 +114,9 @@ def check_captions(
             findings.fault(location, problem)
         else:
             found.append(caption)
+            if ascii_only and has_letters_outside_ascii(caption):
+                kind = "captions with letters that --tokenizer=ascii leaves out"
+                findings.note(f"{kind} (unicode does not)", location)
             if "\ufffd" in caption:
                 findings.note("captions with U+FFFD (damaged before)", location)
     if len(found) < min_count:
@@ -115,7 +124,7 @@ def check_captions(
             where,
             f"must hold {min_count} captions (--captions_per_image); found "
             f"{len(found) or 'none'}"
-            + f", and {without_word} without a letter from a to z or a digit"
-            * (without_word > 0),
+            + f", and {without_word} without a word of "
+            f"--tokenizer={findings.tokenizer}" * (without_word > 0),
         )
     return found

@@ -28,7 +28,8 @@ def read_data(builder: tfds.core.DatasetBuilder) -> Data:
     """Opens prepared data with its own vocabulary."""
     folder = os.fspath(builder.data_dir)
     train, test = (Records(builder, split) for split in ("train", "test"))
-    return Data(folder, train, test, Vocabulary.load(folder))
+    vocabulary = Vocabulary.load(folder, builder.tokenizer)
+    return Data(folder, train, test, vocabulary)
 
 
 def open_data(
@@ -51,7 +52,7 @@ def open_data(
     data = read_data(builder)
     if not os.path.exists(os.path.join(folder, VOCABULARY_FILE)):
         return data
-    known = Vocabulary.load(folder)
+    known = Vocabulary.load(folder, data.vocabulary.tokenizer)
     unknown = set(data.vocabulary.words) - set(known.words)
     if len(unknown) > MAX_UNKNOWN * len(data.vocabulary):
         raise UserError(

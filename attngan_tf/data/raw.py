@@ -32,6 +32,7 @@ class RawConfig(tfds.core.BuilderConfig):
 
     source: str = ""
     captions_per_image: int = 1
+    tokenizer: str = "ascii"
 
 
 class Entry(NamedTuple):
@@ -143,6 +144,11 @@ class RawImages(CaptionedImages, skip_registration=True):
     CAPTIONS_PER_IMAGE = 1
     workers = None  # `workers.Workers`
 
+    @property
+    def tokenizer(self) -> str:
+        """The tokenizer of the vocabulary; see `tokenizer.tokenize`."""
+        return self.builder_config.tokenizer
+
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
         """The files that are read, as `listing` returns them.
@@ -165,7 +171,8 @@ class RawImages(CaptionedImages, skip_registration=True):
         Raises:
           FaultsError: the raw data has faults; all are listed.
         """
-        findings, splits, checked = Findings(report), {}, {}
+        findings = Findings(report, self.tokenizer)
+        splits, checked = {}, {}
         entries = self.entries(findings)
         for split, listed in entries.items():
             for entry, found in self._inspected(split, listed):

@@ -117,6 +117,7 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version("1.1.0")  # 1.1.0 added checksums
     DESCRIPTION = "Images with captions."
+    tokenizer = "ascii"
 
     def __init__(self, *, file_format="array_record", **kwargs):
         super().__init__(file_format=file_format, **kwargs)
@@ -132,7 +133,9 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def describe(self) -> None:
         """Adds vocab.txt (the words of all captions) and report.json."""
         report, captions = self._report, self._captions
-        vocabulary = Vocabulary.build(itertools.chain(*captions.values()))
+        vocabulary = Vocabulary.build(
+            itertools.chain(*captions.values()), self.tokenizer
+        )
         vocabulary.save(self.data_dir)
         report.pictures = {
             split: info.num_examples for split, info in self.info.splits.items()

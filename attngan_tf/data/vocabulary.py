@@ -1,7 +1,4 @@
-"""The tokenizer, in graph: from captions to words to ids.
-
-The input pipeline and the exported SavedModel use the same code.
-"""
+"""The vocabulary, in graph: from captions to ids of words, and back."""
 
 import collections
 import os
@@ -10,36 +7,11 @@ from collections.abc import Iterable, Sequence
 import tensorflow as tf
 
 from attngan_tf.config import VOCABULARY_FILE
+from attngan_tf.data.tokenizer import separated, tokenize
 from attngan_tf.errors import UserError
 from attngan_tf.io.files import replacing
 
 END = "<end>"  # id 0: padding, and the one word of an empty caption
-
-
-def tokenize(captions: tf.Tensor) -> tf.RaggedTensor:
-    r"""Words of each caption, as the released code splits them.
-
-    Lower case, Python's `\w+`, then non-ASCII characters dropped. RE2's `\w`
-    is ASCII only, so letters, digits and the underscore are named. Bytes that
-    are not UTF-8 separate words.
-
-    Args:
-      captions: string [B].
-
-    Returns:
-      string [B, words of each caption].
-    """
-    text = _separated(captions)
-    return tf.strings.split(tf.strings.regex_replace(text, r"[^\x00-\x7F]", ""))
-
-
-def _separated(captions: tf.Tensor) -> tf.Tensor:
-    """Lower-case words, separated by spaces; accents are not removed."""
-    # A zero byte ends a string in some of these operations.
-    text = tf.strings.regex_replace(captions, r"\x00", " ")
-    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8")
-    text = tf.strings.lower(text, encoding="utf-8")
-    return tf.strings.regex_replace(text, r"[^\p{L}\p{N}_]+", " ")
 
 
 class Vocabulary:
@@ -49,10 +21,17 @@ class Vocabulary:
       words: all words; the first is `<end>`.
       path: a file of the same words, one per line. With it, the lookup tables
         read the file, which makes it an asset of an exported model.
+      tokenizer: see `tokenize`.
     """
 
-    def __init__(self, words: Sequence[str], path: str | None = None):
+    def __init__(
+        self,
+        words: Sequence[str],
+        path: str | None = None,
+        tokenizer: str = "ascii",
+    ):
         self.words = list(words)
+        self.tokenizer = tokenizer
         if path is None:
             keys = tf.constant(self.words)
             ids = tf.range(len(self.words), dtype=tf.int64)
@@ -72,17 +51,21 @@ class Vocabulary:
         return len(self.words)
 
     @classmethod
-    def build(cls, captions: Iterable[str]) -> "Vocabulary":
+    def build(
+        cls, captions: Iterable[str], tokenizer: str = "ascii"
+    ) -> "Vocabulary":
         """The words of all captions, most frequent first, after `<end>`."""
         counts = collections.Counter()
         lines = tf.data.Dataset.from_tensor_slices(list(captions))
         for batch in lines.batch(4096):
-            counts.update(tokenize(batch).flat_values.numpy().tolist())
+            found = tokenize(batch, tokenizer)
+            counts.update(found.flat_values.numpy().tolist())
         words = sorted(counts, key=lambda word: (-counts[word], word))
-        return cls([END, *(word.decode() for word in words)])
+        words = [word.decode() for word in words]
+        return cls([END, *words], tokenizer=tokenizer)
 
     @classmethod
-    def load(cls, folder: str) -> "Vocabulary":
+    def load(cls, folder: str, tokenizer: str = "ascii") -> "Vocabulary":
         """Reads vocab.txt of a folder; raises UserError if it is invalid."""
         path = os.path.join(folder, VOCABULARY_FILE)
         try:
@@ -95,7 +78,7 @@ class Vocabulary:
                 "where the model was trained"
             ) from None
         check_words(words, path)
-        return cls(words, path)
+        return cls(words, path, tokenizer)
 
     def save(self, folder: str) -> None:
         """Writes vocab.txt: one word per line; the line number is the id."""
@@ -105,7 +88,7 @@ class Vocabulary:
 
     def known_ids(self, captions: tf.Tensor) -> tf.RaggedTensor:
         """Ids of each caption's known words, in order: int32 [B, words]."""
-        tokens = tokenize(captions)
+        tokens = tokenize(captions, self.tokenizer)
         ids = self.ids_table.lookup(tokens.flat_values)
         known = tf.where(ids >= 0)[:, 0]
         # tf.ragged.boolean_mask needs a hundred operations for this.
@@ -118,18 +101,19 @@ class Vocabulary:
 
     def unknown_words(self, captions: Sequence[str]) -> list[str]:
         """Words, in lower case, that the vocabulary lacks, each once."""
-        texts = _separated(tf.constant(list(captions), tf.string)).numpy()
-        words = dict.fromkeys(word for text in texts for word in text.split())
+        texts = separated(list(captions), self.tokenizer).numpy()
+        words = list(dict.fromkeys(x for text in texts for x in text.split()))
         known = {word.encode() for word in self.words}
+        tokens = tokenize(words, self.tokenizer).to_list() if words else []
         return [
             word.decode()
-            for word in words
-            if bytes(byte for byte in word if byte < 128) not in known
+            for word, token in zip(words, tokens, strict=True)
+            if not known.issuperset(token) or not token
         ]
 
     def known_fraction(self, captions: Sequence[str]) -> float:
         """The fraction of the captions' words in the vocabulary, 0 to 1."""
-        words = tokenize(tf.constant(list(captions), tf.string)).flat_values
+        words = tokenize(list(captions), self.tokenizer).flat_values
         known = self.ids_table.lookup(words).numpy() >= 0
         return float(known.mean()) if len(known) else 0.0
 

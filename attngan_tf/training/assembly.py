@@ -89,6 +89,7 @@ def held_out(config: Config, data: Data) -> HeldOut:
 
 
 ENCODER_FIELDS = (
+    "tokenizer",
     "feature_size",
     "embedding_size",
     "text_training",

@@ -1,10 +1,13 @@
 """Renders text as an image, legible beside images of any size."""
 
+import contextlib
 import functools
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Collection, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 MARGIN = 4  # pixels to the left and right of text
@@ -30,18 +33,20 @@ def render_text(
 ) -> Image.Image:
     """Text wrapped to a width, black on white.
 
+    Text of a script that is written from right to left starts at the right.
+
     Args:
       text: any text; white space becomes single spaces.
       width: width of the image, in pixels.
       size: size of the font, in pixels.
-      centred: whether lines are centred instead of starting at the left.
+      centred: whether lines are centred.
       max_lines: longer text ends in an ellipsis.
       underlined: indices of the words to underline.
     """
-    font = font_of(size)
     text = " ".join(text.split())[: max_lines * width]  # more never fits
+    font = font_for(text, size)
     words = [supported(word, font).strip() for word in text.split()]
-    room = width - 2 * MARGIN
+    to_left, room = from_right("".join(words)), width - 2 * MARGIN
     lines = wrapped(words, room, font, max_lines)
     height, edge = sum(font.getmetrics()), size // 4
     canvas = Image.new("RGB", (width, height * len(lines) + 2 * edge), WHITE)
@@ -49,14 +54,18 @@ def render_text(
     thickness = max(1, size // 12)
     for row, line in enumerate(lines):
         text = _text(line)
-        left = (room - font.getlength(text)) / 2 if centred else 0
+        length = font.getlength(text)
+        spare = room - length
+        left = spare / 2 if centred else spare * to_left
         x, y = MARGIN + left, edge + row * height
-        draw.text((x, y), text, fill=BLACK, font=font)
+        draw.text((x, y), text, BLACK, font, **_direction(to_left))
         top = y + font.getmetrics()[0] + thickness
         for i, (index, piece) in enumerate(line):
             if index in underlined:
-                start = x + font.getlength(_text([*line[:i], (index, "")]))
-                end = start + font.getlength(piece) - 1
+                start = font.getlength(_text([*line[:i], (index, "")]))
+                wide = font.getlength(piece)
+                start = x + (length - start - wide if to_left else start)
+                end = start + wide - 1
                 bottom = top + thickness - 1
                 draw.rectangle((start, top, end, bottom), fill=BLACK)
     return canvas
@@ -68,27 +77,71 @@ def font_of(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def supported(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """The text without accents, with plain dashes, and "?" for other glyphs.
+def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """The font of `font_of`, or an installed one if that lacks letters."""
+    letters = {x for x in text if unicodedata.category(x)[0] in "LM"}
+    lacking = sorted(x for x in letters if not has_glyph(font_of(size), x))
+    path = installed_font("".join(lacking)) if lacking else None
+    return ImageFont.truetype(path, size) if path else font_of(size)
 
-    Args:
-      text: any text.
-      font: the letters it has no glyph for become "?".
+
+@functools.cache
+def installed_font(letters: str) -> str | None:
+    """Path of an installed font with all the letters, found by fontconfig.
+
+    Without one, the letters without an ASCII form are reported.
     """
-    missing = bytes(font.getmask("\uffff"))
+    codes = " ".join(f"{ord(letter):x}" for letter in letters)
+    command = ["fc-match", f"sans:charset={codes}", "--format=%{file}"]
+    with contextlib.suppress(OSError):  # no fontconfig, or no font
+        path = subprocess.check_output(command, text=True)
+        font = ImageFont.truetype(path, 13)
+        if all(has_glyph(font, letter) for letter in letters):
+            return path
+    lost = "".join(x for x in letters if "?" in supported(x, font_of(13)))
+    if lost:
+        print(
+            f"no font that fontconfig knows has all of {lost}; text on images "
+            "shows ? for them; install one, such as Noto Sans",
+            file=sys.stderr,
+        )
+    return None
+
+
+def has_glyph(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Whether a font has an image of a letter."""
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
+
+
+def from_right(text: str) -> bool:
+    """Whether the first letter's script is written from right to left."""
+    kinds = map(unicodedata.bidirectional, text)
+    return next((x != "L" for x in kinds if x in ("L", "R", "AL")), False)
+
+
+def _direction(to_left: bool) -> dict[str, str]:
+    """Pillow's argument for the direction; without Raqm it refuses any."""
+    return {"direction": "rtl"} if to_left and features.check("raqm") else {}
+
+
+def supported(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """The text with the glyphs of a font.
+
+    Letters and marks that the font lacks lose their accents; those without an
+    ASCII form become "?". Dashes become plain.
+    """
 
     def shown(letter):
         if unicodedata.category(letter) == "Pd":
             return "-"
-        if letter == " " or bytes(font.getmask(letter)) != missing:
+        if letter == " " or has_glyph(font, letter):
             return letter
-        return "?"
+        if unicodedata.combining(letter):
+            return ""
+        parts = unicodedata.normalize("NFKD", letter)
+        return "?" if parts == letter else "".join(map(shown, parts))
 
-    return "".join(
-        shown(letter)
-        for letter in unicodedata.normalize("NFKD", text)
-        if not unicodedata.combining(letter)
-    )
+    return "".join(map(shown, unicodedata.normalize("NFC", text)))
 
 
 Line = list[tuple[int, str]]  # words, or parts of them, with their indices

@@ -35,7 +35,7 @@ def read(tmp_path):
         (
             "!?\n \n一只红色的鸟".encode(),
             ": must hold 1 captions (--captions_per_image); found none, and 2 "
-            "without a letter from a to z or a digit",
+            "without a word of --tokenizer=ascii",
         ),
     ],
 )

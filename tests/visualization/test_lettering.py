@@ -8,6 +8,11 @@ import pytest
 from attngan_tf.visualization import lettering
 
 
+@pytest.fixture
+def no_fonts(monkeypatch):
+    monkeypatch.setattr(lettering, "installed_font", lambda letters: None)
+
+
 def lines_of(text, width, font, max_lines):
     """The lines that a text wraps to, as texts."""
     found = lettering.wrapped(text.split(), width, font, max_lines)
@@ -21,10 +26,11 @@ def lines_of(text, width, font, max_lines):
         ("\u9ce5 bird \U0001f426", "? bird ?"),
         ("\u0637\u0627\u0626\u0631", "????"),
         ("zero\x00, lone \ud800", "zero?, lone ?"),
-        ("\u201cquoted\u201d \u2026", "\u201cquoted\u201d ..."),
+        ("\u201cquoted\u201d \u2026", "\u201cquoted\u201d \u2026"),
         ("red \u2013 or\u2014blue-green", "red - or-blue-green"),
     ],
 )
+@pytest.mark.usefixtures("no_fonts")
 def test_unsupported_glyphs_are_replaced(text, shown):
     assert lettering.supported(text, lettering.font_of(20)) == shown
     image = lettering.render_text(text, 200, 20)
@@ -65,6 +71,7 @@ def test_a_megabyte_of_text_renders_a_small_image(monkeypatch):
     assert sum(map(len, processed)) < 10_000
 
 
+@pytest.mark.usefixtures("no_fonts")
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("size", [13, 28])
 def test_given_words_are_underlined(size, centred):
@@ -73,7 +80,7 @@ def test_given_words_are_underlined(size, centred):
     A letter without a glyph, an accent, and a character that NFKD turns into a
     space do not move the underlines to other words.
     """
-    text = "\u00b4a caf\u00e9 \u9ce5 red bird"
+    text = "\u0384a caf\u00e9 \u9ce5 red bird"
     lines = [["a", "cafe", "?"], ["red", "bird"]]
     font, margin = lettering.font_of(size), lettering.MARGIN
     room = max(font.getlength(" ".join(line)) for line in lines) // 1 + 2
@@ -102,3 +109,37 @@ def test_a_broken_word_is_underlined_in_each_line():
     lines = lines_of("w" * 30 + " a", 142, lettering.font_of(20), 12)
     assert len(lines) > 3
     assert (np.diff(rows.astype(int)) == 1).sum() == len(lines)
+
+
+def test_text_of_other_scripts_uses_an_installed_font(capsys):
+    """Cyrillic has its letters; Arabic starts at the right, and so do marks."""
+    lettering.installed_font.cache_clear()
+    texts = ["красная птица", "طائر أحمر"]
+    if not all(map(lettering.installed_font, map(letters_of, texts))):
+        pytest.skip("no installed font has Cyrillic and Arabic letters")
+    assert not capsys.readouterr().err
+    cyrillic, arabic = (
+        np.asarray(lettering.render_text(text, 400, 20)) for text in texts
+    )
+    questions = lettering.render_text("??????? ?????", 400, 20)
+    assert not np.array_equal(cyrillic, questions)
+    _, ink = np.nonzero(cyrillic.min(axis=2) < 128)
+    assert ink.min() < 10
+    _, ink = np.nonzero(arabic.min(axis=2) < 128)
+    assert ink.max() > 390
+    assert ink.min() > 200
+    marked = lettering.render_text(texts[1], 400, 20, underlined=[0])
+    _, added = np.nonzero((np.asarray(marked) != arabic).any(axis=2))
+    assert added.max() > 390  # the first word is the rightmost
+    assert added.min() > (ink.min() + ink.max()) / 2 - 10
+
+
+def letters_of(text):
+    return "".join(sorted(set(text) - {" "}))
+
+
+def test_letters_that_no_font_has_are_reported_once(capsys):
+    lettering.installed_font.cache_clear()
+    for _ in range(2):
+        assert lettering.installed_font("\uf8a1") is None
+    assert capsys.readouterr().err.count("no font that fontconfig knows") == 1
