@@ -15,9 +15,10 @@ import re
 import signal
 import sys
 import time
+import unicodedata
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -291,6 +292,35 @@ def _attention(answer: dict[str, Any]) -> dict[str, Any]:
     return {"words": words, **maps}
 
 
+def note_of_ignored(caption: str, words: Sequence[str]) -> str:
+    """A line about the words of a caption that the model ignores, or "".
+
+    Args:
+      caption: the caption.
+      words: those that the model uses. Its tokenizer may drop letters outside
+        of ASCII, or separate characters.
+    """
+    if list(words) == ["<end>"]:
+        return (
+            f"the model knows no word of {caption!r}: its images depend on the "
+            "seed alone"
+        )
+    text = unicodedata.normalize("NFC", caption.casefold())
+    letters = [x if unicodedata.category(x)[0] in "LMN" else " " for x in text]
+    ignored = [
+        word
+        for word in dict.fromkeys("".join(letters).split())
+        if not {word, word.encode("ascii", "ignore").decode()} & set(words)
+        and not set(word) <= set(words)
+    ]
+    return (
+        f"the model does not use these words of {caption!r}: "
+        f"{', '.join(ignored)}"
+        if ignored
+        else ""
+    )
+
+
 def images(client: Client, options: argparse.Namespace) -> Iterator[Image]:
     """All requested images, in the order of their files."""
     model = Model(options.model_name, options.version, options.label)
@@ -428,11 +458,17 @@ def run(arguments: list[str]) -> None:
     names = file_names(options.output, count, options.attention)
     kind, server = (Grpc, options.grpc) if options.grpc else (Rest, options.url)
     client = Client(kind(server, options.timeout), options.retries)
+    notes = set()
     for name, image in zip(names, images(client, options), strict=True):
         try:
             write(name, image)
         except OSError as error:
             raise ClientError(f"cannot write {name}: {error}") from None
+        if image.attention:
+            note = note_of_ignored(image.caption, image.attention["words"])
+            if note and note not in notes:
+                print(note, file=sys.stderr)
+            notes.add(note)
 
 
 def main() -> None:

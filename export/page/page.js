@@ -156,7 +156,8 @@ async function attend(mine) {
     const answer = await server.predict(
       "generate_with_attention", { captions: mine.caption, seeds: shot.seed },
       mine.controller.signal, reportBusy);
-    shot.attention = readAttention(answer, model.stages);
+    shot.attention = readAttention(
+      answer, model.stages, mine.caption);
   }
   if (mine === run && mine.shots[mine.selected] === shot) {
     panel.show(shot.attention);

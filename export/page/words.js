@@ -41,7 +41,8 @@ class WordPanel {
 
   /**
    * Shows the words of an image.
-   * @param {object} attention - words; stages with size and maps [T][h][w].
+   * @param {object} attention - words; note, a sentence about the others;
+   *   stages with size and maps [T][h][w].
    */
   show(attention) {
     this.attention = attention;
@@ -117,7 +118,7 @@ class WordPanel {
     });
     if (shown === null || shown >= words.length) {
       this.parts.attention.classList.remove("lit");
-      this.parts.explanation.textContent = WORDS_HINT;
+      this.parts.explanation.textContent = this.attention.note + WORDS_HINT;
       clearHeat(this.parts.heat);
       return;
     }
@@ -158,11 +159,28 @@ function explain(word, peak, count) {
     : `“${word}” does not exceed equal attention at any position; ${uniform}.`;
 }
 
+/** A sentence about the words of a caption that the model ignores, or "". */
+function noteOfIgnored(caption, words) {
+  const used = new Set(words);
+  // A tokenizer may drop letters outside of ASCII, or separate characters.
+  const isUsed = (word) => [word, word.replace(/[^ -~]/g, "")]
+    .some((form) => used.has(form)) || [...word].every((x) => used.has(x));
+  const found = caption.toLowerCase().normalize("NFC")
+    .match(/[\p{L}\p{M}\p{N}_]+/gu) ?? [];
+  const ignored = [...new Set(found)].filter((word) => !isUsed(word));
+  if (words[0] === "<end>") {
+    return "The model knows no word of this caption: its images depend on the seed alone. ";
+  }
+  return ignored.length ? `The model does not use: ${ignored.join(", ")}. ` : "";
+}
+
 /** The attention in an answer, without padding. */
-function readAttention(answer, stages) {
+function readAttention(answer, stages, caption) {
   const count = answer.lengths;
+  const words = answer.tokens.slice(0, count);
   return {
-    words: answer.tokens.slice(0, count),
+    words,
+    note: noteOfIgnored(caption, words),
     stages: stages.map(({ name, size }) => ({
       size, maps: answer[name].slice(0, count),
     })),

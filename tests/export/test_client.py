@@ -105,7 +105,10 @@ def test_attention_is_written_without_padding(
     call, address, generator, tmp_path
 ):
     caption = "a red bird with zxqv wings"
-    assert call(address, "--attention", "--seed=3", caption)[0] == 0
+    code, _, err = call(address, "--attention", "--seed=3", caption)
+    assert code == 0
+    note = f"the model does not use these words of {caption!r}: zxqv"
+    assert err.strip() == note
     found = json.loads((tmp_path / "picture_attention.json").read_text())
     answer = generator.run(
         "generate_with_attention", captions=[caption], seeds=[3]
@@ -121,6 +124,23 @@ def test_attention_is_written_without_padding(
         )
     image = (tmp_path / "picture.png").read_bytes()
     assert image == answer["image_bytes"][0]
+
+
+@pytest.mark.parametrize(
+    ("caption", "words", "note"),
+    [
+        ("A RED bird, a", ["a", "red", "bird"], ""),
+        ("a café bird", ["a", "caf", "bird"], ""),
+        ("红色的鸟", ["红", "色", "的", "鸟"], ""),
+        ("A tiny, tiny bird", ["a", "bird"], "'A tiny, tiny bird': tiny"),
+        ("красная птица", ["<end>"], "knows no word of 'красная птица'"),
+        ("लाल चिड़िया", ["लाल"], "'लाल चिड़िया': चिड\u093cिया"),
+    ],
+)
+def test_ignored_words_are_reported(caption, words, note):
+    found = client.note_of_ignored(caption, words)
+    assert note in found
+    assert bool(note) == bool(found)
 
 
 def test_the_images_with_the_highest_scores_are_written(

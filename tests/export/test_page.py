@@ -142,6 +142,16 @@ def test_pointing_at_a_word_shows_where_it_was_drawn(page):
     assert not page.heat().any()
 
 
+def test_ignored_words_are_named(page):
+    page.open(
+        KNOWN, caption="one two three four five six Seven, eight", pictures=1
+    )
+    page.wait_for_words()
+    text = page.part("explanation").text
+    assert text.startswith("The model does not use: seven, eight. ")
+    assert "Point at a word" in text
+
+
 def test_a_stage_can_be_chosen(page):
     page.open(KNOWN, caption="one two three", pictures=1)
     words = page.wait_for_words()
