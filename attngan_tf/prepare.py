@@ -1,9 +1,12 @@
 """python -m attngan_tf.prepare: from raw data to a prepared data set."""
 
+import textwrap
+
 from absl import flags
 
 from attngan_tf.cli import command
 from attngan_tf.data import catalog
+from attngan_tf.data.prepared_data import Data, read_data
 from attngan_tf.errors import printable
 
 
@@ -20,6 +23,17 @@ def define_flags(values: flags.FlagValues) -> None:
     )
 
 
+def long_captions(data: Data, words_num: int) -> list[str]:
+    """The captions of both splits with more than `words_num` words."""
+    found = []
+    for split in (data.train, data.test):
+        for captions, _ in split.labels():
+            texts = captions.flat_values.numpy()
+            ids = data.vocabulary.known_ids(captions.flat_values)
+            found.extend(texts[ids.row_lengths().numpy() > words_num])
+    return [text.decode() for text in found]
+
+
 def main(values: flags.FlagValues, arguments: list[str]) -> None:
     """Runs the command."""
     if arguments:
@@ -32,6 +46,14 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     print(f"prepared: {printable(builder.data_dir)}")
     for line in report.lines():
         print(line)
+    T = config.words_num_test
+    if found := long_captions(read_data(builder), T):
+        example = textwrap.shorten(found[0], 60, placeholder="...")
+        print(
+            f"captions of more than {T} words (--words_num_test), whose "
+            f"further words a trained model ignores: {len(found)} "
+            f"({printable(repr(example))})"
+        )
 
 
 if __name__ == "__main__":

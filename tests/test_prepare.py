@@ -47,6 +47,17 @@ def test_the_report_is_printed_and_damage_repaired(run, capsys):
     assert words.read_bytes() == whole
 
 
+def test_captions_with_words_that_a_model_ignores_are_counted(run, capsys):
+    run("--words_num_test=3")
+    assert "ignores" not in capsys.readouterr().out
+    run("--words_num_test=2")
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line == (
+        "captions of more than 2 words (--words_num_test), whose further words "
+        "a trained model ignores: 2 ('a red thing')"
+    )
+
+
 def test_arguments_are_a_user_error(run):
     with pytest.raises(UserError, match="prepare takes flags only; received m"):
         run("more")
