@@ -206,3 +206,17 @@ def test_a_user_error_is_one_line(tiny_workdir, tmp_path, arguments, message):
         command(f"--output={tmp_path}", *arguments)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_several_single_words_get_a_hint_about_quotes(run, capsys):
+    run("a", "red", "bird")
+    assert "quotes to make it one caption" in capsys.readouterr().out
+    run("red bird", "bird")
+    assert "quotes" not in capsys.readouterr().out
+
+
+def test_a_wrong_workdir_leaves_no_output_folder(tmp_path):
+    output = tmp_path / "new"
+    with pytest.raises(UserError, match="a workdir holds a config.json"):
+        command(f"--workdir={tmp_path}", f"--output={output}", "a bird")
+    assert not output.exists()
