@@ -15,7 +15,7 @@ from attngan_tf.cli.interruption import InterruptedTraining, Interruption
 from attngan_tf.config import VOCABULARY_FILE, Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.prepared_data import Data
-from attngan_tf.data.records import CaptionedImages
+from attngan_tf.data.records import CaptionedImages, Report
 from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
@@ -67,9 +67,10 @@ def _train(
 ) -> None:
     """Prepares the data and runs the stages."""
     builder = catalog.open_configured(config)
-    for line in catalog.prepare(builder).lines():
+    report = catalog.prepare(builder)
+    for line in report.lines():
         print(line)
-    data = _claimed(builder, config)
+    data = _claimed(builder, config, report)
     if config.stage != "gan" and not config.encoders:
         stage = DamsmTrainer(config, strategy, data, interruption)
         _check_encoders_unchanged(stage, config)
@@ -80,7 +81,7 @@ def _train(
             workdir.mark_done(config.workdir)
 
 
-def _claimed(builder: CaptionedImages, config: Config) -> Data:
+def _claimed(builder: CaptionedImages, config: Config, report: Report) -> Data:
     """Opens the data, and makes the workdir this run's once all is checked."""
     new = not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE))
     if config.encoders:
@@ -90,7 +91,7 @@ def _claimed(builder: CaptionedImages, config: Config) -> Data:
     else:
         data = prepared_data.open_data(builder, config.workdir)
     assembly.check_training_signal(config, data)
-    workdir.claim_workdir(config)
+    workdir.claim_workdir(config, report.content)
     if new:
         with writing("the vocabulary", config.workdir):
             data.vocabulary.save(config.workdir)

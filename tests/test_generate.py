@@ -217,6 +217,6 @@ def test_several_single_words_get_a_hint_about_quotes(run, capsys):
 
 def test_a_wrong_workdir_leaves_no_output_folder(tmp_path):
     output = tmp_path / "new"
-    with pytest.raises(UserError, match="a workdir holds a config.json"):
+    with pytest.raises(UserError, match="a workdir holds"):
         command(f"--workdir={tmp_path}", f"--output={output}", "a bird")
     assert not output.exists()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -135,6 +136,22 @@ def test_encoder_training_resumes_bit_for_bit(
     train(tiny_config(workdir=str(copied), stage="damsm"))
     expected = rows(tiny_workdir, "damsm", "total")
     assert rows(copied, "damsm", "total") == {4: expected[4]}
+
+
+def test_data_that_changed_is_reported(
+    tiny_config, copied, birds_folder, tmp_path, capsys
+):
+    train(tiny_config(workdir=str(copied)))
+    assert "has changed" not in capsys.readouterr().out
+    folder = tmp_path / "birds"
+    shutil.copytree(birds_folder, folder)
+    some = next((folder / "text").rglob("*.txt"))
+    some.write_text(f"{some.read_text()}a red bird\n")
+    for expected in (True, False):  # once only
+        train(tiny_config(workdir=str(copied), data_dir=str(folder)))
+        out = capsys.readouterr().out
+        found = re.search("data has changed .*: captions of (train|test);", out)
+        assert bool(found) == expected
 
 
 @pytest.mark.slow

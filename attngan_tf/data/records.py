@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from attngan_tf.data.views import Records
 from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.errors import printable
 
@@ -57,12 +58,14 @@ class Report:
       captions: number of captions by split.
       words: number of entries of vocab.txt.
       notes: locations of what was converted or left out, by kind.
+      content: `Records.content` by split.
     """
 
     pictures: dict[str, int] = dataclasses.field(default_factory=dict)
     captions: dict[str, int] = dataclasses.field(default_factory=dict)
     words: int = 0
     notes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    content: dict[str, dict] = dataclasses.field(default_factory=dict)
 
     def note(self, kind: str, where: str) -> None:
         """Adds a note, such as a converted image."""
@@ -142,6 +145,9 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }
         report.captions = {split: len(captions[split]) for split in captions}
         report.words = len(vocabulary)
+        report.content = {
+            split: Records(self, split).content() for split in self.info.splits
+        }
         report.save(self.data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:

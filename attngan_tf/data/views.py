@@ -101,6 +101,30 @@ class Records:
                 total.update(hashlib.sha256(record).digest())
         return total.hexdigest()
 
+    def content(self) -> dict[str, str]:
+        """SHA-256 of all names, images and captions, in the order of names."""
+        wanted = {
+            "name": tf.io.FixedLenFeature([], tf.string),
+            "image": tf.io.FixedLenFeature([], tf.string),
+            "captions": tf.io.RaggedFeature(tf.string),
+        }
+        rows = []
+        for stored in self._batches(range(len(self))):
+            found = tf.io.parse_example(stored, wanted)
+            images = [hashlib.sha256(x) for x in found["image"].numpy()]
+            captions = [
+                hashlib.sha256(b"\n".join(x)) for x in found["captions"].numpy()
+            ]
+            names = found["name"].numpy()
+            rows.extend(zip(names, images, captions, strict=True))
+        rows.sort(key=lambda row: row[0])
+        names, images, captions = zip(*rows, strict=True)
+        return {
+            "names": hashlib.sha256(b"\n".join(names)).hexdigest(),
+            "images": _joint_digest(images),
+            "captions": _joint_digest(captions),
+        }
+
     def class_ids(self) -> np.ndarray:
         """The class id of every record, int64 [N]."""
         return np.concatenate([ids for _, ids in self.labels()])
@@ -115,6 +139,11 @@ class Records:
         image, crop = tf.numpy_function(fetch, [index], [tf.string, tf.int32])
         pixels = decode(tf.ensure_shape(image, []), tf.ensure_shape(crop, [4]))
         return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _joint_digest(digests) -> str:
+    joined = b"".join(digest.digest() for digest in digests)
+    return hashlib.sha256(joined).hexdigest()
 
 
 def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:

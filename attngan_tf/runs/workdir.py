@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import importlib.metadata
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from attngan_tf.io.files import replacing
 from attngan_tf.runs import checkpoint
 
 DONE_FILE = "DONE"
+DATA_FILE = "data.json"  # digests of the data that the run has used
 LOCK_FILE = ".lock"  # locked by the training process
 
 
@@ -66,22 +68,51 @@ def check_owner(config: Config) -> None:
         )
     with writing("the workdir", folder):
         shutil.rmtree(best, ignore_errors=True)
-        for name in (VOCABULARY_FILE, CONFIG_FILE):
+        for name in (VOCABULARY_FILE, DATA_FILE, CONFIG_FILE):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, name))
 
 
-def claim_workdir(config: Config) -> None:
+def claim_workdir(config: Config, data: dict[str, dict]) -> None:
     """Writes the configuration, and removes the mark of a finished run.
 
     It is called once data and encoders are known to fit, so that a user error
-    found before leaves the folder free for other settings.
+    found before leaves the folder free for other settings. If the run began
+    with other data, this is printed.
+
+    Args:
+      config: the configuration.
+      data: digests of the data's names, images and captions, by split.
     """
+    path = os.path.join(config.workdir, DATA_FILE)
     with writing("the configuration", config.workdir):
         config.save(config.workdir, versions())
+        if data:
+            _report_changes(path, data)
+            with replacing(path) as file:
+                json.dump(data, file, indent=1)
         done = os.path.join(config.workdir, DONE_FILE)
         if os.path.exists(done):
             os.remove(done)
+
+
+def _report_changes(path: str, data: dict[str, dict]) -> None:
+    """Prints what differs from the data that the run used before."""
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        before = json.load(file)
+    changed = [
+        f"{name} of {split}"
+        for split, digests in data.items()
+        for name, digest in digests.items()
+        if before.get(split, {}).get(name) != digest
+    ]
+    if changed:
+        print(
+            f"the data has changed since this run began: "
+            f"{', '.join(changed)}; the run continues with the new data"
+        )
 
 
 def mark_done(workdir: str) -> None:

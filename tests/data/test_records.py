@@ -40,6 +40,8 @@ def tiny(tmp_path):
 
 def test_records_report_and_vocabulary(tiny, tmp_path, monkeypatch):
     report = catalog.prepare(tiny)
+    content = report.content
+    assert {len(digests) for digests in content.values()} == {3}
     found = helpers.records(tiny, "train")
     assert sorted(found) == ["t0", "t1", "t2"]
     assert found["t2"]["image"] == Tiny.image
@@ -57,6 +59,7 @@ def test_records_report_and_vocabulary(tiny, tmp_path, monkeypatch):
     assert words[:2] == ["<end>", "bird"]
     assert sorted(words[2:]) == ["a", "e0", "e1", "luna", "t0", "t1", "t2"]
     assert json.loads((folder / "report.json").read_text()) == {
+        "content": content,
         "pictures": {"train": 3, "test": 2},
         "captions": {"train": 5, "test": 3},
         "words": 9,
@@ -66,6 +69,20 @@ def test_records_report_and_vocabulary(tiny, tmp_path, monkeypatch):
     assert len(sent.as_data_source("test")) == 2
     monkeypatch.setattr(Tiny, "fail", True)  # it is not prepared twice
     assert catalog.prepare(Tiny(data_dir=str(tmp_path))) == report
+
+
+def test_the_content_shows_what_changed(tmp_path, monkeypatch):
+    def content(folder, **changes):
+        for name, value in changes.items():
+            monkeypatch.setattr(Tiny, name, value)
+        return catalog.prepare(Tiny(data_dir=str(tmp_path / folder))).content
+
+    first = content("a")
+    assert content("b") == first
+    other = helpers.image_bytes(seed=1)
+    changed = content("c", image=other)["train"]
+    assert changed.pop("images") != first["train"].pop("images")
+    assert changed == first["train"]
 
 
 def test_report_lines_count_all_and_name_some():
