@@ -73,6 +73,12 @@ class Config:
         "workdir with trained encoders to use, so that only the GAN is "
         "trained; empty: train the encoders in this run",
     )
+    init_from: str = option(
+        "",
+        "workdir with a trained model of the same sizes, whose networks this "
+        "run starts from; words that it does not know start untrained, and so "
+        "do the optimizers; empty: start from random weights",
+    )
     seed: int = option(
         0, "seed of all random numbers of the run", minimum=0, maximum=2**31 - 1
     )

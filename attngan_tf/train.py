@@ -20,7 +20,7 @@ from attngan_tf.data.views import changes_as_user_errors
 from attngan_tf.errors import UserError
 from attngan_tf.io.disk import writing
 from attngan_tf.runs import checkpoint, workdir
-from attngan_tf.training import assembly, distribution
+from attngan_tf.training import assembly, distribution, initial_weights
 from attngan_tf.training.damsm_trainer import DamsmTrainer
 from attngan_tf.training.gan_trainer import GanTrainer
 
@@ -86,6 +86,8 @@ def _claimed(builder: CaptionedImages, config: Config, report: Report) -> Data:
     new = not os.path.exists(os.path.join(config.workdir, VOCABULARY_FILE))
     if config.encoders:
         assembly.check_encoders(config)
+    if config.init_from and new:
+        initial_weights.check(config)
     if config.encoders and new:
         data = prepared_data.open_data(builder, config.encoders, "--encoders")
     else:

@@ -19,7 +19,7 @@ from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs import checkpoint
 from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.runs.scores import Value
-from attngan_tf.training import assembly
+from attngan_tf.training import assembly, initial_weights
 from attngan_tf.training.damsm_step import DamsmStep, EpochDecay
 from attngan_tf.training.feature_cache import FeatureCache
 from attngan_tf.training.log import Log
@@ -83,7 +83,15 @@ class DamsmTrainer:
         fresh = not checkpoint.exists(config.workdir, "damsm")
         with strategy.scope():
             self.text_encoder = build.text_encoder(config, len(data.vocabulary))
-            self.image_encoder = _image_encoder(config, data, fresh)
+            random = fresh and not config.init_from
+            self.image_encoder = _image_encoder(config, data, random)
+            if fresh and config.init_from:
+                initial_weights.start_encoders(
+                    config,
+                    data.vocabulary,
+                    self.text_encoder,
+                    self.image_encoder,
+                )
             self.training_data = training_data(config, data)
             self.step = damsm_step(
                 config,

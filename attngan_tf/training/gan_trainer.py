@@ -16,10 +16,11 @@ from attngan_tf.evaluation.held_out import evenly_spread
 from attngan_tf.models import build
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
+from attngan_tf.runs import checkpoint
 from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.sampling import to_uint8
 from attngan_tf.text_to_image import TextToImage
-from attngan_tf.training import assembly, augmentation
+from attngan_tf.training import assembly, augmentation, initial_weights
 from attngan_tf.training.damsm_step import DamsmStep
 from attngan_tf.training.gan_step import GanStep
 from attngan_tf.training.log import Log
@@ -121,6 +122,10 @@ class GanTrainer:
                 config, data.vocabulary
             )
             self.step = gan_step(config, self.text_encoder, self.image_encoder)
+            if config.init_from and not checkpoint.exists(
+                config.workdir, "gan"
+            ):
+                initial_weights.start_gan(config, self.step)
             self.checkpoints = Checkpoints(
                 os.path.join(config.workdir, "gan"),
                 self._checkpoint_items(),
