@@ -387,7 +387,9 @@ def test_only_what_scores_or_trains_needs_an_image_encoder(
     assert images.shape == (1, 256, 256, 3)
     needing = {
         "score": lambda: model.score(["\u4e00"], images),
-        "best_of": lambda: generate(folder, "--best_of=2"),
+        "best_of": lambda: generate(
+            folder, "--best_of=2", f"--output={tmp_path / 'pictures'}"
+        ),
         "train": lambda: assembly.check_encoders(
             Config(workdir=str(tmp_path / "new"), encoders=folder)
         ),
@@ -396,6 +398,7 @@ def test_only_what_scores_or_trains_needs_an_image_encoder(
         with pytest.raises(UserError, match="again with --image_enc") as raised:
             call()
         assert folder in str(raised.value), name
+    assert not (tmp_path / "pictures").exists()  # fails before it generates
     run(workdir=folder, to_pytorch=tmp_path / "out")
     printed = capsys.readouterr().out
     assert f"not written: image_encoder.pth; {folder} has none" in printed
