@@ -14,6 +14,7 @@ from attngan_tf.cli import command
 from attngan_tf.config import Config
 from attngan_tf.data import pickles
 from attngan_tf.data.vocabulary import Vocabulary, check_words
+from attngan_tf.encoders import has_image_encoder
 from attngan_tf.errors import UserError
 from attngan_tf.io import scratch
 from attngan_tf.io.disk import writing
@@ -26,6 +27,7 @@ from attngan_tf.text_to_image import load
 
 NETWORKS = ("text_encoder", "image_encoder", "generator")
 FILES = (*NETWORKS, "captions_pickle")
+NEEDED = ("text_encoder", "generator", "captions_pickle", "workdir")
 # The settings of the released code's image encoder.
 IMAGE_ENCODER = {
     name: recognition.RELEASED[name]
@@ -45,7 +47,11 @@ def define_flags(values: flags.FlagValues) -> None:
     """Defines the command's flags."""
     for name, files_of_it in (
         ("text_encoder", "text_encoder*.pth"),
-        ("image_encoder", "image_encoder*.pth"),
+        (
+            "image_encoder",
+            "image_encoder*.pth; optional: scoring and training need it, "
+            "generating, exporting and serving do not",
+        ),
         ("generator", "*_AttnGAN2.pth, *_AttnDCGAN2.pth or netG_epoch_*.pth"),
         ("captions_pickle", "captions.pickle, with the model's vocabulary"),
     ):
@@ -67,7 +73,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "to_pytorch",
         None,
-        "new folder for PyTorch files of the workdir's model",
+        "new folder for PyTorch files of the workdir's model; its image "
+        "encoder, whose batch norms are merged, is for evaluation only",
         flag_values=values,
     )
 
@@ -77,7 +84,7 @@ class Published(NamedTuple):
 
     words: list[str]
     text_encoder: layouts.State
-    image_encoder: layouts.State
+    image_encoder: layouts.State | None
     generator: layouts.State
     discriminators: dict[int, layouts.State]
 
@@ -122,7 +129,10 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
       UserError: a file is wrong, or the files are not of one model.
     """
     words = read_words(values.captions_pickle)
-    states = [files.read_state(values[name].value, name) for name in NETWORKS]
+    states = [
+        files.read_state(path, name) if (path := values[name].value) else None
+        for name in NETWORKS
+    ]
     fields = recognition.fields(*states)
     config = Config(workdir=values.workdir, stage="gan", **fields)
     rows = len(states[0]["encoder.weight"])
@@ -184,14 +194,15 @@ def _write_encoders(
     text_encoder = build.text_encoder(config, rows)
     parts = layouts.text_encoder(text_encoder)
     layouts.load(parts, published.text_encoder, values.text_encoder)
-    image_encoder = build.image_encoder(config, None)
-    parts = layouts.image_encoder(image_encoder)
-    layouts.load(parts, published.image_encoder, values.image_encoder)
     items = {
         "text_encoder": text_encoder,
-        "image_encoder": image_encoder,
         checkpoint.VOCABULARY_SIZE: tf.Variable(rows, trainable=False),
     }
+    if published.image_encoder is not None:
+        image_encoder = build.image_encoder(config, None)
+        parts = layouts.image_encoder(image_encoder)
+        layouts.load(parts, published.image_encoder, values.image_encoder)
+        items["image_encoder"] = image_encoder
     Checkpoints(os.path.join(folder, "damsm"), items, 1).offer(0, 0)
 
 
@@ -254,7 +265,14 @@ def to_pytorch(workdir: str, folder: str) -> None:
             "not written: the last stage's discriminator; the released code "
             f"has none like --discriminator={config.discriminator}"
         )
-    if IMAGE_ENCODER_FILE not in networks:
+    if IMAGE_ENCODER_FILE in networks:
+        print(
+            f"{IMAGE_ENCODER_FILE} is for evaluation, not for training: its "
+            "batch norms are merged into its convolutions"
+        )
+    elif not has_image_encoder(workdir):
+        print(f"not written: {IMAGE_ENCODER_FILE}; {workdir} has none")
+    else:
         settings = " ".join(f"--{k}={v}" for k, v in IMAGE_ENCODER.items())
         print(
             f"not written: {IMAGE_ENCODER_FILE}; the released code's is "
@@ -270,11 +288,12 @@ def _publishable(workdir: str) -> dict[str, list[layouts.Part]]:
         "text_encoder.pth": layouts.text_encoder(model.text_encoder),
         "netG.pth": layouts.generator(model.generator),
     }
-    if all(getattr(config, k) == v for k, v in IMAGE_ENCODER.items()):
+    released = all(getattr(config, k) == v for k, v in IMAGE_ENCODER.items())
+    if released and has_image_encoder(workdir):
         parts = layouts.image_encoder(model.image_encoder)
         found[IMAGE_ENCODER_FILE] = parts
     path = checkpoint.find(workdir, "gan")
-    names = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+    names = checkpoint.parts(path)
     sizes = build.discriminator_sizes(config)
     if config.discriminator != "paper":
         sizes = sizes[:-1]
@@ -316,21 +335,22 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
     if values.to_pytorch:
         _main_to_pytorch(values)
         return
-    missing = [x for x in (*FILES, "workdir") if not values[x].value]
+    missing = [name for name in NEEDED if not values[name].value]
     if missing:
         raise UserError(
             f"--{missing[0]} must be given; received none; convert takes "
-            "--text_encoder, --image_encoder, --generator, --captions_pickle "
-            "and --workdir"
+            "--text_encoder, --generator, --captions_pickle and --workdir, and "
+            "optionally --image_encoder"
         )
     _check_new("workdir", values.workdir)
     config, published = read(values)
     write_workdir(config, published, values)
-    for name in FILES:
-        path = values[name].value
+    for path in filter(None, (values[name].value for name in FILES)):
         kind = files.AUTHENTIC.get(files.blob_id(path))
         known = f"the authors' {kind}" if kind else "not a known published file"
         print(f"{path}: {known}")
+    for note in _notes(config, published):
+        print(note)
     print(_summary(config, published))
 
 
@@ -345,20 +365,56 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
     to_pytorch(values.workdir, values.to_pytorch)
 
 
+def _notes(config: Config, published: Published) -> list[str]:
+    """What a user may not expect of a model."""
+    words, notes = published.words, []
+    if lost := recognition.unreachable_words(words):
+        total = len(words) - 1  # without the padding
+        notes.append(
+            f"warning: captions can name {total - len(lost)} of the {total} "
+            "words; the tokenizer drops or splits the others, such as "
+            f"{', '.join(lost[:3])}, and a caption of these alone says nothing"
+        )
+    if config.dataset == "folder":
+        known = " or ".join(
+            f"{name}'s {size:,}"
+            for size, name in recognition.VOCABULARIES.items()
+        )
+        notes.append(
+            f"own data: {len(words):,} words are not {known}; evaluate takes "
+            "other data with --dataset"
+        )
+    if published.image_encoder is None:
+        notes.append(
+            "without --image_encoder: the model generates and can be exported; "
+            "training and generate --best_of need one, and evaluate needs "
+            "--backend or --encoders"
+        )
+    elif not published.discriminators:
+        notes.append("training starts with new discriminators: none given")
+    return notes
+
+
 def _summary(config: Config, published: Published) -> str:
+    """The model in a line, and commands that use it."""
     workdir = shlex.quote(config.workdir)
     sizes = ", ".join(map(str, config.image_sizes))
     dataset = "own data" if config.dataset == "folder" else config.dataset
-    summary = f"""
-{config.workdir}: {config.generator} ({dataset}), images of {sizes} pixels, \
-GF {config.gf}, {len(published.words)} words. Next commands:
-  python -m attngan_tf.generate --workdir={workdir} "a small red bird"
-  python -m attngan_tf.evaluate --workdir={workdir} --data_dir=...
-  python -m export.saved_model --workdir={workdir} --export_dir=models/attngan
-  python -m attngan_tf.train --flagfile={workdir}/{FLAGFILE} --data_dir=..."""
-    if not published.discriminators:
-        summary += "\n(training starts with new discriminators: none given)"
-    return summary
+    caption = "a small red bird" if "bird" in published.words else "..."
+    backend = "" if published.image_encoder else " --backend=inception_v3"
+    commands = [
+        f'attngan_tf.generate --workdir={workdir} "{caption}"',
+        f"attngan_tf.evaluate --workdir={workdir}{backend} --data_dir=...",
+        f"export.saved_model --workdir={workdir} --export_dir=models/attngan",
+    ]
+    if published.image_encoder:
+        flagfile = f"--flagfile={workdir}/{FLAGFILE}"
+        commands.append(f"attngan_tf.train {flagfile} --data_dir=...")
+    return (
+        f"\n{config.workdir}: {config.generator} ({dataset}), images of "
+        f"{sizes} pixels, GF {config.gf}, {len(published.words)} words. Next "
+        "commands:" + "".join(f"\n  python -m {x}" for x in commands)
+    )
 
 
 if __name__ == "__main__":

@@ -90,11 +90,11 @@ def _quoted(
 
 
 class Encoders(NamedTuple):
-    """The DAMSM of a workdir."""
+    """The DAMSM of a workdir; the image encoder is None if it has none."""
 
     config: Config
     caption_encoder: CaptionEncoder
-    image_encoder: ImageEncoder
+    image_encoder: ImageEncoder | None
 
     def score(
         self, captions: tf.Tensor, images: tf.Tensor
@@ -214,9 +214,30 @@ def trained_text_encoder(
 
 
 def trained_image_encoder(config: Config) -> ImageEncoder:
-    """The best pre-trained image encoder of a workdir."""
+    """The best pre-trained image encoder of a workdir.
+
+    Raises:
+      UserError: there is none.
+    """
+    check_image_encoder(config.workdir)
     image_encoder = build.image_encoder(config, None)
     checkpoint.restore(
         config.workdir, "damsm", "best", image_encoder=image_encoder
     )
     return image_encoder
+
+
+def has_image_encoder(workdir: str) -> bool:
+    """Whether a workdir has an image encoder; converted ones may have none."""
+    path = checkpoint.find(workdir, "damsm", "best")
+    return "image_encoder" in checkpoint.parts(path)
+
+
+def check_image_encoder(workdir: str) -> None:
+    """Raises UserError if a workdir has no image encoder."""
+    if not has_image_encoder(workdir):
+        raise UserError(
+            "scoring and training need an image encoder; received "
+            f"{workdir}, which was converted without one; convert the model "
+            "again with --image_encoder"
+        )

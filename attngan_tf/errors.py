@@ -1,8 +1,22 @@
 """Errors that a user can cause, and text that is safe to print."""
 
+import pathlib
+import shlex
+
 
 class UserError(Exception):
     """An error that a user can fix; its text is the line that is printed."""
+
+
+def install_command(extra: str) -> str:
+    """The command that adds the packages of an extra to this installation.
+
+    An installed package is named; a clone is named by its folder.
+    """
+    clone = pathlib.Path(__file__).resolve().parents[1]
+    if not (clone / "setup.py").exists():
+        return f"pip install 'attngan_tf[{extra}]'"
+    return f"pip install -e {shlex.quote(f'{clone}[{extra}]')}"
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,7 @@ from attngan_tf.config import Config
 from attngan_tf.data import catalog, prepared_data
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.data.views import changes_as_user_errors
-from attngan_tf.encoders import load_encoders
+from attngan_tf.encoders import Encoders, has_image_encoder, load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.evaluator import Evaluator
 from attngan_tf.evaluation.features.extractor import FeatureExtractor
@@ -45,6 +45,7 @@ ALONE = {
 }
 # Fraction of the captions' words that the encoders of --encoders must know.
 MIN_KNOWN = 0.5
+OF_ENCODERS = ("r_precision", "retrieval")  # metrics that compare its features
 WAIT_SECONDS = 30  # between two searches for a new checkpoint
 SCORES_FILE = "scores.png"
 
@@ -121,6 +122,13 @@ def _define_path_flags(values: flags.FlagValues) -> None:
         "and, without --backend, for fid, kid and precision_recall; default: "
         "the run's own",
     )
+    flags.DEFINE_enum(
+        "dataset",
+        None,
+        list(Config.__dataclass_fields__["dataset"].metadata["choices"]),
+        "data set to score on; default: the run's",
+        flag_values=values,
+    )
     string("data_dir", None, "folder of the raw data; default: the run's")
     string(
         "prepared_dir", None, "folder of the prepared data; default: the run's"
@@ -143,10 +151,10 @@ def _define_path_flags(values: flags.FlagValues) -> None:
 def open_data(
     config: Config, data_dir: str | None, prepared_dir: str | None
 ) -> Data:
-    """Opens the data that a model was trained on; prepares it if necessary.
+    """Opens the data of a configuration; prepares it if necessary.
 
     Args:
-      config: the model's configuration.
+      config: the model's configuration, with the data set to score on.
       data_dir: the folder of the raw data, if it has moved.
       prepared_dir: the folder of the prepared data, if it has moved.
     """
@@ -187,6 +195,11 @@ def open_task(values: flags.FlagValues) -> Task:
         distribution=values.distribution,
         virtual_devices=values.virtual_devices,
     )
+    if values.dataset not in (None, config.dataset):
+        # The other two settings are those of the run's own data.
+        config = dataclasses.replace(
+            config, dataset=values.dataset, data_dir="", captions_per_image=0
+        )
     strategy, extractor = distribution.devices(config), None
     if values.backend:
         with strategy.scope(), _named("backend", values):
@@ -204,18 +217,23 @@ def open_evaluator(
       UserError: a flag is wrong, or something is missing.
     """
     with task.strategy.scope():
-        model = load(values.workdir, which)
-        encoders = model.encoders
+        model, metrics = load(values.workdir, which), task.metrics
         if values.encoders:
             with _named("encoders", values):
                 encoders = load_encoders(values.encoders)
+        elif has_image_encoder(values.workdir):
+            encoders = model.encoders
+        else:
+            encoders = Encoders(model.config, model, None)
+            metrics = _without_image_encoder(values, task)
     evaluator = Evaluator(
         model=model,
         encoders=encoders,
         extractor=task.extractor,
-        data=open_data(model.config, values.data_dir, values.prepared_dir),
+        data=open_data(task.config, values.data_dir, values.prepared_dir),
+        dataset=task.config.dataset,
         split=values.split,
-        metrics=task.metrics,
+        metrics=metrics,
         num_images=values.num_images,
         seed=values.seed,
         splits=values.splits,
@@ -227,9 +245,28 @@ def open_evaluator(
             mininterval=0.5 if sys.stderr.isatty() else 60,
         ),
     )
-    if values.encoders and {"r_precision", "retrieval"} & {*task.metrics}:
+    if values.encoders and {*OF_ENCODERS} & {*metrics}:
         _check_words(evaluator)
     return evaluator
+
+
+def _without_image_encoder(values: flags.FlagValues, task: Task) -> list[str]:
+    """The metrics that need no image encoder; prints the others.
+
+    Raises:
+      UserError: a metric that was named needs one, or there is no --backend.
+    """
+    fault = f"{values.workdir} was converted without an image encoder"
+    lost = [name for name in task.metrics if name in OF_ENCODERS]
+    if task.extractor is None or (values.metrics and lost):
+        raise UserError(
+            f"scoring needs an image encoder; {fault}; name another workdir's "
+            "with --encoders, or a network with --backend for all metrics but "
+            f"{' and '.join(OF_ENCODERS)}"
+        )
+    if lost:
+        print(f"not computed: {', '.join(lost)}; {fault}; see --encoders")
+    return [name for name in task.metrics if name not in lost]
 
 
 def _check_words(evaluator: Evaluator) -> None:
@@ -258,7 +295,9 @@ def score(evaluator: Evaluator, log: Log) -> None:
     rows = evaluator.score()
     seconds = time.monotonic() - start
     numbers = {k: v for row in rows for k, v in row.numbers().items()}
-    numbers |= {"epoch": evaluator.epoch, "seconds": seconds}
+    numbers["seconds"] = seconds
+    if evaluator.dataset == evaluator.model.config.dataset:
+        numbers["epoch"] = evaluator.epoch
     conditions = {"metrics": ",".join(evaluator.metrics)}
     conditions |= evaluator.conditions()
     log.report(evaluator.model.step, numbers, conditions)
@@ -284,7 +323,7 @@ def score_each(values: flags.FlagValues) -> None:
         (evaluator,) = opened
         evaluator.model.restore(str(step))
         conditions = evaluator.conditions()
-        if is_scored(values.workdir, step, task.metrics, conditions):
+        if is_scored(values.workdir, step, evaluator.metrics, conditions):
             print(f"step {step}: scored before")
             return
         score(evaluator, log)

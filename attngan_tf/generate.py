@@ -6,6 +6,7 @@ from absl import flags
 
 from attngan_tf.cli import command
 from attngan_tf.cli.captions import clean, read_captions, variants
+from attngan_tf.encoders import check_image_encoder
 from attngan_tf.errors import UserError
 from attngan_tf.text_to_image import load
 from attngan_tf.visualization import image_files
@@ -116,6 +117,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
             f"received {len(captions)}"
         )
     model = load(values.workdir, values.checkpoint)
+    if values.best_of:
+        check_image_encoder(values.workdir)
     if values.attention and not model.generator.attends:
         raise UserError(
             "--attention needs a generator that attends to words; this one "

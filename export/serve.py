@@ -12,7 +12,7 @@ import sys
 from absl import flags
 
 from attngan_tf.cli import command
-from attngan_tf.errors import UserError
+from attngan_tf.errors import UserError, install_command
 from export.serving import console, ports, settings
 from export.serving.server_flags import OWN_FLAGS, define_flags
 
@@ -52,7 +52,7 @@ def _check_installed() -> None:
         except ImportError as error:
             raise UserError(
                 "export.serve needs the packages of the extra `serve`; "
-                f'received {error}; run: pip install -e ".[serve]"'
+                f"received {error}; run {install_command('serve')}"
             ) from None
 
 

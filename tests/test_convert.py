@@ -12,8 +12,11 @@ from absl import flags
 
 import attngan_tf
 from attngan_tf import convert
+from attngan_tf import generate as generate_command
+from attngan_tf.config import Config
 from attngan_tf.errors import UserError
 from attngan_tf.pretrained import files as published_files
+from attngan_tf.training import assembly
 from tests.reference import files, networks
 from tests.reference.networks import TINY
 from tests.reference.pairing import shared_inception, zero_start
@@ -65,6 +68,25 @@ def back(workdir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("back") / "pth"
     run(workdir=workdir, to_pytorch=folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory):
+    """Flags for the files of a model of 74 ideograms; no image encoder."""
+    folder = tmp_path_factory.mktemp("chinese")
+    sizes = TINY | {"vocabulary_size": 75}
+    networks_of = {
+        "text_encoder": networks.TextEncoder(sizes),
+        "generator": networks.Generator(sizes),
+    }
+    for seed, (name, network) in enumerate(networks_of.items()):
+        networks.randomize(network, seed)
+        files.save(files.state(network), folder / f"{name}.pth")
+    words = ["<end>", *(chr(0x4E00 + i) for i in range(74))]
+    files.save_captions(words, folder / "captions.pickle")
+    return {name: folder / f"{name}.pth" for name in networks_of} | {
+        "captions_pickle": folder / "captions.pickle"
+    }
 
 
 def test_images_of_captions_equal_those_of_the_reference(published, workdir):
@@ -310,6 +332,7 @@ def test_authentic_files_are_reported(published, tmp_path, monkeypatch, capsys):
     assert f"{published.generator}: the authors' bird generator" in printed
     assert f"{published.captions}: not a known published file" in printed
     assert "new discriminators" in printed
+    assert "captions can name" not in printed  # all words are ASCII
 
 
 def with_fields(workdir, folder, **fields):
@@ -342,6 +365,47 @@ def test_projected_discriminator_is_not_written(workdir, tmp_path, capsys):
     run(workdir=other, to_pytorch=tmp_path / "out")
     printed = capsys.readouterr().out
     assert "not written: the last stage's discriminator" in printed
+    assert "image_encoder.pth is for evaluation, not for training" in printed
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"netG.pth", "netD0.pth", "netD1.pth"} < names
     assert "netD2.pth" not in names
+
+
+def test_only_what_scores_or_trains_needs_an_image_encoder(
+    chinese, tmp_path, capsys
+):
+    folder = str(tmp_path / "run")
+    run(**chinese, workdir=folder)
+    printed = capsys.readouterr().out
+    assert "name 0 of the 74 words; the tokenizer drops or splits" in printed
+    assert "such as \u4e00, \u4e01, \u4e02" in printed
+    assert "own data: 75 words are not cub's 5,450 or coco's 27,297" in printed
+    assert f"evaluate --workdir={folder} --backend=inception_v3" in printed
+    assert "attngan_tf.train" not in printed
+    model = attngan_tf.load(folder)
+    images = model.images(["\u4e00"])
+    assert images.shape == (1, 256, 256, 3)
+    needing = {
+        "score": lambda: model.score(["\u4e00"], images),
+        "best_of": lambda: generate(
+            folder, "--best_of=2", f"--output={tmp_path / 'pictures'}"
+        ),
+        "train": lambda: assembly.check_encoders(
+            Config(workdir=str(tmp_path / "new"), encoders=folder)
+        ),
+    }
+    for name, call in needing.items():
+        with pytest.raises(UserError, match="again with --image_enc") as raised:
+            call()
+        assert folder in str(raised.value), name
+    assert not (tmp_path / "pictures").exists()  # fails before it generates
+    run(workdir=folder, to_pytorch=tmp_path / "out")
+    printed = capsys.readouterr().out
+    assert f"not written: image_encoder.pth; {folder} has none" in printed
+
+
+def generate(workdir, *arguments):
+    values = flags.FlagValues()
+    generate_command.define_flags(values)
+    rest = values(["generate", f"--workdir={workdir}", *arguments, "a bird"])
+    generate_command.main(values, rest[1:])

@@ -14,15 +14,18 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
+import attngan_tf
 from attngan_tf import evaluate
 from attngan_tf.config import Config
 from attngan_tf.errors import UserError
+from attngan_tf.runs.checkpoints import Checkpoints
 from attngan_tf.runs.scores import Value
 
 TRAIN, TEST = 24, 110  # images of birds_folder
@@ -175,18 +178,66 @@ def test_replicas_give_the_same_scores(workdir, run, folders):
     assert one["time"] != two["time"]
 
 
-def test_a_classifier_computes_an_inception_score(workdir, run, tmp_path, save):
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory, save):
     layers = [keras.layers.Flatten(), keras.layers.Dense(6, "softmax")]
-    path = tmp_path / "classifier.keras"
+    path = tmp_path_factory.mktemp("classifier") / "classifier.keras"
     save(keras.Sequential([keras.Input((8, 8, 3)), *layers]), path)
+    return path
+
+
+def test_a_classifier_computes_an_inception_score(workdir, run, classifier):
     few = ("--num_images=100", "--metrics=is", "--splits=5")
-    run(*few, f"--backend={path}")
+    run(*few, f"--backend={classifier}")
     line = scored(workdir)[-1]
     assert 1 <= line["inception_score"] <= 6
     assert line["inception_score_n"] == 100
     assert line["splits"] == 5
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(classifier.read_bytes()).hexdigest()
     assert line["feature_extractor"]["sha256"] == digest
+
+
+def test_other_data_is_named_by_flags(workdir, birds_folder, tmp_path):
+    other = tmp_path / "run"
+    shutil.copytree(workdir, other)
+    fields = json.loads((other / "config.json").read_text())
+    fields |= {"dataset": "cub", "data_dir": "", "captions_per_image": 10}
+    (other / "config.json").write_text(json.dumps(fields))
+    few = [f"--workdir={other}", "--metrics=retrieval", "--num_images=100"]
+    few.append(f"--data_dir={birds_folder}")
+    with pytest.raises(UserError, match="--data_dir of --dataset=cub must"):
+        command(*few)
+    command(*few, "--dataset=folder")
+    line = scored(other)[-1]
+    assert line["reference"]["dataset"] == "folder"
+    assert line["real_image_to_text_r1_n"] == 100
+    assert "epoch" not in line  # of the run's own data, which was not opened
+
+
+def test_scores_without_an_image_encoder(
+    workdir, folders, tmp_path, capsys, classifier
+):
+    """A workdir as `convert` writes it without --image_encoder."""
+    other = tmp_path / "run"
+    shutil.copytree(workdir, other)
+    text_encoder = attngan_tf.load(str(other)).text_encoder
+    shutil.rmtree(other / "damsm")
+    size = tf.Variable(len(text_encoder.embedding.embeddings.numpy()))
+    items = {"text_encoder": text_encoder, "vocabulary_size": size}
+    Checkpoints(str(other / "damsm"), items, 1).offer(0, 0)
+    few = f"--workdir={other}", folders[1], "--num_images=100"
+    backend = f"--backend={classifier}"
+    for more in ([], [backend, "--metrics=fid,retrieval"]):
+        with pytest.raises(UserError, match="without an image encoder; name"):
+            command(*few, *more)
+    command(*few, backend)
+    printed = capsys.readouterr().out
+    assert "not computed: r_precision, retrieval" in printed
+    line = scored(other)[-1]
+    assert line["metrics"] == "is,fid,kid,precision_recall,diversity"
+    assert "encoders" not in line
+    command(*few, f"--encoders={workdir}", "--metrics=retrieval")
+    assert scored(other)[-1]["encoders"]["step"] > 0
 
 
 def test_report_writes_a_table_and_curves(workdir, tmp_path, capsys):

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from attngan_tf.data import images
 from attngan_tf.data.raw import Entry, inspect, make_example
-from attngan_tf.errors import UserError
+from attngan_tf.errors import UserError, install_command
 
 
 def pipeline_options(flags: str):
@@ -29,8 +29,8 @@ def pipeline_options(flags: str):
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise UserError(
-            f"--beam_options needs Apache Beam; {error}; pip install -e "
-            "'.[beam]', or leave the flag out"
+            f"--beam_options needs Apache Beam; {error}; run "
+            f"{install_command('beam')}, or leave the flag out"
         ) from None
     printed = io.StringIO()
     try:

@@ -29,7 +29,7 @@ class _DemoMetric(Metric):
             return ""
         return (
             f"applies to --dataset=demo with images of {MIN_SIZE} pixels or "
-            f"more; this model was trained on {config.dataset}, {size} pixels; "
+            f"more; received {config.dataset} and {size} pixels; "
             "leave the metric out"
         )
 

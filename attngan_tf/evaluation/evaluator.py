@@ -35,6 +35,7 @@ class Evaluator:
         the probabilities of the Inception score; None: the DAMSM's image
         encoder, whose pooled features are used.
       data: the prepared data set.
+      dataset: its kind; None: that of the model.
       split: train or test, for the captions and the reference images.
       metrics: names in METRICS, in the order of the rows.
       num_images: images to generate; also the maximum number of real ones.
@@ -54,6 +55,7 @@ class Evaluator:
         encoders: Encoders,
         extractor: FeatureExtractor | None,
         data: Data,
+        dataset: str | None = None,
         split: str,
         metrics: Sequence[str],
         num_images: int,
@@ -67,6 +69,7 @@ class Evaluator:
         self.model = model
         self.encoders = encoders
         self.data = data
+        self.dataset = dataset or model.config.dataset
         self.split = split
         self.metrics = metrics
         self.num_images = num_images
@@ -284,11 +287,12 @@ class Evaluator:
 
     def conditions(self) -> dict:
         """What the scores depend on besides their N, as JSON values."""
-        found = {
-            "feature_extractor": self.extractor.provenance,
-            "encoders": self.encoders_provenance,
+        found = {"feature_extractor": self.extractor.provenance}
+        if self.encoders.image_encoder is not None:
+            found["encoders"] = self.encoders_provenance
+        found |= {
             "reference": {
-                "dataset": self.model.config.dataset,
+                "dataset": self.dataset,
                 "split": self.split,
                 "images": len(self.held_out.indices),
                 "of": len(self.held_out.records),

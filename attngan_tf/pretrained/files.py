@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from attngan_tf.errors import UserError
+from attngan_tf.errors import UserError, install_command
 
 # git's SHA-1 of the content of the published files.
 AUTHENTIC = {
@@ -95,8 +95,8 @@ def _torch():
         import torch
     except ImportError as error:
         raise UserError(
-            f"PyTorch files need PyTorch; {error}; run pip install "
-            "'attngan_tf[convert]'"
+            f"PyTorch files need PyTorch; {error}; run "
+            f"{install_command('convert')}"
         ) from None
     return torch
 

@@ -1,15 +1,17 @@
 """Derives sizes and settings of published networks from tensors' shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 
+from attngan_tf.data.vocabulary import tokenize
 from attngan_tf.errors import UserError
 
 State = Mapping[str, np.ndarray]
 
-# Released settings of each data set that differ from `Config`'s defaults; own
-# data has those of CUB.
+# Released settings of each data set that differ from `Config`'s defaults. A
+# generator of another size has those of its vocabulary; own data has CUB's.
 _CUB = {"damsm_same_class_mask": True}
 _COCO = {
     "damsm_lambda": 50.0,
@@ -20,9 +22,12 @@ _COCO = {
     "words_num_test": 20,
 }
 _SETTINGS = {"cub": _CUB, "coco": _COCO, "folder": _CUB}
-# GF and residual blocks of the published generators; AttnDCGAN has none.
-_DATASETS = {(32, 2): "cub", (48, 3): "coco", (32, 0): "cub", (48, 0): "coco"}
-_VOCABULARIES = {5450: "cub", 27297: "coco"}
+# Whose settings: GF and residual blocks of the published generators. AttnDCGAN
+# has no blocks.
+_GENERATORS = {(32, 2): "cub", (48, 3): "coco", (32, 0): "cub", (48, 0): "coco"}
+# Which data: the number of words of the published vocabularies. Models of other
+# data often have a published generator's size.
+VOCABULARIES = {5450: "cub", 27297: "coco"}
 RELEASED = {
     "image_encoder": "inception_v3",
     "inception_weights": "none",
@@ -37,34 +42,66 @@ RELEASED = {
 }
 
 
-def fields(text: State, image: State, generator: State) -> dict:
+def fields(text: State, image: State | None, generator: State) -> dict:
     """Fields of the `Config` of a published model, from its tensors.
+
+    Args:
+      text: tensors of the text encoder.
+      image: those of the image encoder; None: there is none.
+      generator: those of the generator.
 
     Raises:
       UserError: they do not belong to one model of the released code.
     """
     V, embedding = _shape(text, "encoder.weight", 2, "--text_encoder")
-    _, hidden = _shape(text, "rnn.weight_hh_l0", 2, "--text_encoder")
-    D, _ = _shape(image, "emb_cnn_code.weight", 2, "--image_encoder")
+    rows, hidden = _shape(text, "rnn.weight_hh_l0", 2, "--text_encoder")
+    if rows == 3 * hidden:
+        raise UserError(
+            "--text_encoder must be an LSTM (RNN_TYPE LSTM in the released "
+            "code); received a GRU, which this project does not have; convert "
+            "a model that was trained with an LSTM"
+        )
     found = _generator(generator, "--generator")
-    if not 2 * hidden == D == found["feature_size"]:
+    sizes = {"text encoder": 2 * hidden, "generator": found["feature_size"]}
+    if image is not None:
+        name = "emb_cnn_code.weight"
+        sizes["image encoder"], _ = _shape(image, name, 2, "--image_encoder")
+    if len({*sizes.values()}) > 1:
+        received = (f"{size} of the {name}" for name, size in sizes.items())
         raise UserError(
             "the files must be of one model: features of equal size; received "
-            f"{2 * hidden} of the text encoder, {D} of the image encoder, "
-            f"{found['feature_size']} of the generator"
+            f"{', '.join(received)}"
         )
     blocks = found.get("residual_blocks", 0)
-    dataset = _DATASETS.get((found["gf"], blocks), "folder")
-    words_of = _VOCABULARIES.get(V, dataset)
-    if dataset != "folder" and words_of != dataset:
+    dataset = VOCABULARIES.get(V, "folder")
+    like = _GENERATORS.get((found["gf"], blocks), dataset)
+    if dataset not in (like, "folder"):
         raise UserError(
-            f"the files must be of one model; received {words_of}'s "
-            f"vocabulary of {V} words and {dataset}'s generator"
+            f"the files must be of one model; received {dataset}'s "
+            f"vocabulary of {V} words and {like}'s generator"
         )
-    settings = RELEASED | _SETTINGS[dataset] | found
+    settings = RELEASED | _SETTINGS[like] | found
     if found["generator"] == "attndcgan":
         settings["damsm_lambda"] = 1.0
     return settings | {"dataset": dataset, "embedding_size": embedding}
+
+
+def unreachable_words(
+    words: Sequence[str],
+    tokenizer: Callable[[tf.Tensor], tf.RaggedTensor] = tokenize,
+) -> list[str]:
+    """The words that no caption can name, since the tokenizer changes them.
+
+    Args:
+      words: a vocabulary, whose first word is the padding.
+      tokenizer: splits captions string [B] into words.
+    """
+    found = tokenizer(tf.constant(words[1:], tf.string)).to_list()
+    return [
+        word
+        for word, tokens in zip(words[1:], found, strict=True)
+        if tokens != [word.encode()]
+    ]
 
 
 def discriminator_size(state: State, file: str) -> int:

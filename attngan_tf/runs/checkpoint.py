@@ -211,6 +211,11 @@ def restore_part(path: str, **networks: tf.keras.Model) -> None:
         ) from None
 
 
+def parts(path: str) -> set[str]:
+    """Names of the networks and numbers in a checkpoint."""
+    return {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+
+
 def vocabulary_size(workdir: str) -> int:
     """Number of words that the text encoder of a workdir was trained with."""
     candidates = paths(workdir, "damsm", "best")

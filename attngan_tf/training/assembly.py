@@ -10,6 +10,7 @@ from attngan_tf.adam import Adam
 from attngan_tf.config import Config
 from attngan_tf.data.prepared_data import Data
 from attngan_tf.data.vocabulary import Vocabulary
+from attngan_tf.encoders import check_image_encoder
 from attngan_tf.errors import UserError
 from attngan_tf.evaluation.held_out import HeldOut
 from attngan_tf.io.disk import writing
@@ -110,7 +111,7 @@ def check_encoders(config: Config) -> None:
     try:
         source = Config.load(config.encoders)
         if not os.path.exists(checkpoint.best_encoders(config.workdir)):
-            checkpoint.find(config.encoders, "damsm", "best")
+            check_image_encoder(config.encoders)
             Vocabulary.load(config.encoders)
     except UserError as error:
         raise UserError(

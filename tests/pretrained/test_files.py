@@ -1,5 +1,6 @@
 """PyTorch files: all formats are read, and other files are refused."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+import attngan_tf
+from attngan_tf import errors
 from attngan_tf.errors import UserError
 from attngan_tf.pretrained import files
 from tests.reference import files as published
@@ -124,7 +127,15 @@ def test_missing_pytorch_gives_the_command_to_install_it(tmp_path):
         text=True,
     ).stdout
     assert printed.count("\n") == 1
-    assert "pip install 'attngan_tf[convert]'" in printed
+    clone = pathlib.Path(attngan_tf.__file__).parents[1]
+    assert printed.endswith(f"run pip install -e '{clone}[convert]'\n")
+
+
+def test_installed_package_is_named_by_the_command(tmp_path, monkeypatch):
+    path = tmp_path / "site-packages" / "attngan_tf" / "errors.py"
+    monkeypatch.setattr(errors, "__file__", str(path))
+    command = "pip install 'attngan_tf[convert]'"
+    assert errors.install_command("convert") == command
 
 
 def test_blob_id_is_that_of_git(tmp_path):

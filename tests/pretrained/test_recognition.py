@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 from attngan_tf.config import Config
@@ -49,6 +50,35 @@ def test_published_sizes_give_the_released_settings(dataset, sizes):
     assert found == expected
 
 
+@pytest.mark.parametrize(("words", "sizes"), [(18, CUB), (12, COCO)])
+def test_other_vocabularies_are_own_data(words, sizes):
+    """The generator's size tells the settings, not the data."""
+    found = fields(sizes | {"vocabulary_size": 75})
+    assert found["dataset"] == "folder"
+    assert Config(workdir="w", **found).words_num == words
+
+
+def test_published_vocabulary_is_evidence_for_any_generator():
+    found = fields(TINY | {"vocabulary_size": 27297})
+    assert (found["dataset"], found["words_num"]) == ("coco", 12)
+
+
+def test_gru_is_named():
+    gru = torch.nn.GRU(8, 8, batch_first=True, bidirectional=True)
+    state = {f"rnn.{k}": v.detach().numpy() for k, v in gru.named_parameters()}
+    state |= {"encoder.weight": np.zeros([20, 8])}
+    with pytest.raises(UserError, match=r"RNN_TYPE LSTM.*a GRU") as raised:
+        recognition.fields(state, None, generator(TINY))
+    assert "\n" not in str(raised.value)
+
+
+def test_words_that_the_tokenizer_changes_cannot_be_reached():
+    words = ["<end>", "bird", "Bird", "caf\u00e9", "two-tone", "\u9e1f"]
+    assert recognition.unreachable_words(words) == words[2:]
+    assert recognition.unreachable_words(words[:2]) == []
+    assert recognition.unreachable_words(words, tf.strings.split) == []
+
+
 def test_attndcgan_is_recognized():
     found = fields(CUB, dcgan=True)
     assert found["generator"] == "attndcgan"
@@ -67,7 +97,7 @@ def test_other_sizes_are_taken_as_own_data():
 
 def test_files_of_different_models_are_refused():
     text, image = text_encoder(TINY), image_encoder(TINY)
-    with pytest.raises(UserError, match="received 16 of the text encoder, 16"):
+    with pytest.raises(UserError, match="received 16 of the text encoder, 256"):
         recognition.fields(text, image, generator(CUB))
     with pytest.raises(UserError, match="cub's vocabulary of 5450 words and c"):
         recognition.fields(
