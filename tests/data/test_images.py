@@ -14,7 +14,7 @@ from tests.data.helpers import encoded, image_bytes, png
 
 def decoded(data):
     """Pixels as the input pipeline sees them."""
-    return tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
+    return images.decode(tf.constant(data)).numpy()
 
 
 def exif(orientation: int) -> bytes:
