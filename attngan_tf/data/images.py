@@ -4,6 +4,7 @@
 """
 
 import io
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,15 @@ import tensorflow as tf
 from PIL import ExifTags, Image
 
 # Pillow reads more formats, some by running other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = {  # and the endings of their files
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WebP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+}
+ENDINGS = tuple(itertools.chain(*FORMATS.values()))
 _MODES = {"1": "greyscale", "L": "greyscale", "P": "palette"}
 _MODES |= dict.fromkeys(("LA", "PA", "RGBA"), "alpha")
 _TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
@@ -107,10 +116,10 @@ def to_png(data: bytes) -> bytes:
 def _open(data: bytes) -> Image.Image:
     """Opens an image without decoding its pixels."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=list(FORMATS))
     except Image.UnidentifiedImageError:
         raise ImageError(
-            "not an image of a known format (JPEG, PNG, WebP, GIF, BMP, TIFF)"
+            f"not an image of a known format ({', '.join(FORMATS)})"
         ) from None
     except Exception as error:  # decoders' errors have no common base
         raise ImageError(f"cannot be opened: {error}") from None
