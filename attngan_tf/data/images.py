@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import ExifTags, Image
 
+from attngan_tf.io.text import one_of
+
 # Pillow reads more formats, some by running other programs.
 FORMATS = {  # and the endings of their files
     "JPEG": (".jpg", ".jpeg"),
@@ -119,7 +121,7 @@ def _open(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=list(FORMATS))
     except Image.UnidentifiedImageError:
         raise ImageError(
-            f"not an image of a known format ({', '.join(FORMATS)})"
+            f"not an image of a known format ({one_of(list(FORMATS))})"
         ) from None
     except Exception as error:  # decoders' errors have no common base
         raise ImageError(f"cannot be opened: {error}") from None
