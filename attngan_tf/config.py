@@ -61,6 +61,14 @@ class Config:
         "set (10 in CUB, 5 in COCO, one in others)",
         minimum=0,
     )
+    test_fraction: float = option(
+        0.0,
+        "fraction of the images that become the test split, of data without a "
+        "split (--dataset=folder); whole classes, chosen by --seed, and "
+        "recorded in --prepared_dir; 0: the data has a split",
+        minimum=0,
+        maximum=0.5,
+    )
     stage: str = option(
         "all",
         "what to train: the encoders (damsm), the GAN with trained encoders "

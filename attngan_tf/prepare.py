@@ -40,6 +40,8 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         raise command.flags_only("prepare", arguments)
     config = command.config_from_flags(values)
     builder = catalog.open_configured(config)
+    if builder.layout:
+        print(f"layout: {printable(builder.layout)}")
     report = catalog.prepare(
         builder, repair=True, beam_options=values.beam_options
     )

@@ -6,6 +6,8 @@ out from the encoded bytes what decoding would cost.
 
 import tensorflow as tf
 
+from attngan_tf.data.images import decode
+
 MAX_PIXELS = 2**24  # 200 MB as float32 RGB
 # Each scan of a progressive JPEG decodes the whole image again, and takes ten
 # bytes of the file. Cameras and libraries write about ten scans.
@@ -38,9 +40,7 @@ def decode_squares(
     def square(encoded):
         with tf.control_dependencies(_checks(encoded)):
             encoded = tf.identity(encoded)
-        pixels = tf.io.decode_image(
-            encoded, channels=3, expand_animations=False
-        )
+        pixels = decode(encoded)
         side = tf.reduce_min(tf.shape(pixels)[:2])
         central = tf.image.resize_with_crop_or_pad(pixels, side, side)
         resized = tf.image.resize(central, [size, size], antialias=True)

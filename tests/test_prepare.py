@@ -32,7 +32,10 @@ def run(tmp_path):
 
 def test_the_report_is_printed_and_damage_repaired(run, capsys):
     run()
-    first, *report = capsys.readouterr().out.splitlines()
+    layout, first, *report = capsys.readouterr().out.splitlines()
+    assert layout == (
+        "layout: captions in text/; split by train.txt and test.txt"
+    )
     folder = pathlib.Path(first.removeprefix("prepared: "))
     assert report == [
         "train: 1 images, 2 captions",
@@ -43,7 +46,7 @@ def test_the_report_is_printed_and_damage_repaired(run, capsys):
     whole = words.read_bytes()
     words.write_bytes(b"")
     run()
-    assert capsys.readouterr().out.splitlines() == [first, *report]
+    assert capsys.readouterr().out.splitlines() == [layout, first, *report]
     assert words.read_bytes() == whole
 
 

@@ -19,7 +19,8 @@ from attngan_tf.data.demo.builder import Demo
 from attngan_tf.data.files import config_name
 from attngan_tf.data.findings import FaultsError
 from attngan_tf.data.folder import Folder
-from attngan_tf.data.raw import RawConfig, RawImages
+from attngan_tf.data.fraction_split import FractionSplit
+from attngan_tf.data.raw import Found, RawConfig, RawImages
 from attngan_tf.data.records import CaptionedImages, Report
 from attngan_tf.data.workers import (
     Workers,
@@ -48,18 +49,21 @@ def open_configured(config: Config) -> CaptionedImages:
     prepared_dir = os.path.expanduser(config.prepared_dir or default)
     builder_class, raw = _DATASETS[config.dataset], None
     if issubclass(builder_class, RawImages):
-        raw = _raw_config(builder_class, config)
-    elif config.captions_per_image:
-        raise UserError(
-            "--captions_per_image applies to data in files; received "
-            f"{config.captions_per_image} for --dataset={config.dataset}, "
-            "whose captions are generated; leave it out"
-        )
+        raw = _raw_config(builder_class, config, prepared_dir)
+    for flag in ("captions_per_image", "test_fraction"):
+        if raw is None and (value := getattr(config, flag)):
+            raise UserError(
+                f"--{flag} applies to data in files; received {value} for "
+                f"--dataset={config.dataset}, whose images and captions are "
+                "generated; leave it out"
+            )
     with _writable(prepared_dir), _quiet():
         return builder_class(data_dir=prepared_dir, config=raw)
 
 
-def _raw_config(builder_class: type[RawImages], config: Config) -> RawConfig:
+def _raw_config(
+    builder_class: type[RawImages], config: Config, prepared_dir: str
+) -> RawConfig:
     source = os.path.abspath(os.path.expanduser(config.data_dir))
     if not config.data_dir or not os.path.exists(source):
         raise UserError(
@@ -71,15 +75,46 @@ def _raw_config(builder_class: type[RawImages], config: Config) -> RawConfig:
             )
         )
     count = config.captions_per_image or builder_class.CAPTIONS_PER_IMAGE
-    name = config_name(source, builder_class.files(source), count)
+    found = builder_class.found(source)
+    settings, fraction_split, split = [count], None, found.split
+    if config.test_fraction:
+        fraction_split = _fraction_split(source, found, config, prepared_dir)
+        settings.append(config.test_fraction)
+        split = (
+            f"--test_fraction={config.test_fraction}, recorded in "
+            f"{fraction_split.path}"
+        )
+    elif not found.split:
+        raise UserError(
+            "--data_dir must have a split: train.txt and test.txt beside text/ "
+            f"and images/, or folders train/ and test/; {source} has none; add "
+            "one, or set --test_fraction=0.1"
+        )
     if config.tokenizer != "ascii":
-        name += f"-{config.tokenizer}"
+        settings.append(config.tokenizer)
     return RawConfig(
-        name=name,
+        name=config_name(source, found.files, *settings),
         source=source,
         captions_per_image=count,
         tokenizer=config.tokenizer,
+        fraction_split=fraction_split,
+        layout=found.captions
+        and f"captions in {found.captions}; split by {split}",
     )
+
+
+def _fraction_split(
+    source: str, found: Found, config: Config, prepared_dir: str
+) -> FractionSplit:
+    if found.split:
+        raise UserError(
+            "--test_fraction applies to data without a split; received "
+            f"{config.test_fraction}, and {source} has {found.split}; leave it "
+            "out"
+        )
+    file = f"{config_name(source, {}, config.test_fraction)}.json"
+    path = os.path.join(prepared_dir, "splits", file)
+    return FractionSplit(path, config.test_fraction, config.seed)
 
 
 def prepare(

@@ -80,10 +80,12 @@ def _files_below(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def config_name(
-    source: str, files: Mapping[str, tuple], captions_per_image: int
+    source: str, files: Mapping[str, tuple], *settings: float | str
 ) -> str:
-    """The raw folder's name, and a fingerprint of its files."""
-    digest = hashlib.sha256(f"{source}\n{captions_per_image}\n".encode())
+    """The raw folder's name, and a fingerprint of its files and settings."""
+    digest = hashlib.sha256(
+        "\n".join(map(str, (source, *settings, ""))).encode()
+    )
     for path in sorted(files):
         line = f"{path}\t{files[path]}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))

@@ -7,7 +7,7 @@ from attngan_tf.data.files import read_file
 from attngan_tf.data.records import Report
 from attngan_tf.data.tokenizer import has_letters_outside_ascii, has_word
 from attngan_tf.errors import UserError, printable
-from attngan_tf.io.text import NotUtf8Error, text_lines
+from attngan_tf.io.text import NotUtf8Error, numbered_lines, utf8
 
 _MAX_CAPTION = 2**16  # bytes
 
@@ -56,21 +56,26 @@ def check_name(name: str, where: str, findings: Findings) -> bool:
     return inside
 
 
-def read_lines(
-    root: str, where: str, findings: Findings
-) -> list[tuple[int, str]]:
-    """The lines of `root`/`where` that are not blank, numbered and stripped.
+def read_text(root: str, where: str, findings: Findings) -> str:
+    """The text of `root`/`where`.
 
-    A file that cannot be read, or is not UTF-8, is a fault.
+    A file that cannot be read, or is not UTF-8, is a fault, and reads as "".
     """
     try:
-        return text_lines(read_file(os.path.join(root, where)))
+        return utf8(read_file(os.path.join(root, where)))
     except OSError as error:
         findings.fault(where, f"must be a text file: {error.strerror}")
     except NotUtf8Error as error:
         problem = f"must be UTF-8; found {error}; save it as UTF-8"
         findings.fault(where + error.where, problem)
-    return []
+    return ""
+
+
+def read_lines(
+    root: str, where: str, findings: Findings
+) -> list[tuple[int, str]]:
+    """The lines of a text that are not blank, numbered and stripped."""
+    return numbered_lines(read_text(root, where, findings))
 
 
 def read_captions(

@@ -1,30 +1,19 @@
-"""A user's own data: images, text files of captions, and two lists."""
+"""A user's own data, in one of the layouts of `layouts`."""
 
-import collections
 import os
-import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
-from attngan_tf.data.files import listing, missing
-from attngan_tf.data.findings import (
-    Findings,
-    check_name,
-    read_captions,
-    read_lines,
-)
-from attngan_tf.data.raw import Entry, RawImages
-from attngan_tf.errors import UserError
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-LISTS = {"train": "train.txt", "test": "test.txt"}
+from attngan_tf.data import layouts
+from attngan_tf.data.findings import Findings
+from attngan_tf.data.raw import Entry, Found, RawImages
+from attngan_tf.data.records import Report
 
 
 class Folder(RawImages):
-    """`images/<name>.jpg`, `text/<name>.txt`, `train.txt` and `test.txt`.
+    """Images with captions, in a layout that `layouts.find` finds.
 
-    Lists hold names, one per line: paths below images/, with or without their
-    ending. A name's folder is its class; an image without a folder has a class
-    of its own.
+    An image's folder is its class. An image without a folder has a class of
+    its own, as has each image if all are in one folder.
     """
 
     name = "attngan_folder"
@@ -32,121 +21,61 @@ class Folder(RawImages):
 
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
-        parts = ("images", "text", *LISTS.values())
-        if lacking := missing(source, parts):
-            raise UserError(
-                "--data_dir of --dataset=folder must hold images/, text/, "
-                f"train.txt and test.txt; {source} lacks {', '.join(lacking)}"
-            )
-        return listing(source, parts)
+        return layouts.find(source).files
+
+    @classmethod
+    def found(cls, source: str) -> Found:
+        layout = layouts.find(source)
+        return Found(layout.files, layout.captions, layout.split)
 
     def entries(self, findings: Findings) -> dict[str, list[Entry]]:
-        files = self.files(self.builder_config.source)
-        images = _by_name(files, "images/", ENDINGS)
-        texts = _by_name(files, "text/", (".txt",))
-        names = {
-            split: self._names(file, images, findings)
-            for split, file in LISTS.items()
-        }
-        class_ids = _class_ids([*names["train"], *names["test"]])
-        for name in sorted(set(images) - set(class_ids)):
-            findings.note("images in no list", images[name][0])
-        alike = {_last_part(name): paths[0] for name, paths in images.items()}
-        for name in class_ids:
-            if name not in images:
-                hint = alike.get(_last_part(name))
-                findings.fault(
-                    f"images/{name}.*",
-                    "must be a .jpg, .jpeg, .png or .webp; found none"
-                    + (f"; is {hint} meant?" if hint else ""),
-                )
+        config = self.builder_config
+        layout = layouts.find(config.source)
+        items = list(layout.items(config.captions_per_image, findings))
+        labels = _labels(items)
+        if config.fraction_split:
+            self._splits = config.fraction_split.splits(labels)
+            items = [x._replace(split=self._splits[x.name]) for x in items]
+        class_ids = _class_ids(labels)
         return {
             split: [
-                self._entry(name, images, texts, class_ids[name], findings)
-                for name in listed
-                if name in images
+                Entry(
+                    item.name,
+                    item.path,
+                    os.path.join(config.source, item.path),
+                    item.captions,
+                    class_ids[item.name],
+                )
+                for item in items
+                if item.split == split
             ]
-            for split, listed in names.items()
+            for split in ("train", "test")
         }
 
-    def _names(
-        self, file: str, known: Collection[str], findings: Findings
-    ) -> list[str]:
-        """The names in a list."""
-        lines = read_lines(self.builder_config.source, file, findings)
-        names = [(number, _plain_name(line, known)) for number, line in lines]
-        return [
-            name
-            for number, name in names
-            if check_name(name, f"{file} line {number}", findings)
-        ]
-
-    def _entry(
-        self,
-        name: str,
-        images: dict[str, list[str]],
-        texts: dict[str, list[str]],
-        class_id: int,
-        findings: Findings,
-    ) -> Entry:
-        """The image and the captions of a name."""
-        found = images[name]
-        written = texts.get(name, [f"text/{name}.txt"])
-        for kind, files in (("images", found), ("text", written)):
-            if len(files) > 1:
-                findings.fault(
-                    f"{kind}/{name}.*",
-                    f"must be one file; found {' and '.join(files)}",
-                )
-        source = self.builder_config.source
-        captions = read_captions(
-            source,
-            written[0],
-            self.builder_config.captions_per_image,
-            findings,
-        )
-        path = os.path.join(source, found[0])
-        return Entry(name, found[0], path, captions, class_id)
+    def examples(self, report: Report) -> dict[str, Iterable[tuple]]:
+        found = super().examples(report)
+        if self.builder_config.fraction_split:  # no faults were found
+            self.builder_config.fraction_split.record(self._splits)
+        return found
 
 
-def _composed(text: str) -> str:
-    """Text in Unicode's composed form: macOS decomposes names of files."""
-    return unicodedata.normalize("NFC", text)
+def _labels(items: Iterable[layouts.Item]) -> dict[str, str]:
+    """The class of each image by name.
 
-
-def _by_name(
-    files: Iterable[str], folder: str, endings: tuple[str, ...]
-) -> dict[str, list[str]]:
-    """{name: its files below `folder`}; a name has no ending."""
-    paths = collections.defaultdict(list)
-    for path in sorted(files):
-        stem, ending = os.path.splitext(path)
-        if path.startswith(folder) and ending.lower() in endings:
-            paths[_composed(stem.removeprefix(folder))].append(path)
-    return dict(paths)
-
-
-def _plain_name(line: str, known: Collection[str]) -> str:
-    r"""The name in a line of a list, such as ./a/b, images/a/b.jpg or a\b."""
-    name = _composed(line)
-    if name in known:
-        return name
-    name = name.replace("\\", "/").removeprefix("./").removeprefix("images/")
-    stem, ending = os.path.splitext(name)
-    return stem if ending.lower() in ENDINGS and name not in known else name
-
-
-def _last_part(name: str) -> str:
-    """The part without folders, in lower case, to suggest a similar name."""
-    return os.path.basename(name).lower()
-
-
-def _class_ids(names: list[str]) -> dict[str, int]:
-    """Class ids by name: indices of sorted classes, then one per other name."""
-    classes = sorted({os.path.dirname(name) for name in names} - {""})
-    ids = {label: number for number, label in enumerate(classes)}
+    No folder's name begins with a slash, which marks the class of one image.
+    """
+    folders = {item.label for item in items}
+    has_classes = len(folders) > 1
     return {
-        # No folder's name begins with a slash.
-        name: ids.setdefault(os.path.dirname(name) or f"/{name}", len(ids))
-        for name in names
+        item.name: (has_classes and item.label) or f"/{item.name}"
+        for item in items
+    }
+
+
+def _class_ids(labels: dict[str, str]) -> dict[str, int]:
+    """Class ids by name: indices of sorted folders, then one per other name."""
+    folders = sorted({x for x in labels.values() if not x.startswith("/")})
+    ids = {label: number for number, label in enumerate(folders)}
+    return {
+        name: ids.setdefault(label, len(ids)) for name, label in labels.items()
     }

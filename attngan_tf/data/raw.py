@@ -14,6 +14,7 @@ from tqdm import tqdm
 from attngan_tf.data import images
 from attngan_tf.data.files import read_file
 from attngan_tf.data.findings import Findings
+from attngan_tf.data.fraction_split import FractionSplit
 from attngan_tf.data.records import (
     WHOLE_IMAGE,
     CaptionedImages,
@@ -28,11 +29,34 @@ Box = tuple[float, float, float, float]
 
 @dataclasses.dataclass(eq=False)
 class RawConfig(tfds.core.BuilderConfig):
-    """Where the raw data is; the minimum number of an image's captions."""
+    """Where the raw data is, and how it is read.
+
+    Attributes:
+      source: the folder.
+      captions_per_image: minimum number of an image's captions.
+      fraction_split: assigns the split; None: the data has one.
+      layout: a line that describes the layout; "" without a choice of layouts.
+    """
 
     source: str = ""
     captions_per_image: int = 1
     tokenizer: str = "ascii"
+    fraction_split: FractionSplit | None = None
+    layout: str = ""
+
+
+class Found(NamedTuple):
+    """What was found in the folder of the raw data.
+
+    Attributes:
+      files: the files that are read, as `listing` returns them.
+      captions: where the captions are; "" without a choice of layouts.
+      split: what gives the split; "" if nothing does.
+    """
+
+    files: dict[str, tuple[int, int]]
+    captions: str = ""
+    split: str = "the split of the data set"
 
 
 class Entry(NamedTuple):
@@ -149,6 +173,10 @@ class RawImages(CaptionedImages, skip_registration=True):
         """The tokenizer of the vocabulary; see `tokenizer.tokenize`."""
         return self.builder_config.tokenizer
 
+    @property
+    def layout(self) -> str:
+        return self.builder_config.layout
+
     @staticmethod
     def files(source: str) -> dict[str, tuple[int, int]]:
         """The files that are read, as `listing` returns them.
@@ -157,6 +185,11 @@ class RawImages(CaptionedImages, skip_registration=True):
           UserError: this is not a folder of this data set.
         """
         raise NotImplementedError
+
+    @classmethod
+    def found(cls, source: str) -> Found:
+        """The files, and what names the layout; raises as `files` does."""
+        return Found(cls.files(source))
 
     def entries(self, findings: Findings) -> Mapping[str, Iterable[Entry]]:
         """The entries of train and test; each split is iterated twice.

@@ -118,6 +118,7 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     format, for random access; TFDS shuffles them once, by a hash of the names.
     """
 
+    layout = ""  # a line that describes where captions and the split are
     VERSION = tfds.core.Version("1.1.0")  # 1.1.0 added checksums
     DESCRIPTION = "Images with captions."
     tokenizer = "ascii"

@@ -9,11 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from attngan_tf.data import images
 from attngan_tf.errors import UserError
 
 # Released code: the shorter side of a scaled image is longer than the crop by
 # this factor.
 CROP_MARGIN = 76 / 64
+# Version of `decode` and `scale`, for the keys of what is cached from pixels.
+PIXELS = 2
 _CHANGED = "prepared data must stay as it is while it is read"
 _ROWS = 256  # read at once; one by one takes twenty times as long
 
@@ -94,8 +97,8 @@ class Records:
             yield found["captions"], found["class_id"]
 
     def digest(self, indices: Sequence[int]) -> str:
-        """The SHA-256 of the stored records at some indices."""
-        total = hashlib.sha256()
+        """The SHA-256 of the records at some indices, and of PIXELS."""
+        total = hashlib.sha256(bytes([PIXELS]))
         for stored in self._batches(indices):
             for record in stored:
                 total.update(hashlib.sha256(record).digest())
@@ -152,7 +155,7 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
     has_crop = height > 0
 
     def part_of_all():
-        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+        pixels = images.decode(image)
         H, W = tf.unstack(tf.shape(pixels)[:2])
         bottom = tf.where(has_crop, top + height, H)
         right = tf.where(has_crop, left + width, W)
@@ -160,17 +163,18 @@ def decode(image: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
 
     return tf.cond(
         tf.logical_and(tf.io.is_jpeg(image), has_crop),
-        lambda: tf.image.decode_and_crop_jpeg(image, crop, channels=3),
+        lambda: images.decode(image, crop),
         part_of_all,
     )
 
 
 def scale(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes: float32 in [0, 255], the shorter side is size x 76/64."""
-    H, W = tf.unstack(tf.cast(tf.shape(pixels)[:2], tf.float32))
-    target = round(size * CROP_MARGIN)
-    ratio = target / tf.minimum(H, W)
-    shape = tf.cast(tf.round([H * ratio, W * ratio]), tf.int32)
+    """Resizes: float32 in [0, 255], the shorter side is size x 76/64.
+
+    The longer side is truncated to an integer, as in the released code.
+    """
+    sides = tf.shape(pixels)[:2]
+    shape = sides * round(size * CROP_MARGIN) // tf.reduce_min(sides)
     return tf.image.resize(pixels, shape, antialias=True)
 
 
@@ -198,13 +202,13 @@ def normalize(view: tf.Tensor) -> tf.Tensor:
 
 def pyramid(view: tf.Tensor, sizes: tuple[int, ...]) -> dict[str, tf.Tensor]:
     """The view at each size, antialiased: images_S [S, S, 3] in [-1, 1]."""
-    images = {}
+    found = {}
     for size in sizes:
         smaller = view
         if view.shape[0] != size:
             smaller = tf.image.resize(view, [size, size], antialias=True)
-        images[f"images_{size}"] = normalize(smaller)
-    return images
+        found[f"images_{size}"] = normalize(smaller)
+    return found
 
 
 def batched(

@@ -1,6 +1,7 @@
 """Reads lines of text as people's editors write them."""
 
 import re
+from collections.abc import Sequence
 
 
 class NotUtf8Error(ValueError):
@@ -17,10 +18,13 @@ class NotUtf8Error(ValueError):
         self.where = where
 
 
-def text_lines(data: bytes) -> list[tuple[int, str]]:
-    """The lines that are not blank, numbered from 1 and stripped.
+def one_of(words: Sequence[str]) -> str:
+    """The words in one phrase: a, b or c."""
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
-    A byte order mark is left out; lines end as on Unix, Windows or old Macs.
+
+def utf8(data: bytes) -> str:
+    """Text without its byte order mark.
 
     Raises:
       NotUtf8Error: the bytes are not UTF-8.
@@ -33,7 +37,20 @@ def text_lines(data: bytes) -> list[tuple[int, str]]:
         raise NotUtf8Error(f"byte 0x{byte:02x}", f" line {line}") from None
     if "\0" in text:  # UTF-16 without a byte order mark
         raise NotUtf8Error("a zero byte")
+    return text
+
+
+def numbered_lines(text: str) -> list[tuple[int, str]]:
+    """The lines that are not blank, numbered from 1 and stripped.
+
+    Lines end as on Unix, Windows or old Macs.
+    """
     # Not splitlines(), which splits at form feeds and U+2028, too.
     lines = re.split(r"\r\n|\r|\n", text)
     numbered = ((i, line.strip()) for i, line in enumerate(lines, start=1))
     return [(i, line) for i, line in numbered if line]
+
+
+def text_lines(data: bytes) -> list[tuple[int, str]]:
+    """`numbered_lines` of bytes; raises as `utf8` does."""
+    return numbered_lines(utf8(data))

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tqdm
 
 from attngan_tf.data import views
-from attngan_tf.data.views import Records
+from attngan_tf.data.views import PIXELS, Records
 from attngan_tf.io.disk import new_array, writing
 from attngan_tf.io.files import replacing
 from attngan_tf.models.image_encoder import ImageEncoder
@@ -46,7 +46,7 @@ class FeatureCache:
         self.records = records
         self.views = views
         self.seed = seed
-        self._identity = identity
+        self._identity = {**identity, "pixels": PIXELS}
         self._state_file = os.path.join(folder, "state.json")
         self._arrays = self._open()
 

@@ -113,25 +113,26 @@ class Preparation:
     dataset: str
     prepared: pathlib.Path
 
-    def open(self, source="", captions: int = 0):
+    def open(self, source="", captions: int = 0, **options):
         """The builder."""
         config = Config(
             dataset=self.dataset,
             data_dir=str(source),
             prepared_dir=str(self.prepared),
             captions_per_image=captions,
+            **options,
         )
         return catalog.open_configured(config)
 
-    def __call__(self, source="", captions: int = 0):
+    def __call__(self, source="", captions: int = 0, **options):
         """The builder and the report of prepared data."""
-        builder = self.open(source, captions)
+        builder = self.open(source, captions, **options)
         return builder, catalog.prepare(builder)
 
-    def faults(self, source, captions: int = 0) -> list[str]:
+    def faults(self, source, captions: int = 0, **options) -> list[str]:
         """All faults of a data set that cannot be prepared."""
         with pytest.raises(FaultsError) as error:
-            self(source, captions)
+            self(source, captions, **options)
         assert f"found {len(error.value.faults)}, the" in str(error.value)
         assert files_below(self.prepared) == []
         return error.value.faults

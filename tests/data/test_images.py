@@ -1,6 +1,7 @@
 """Image files: what is stored as it is, converted, or refused."""
 
 import io
+import pathlib
 import struct
 
 import numpy as np
@@ -9,12 +10,15 @@ import tensorflow as tf
 from PIL import Image
 
 from attngan_tf.data import images
+from attngan_tf.io.text import one_of
 from tests.data.helpers import encoded, image_bytes, png
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def decoded(data):
     """Pixels as the input pipeline sees them."""
-    return tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
+    return images.decode(tf.constant(data)).numpy()
 
 
 def exif(orientation: int) -> bytes:
@@ -130,6 +134,17 @@ def test_truncated_images_are_refused(kind):
     for end in ends:
         with pytest.raises(images.ImageError):
             images.inspect(data[:end])
+
+
+@pytest.mark.parametrize("page", ["security.md", "data.md"])
+def test_documents_list_the_formats_and_endings_that_are_read(page):
+    """The lines of faults list them as well, from the same table."""
+    text = (ROOT / "docs" / page).read_text()
+    assert one_of(list(images.FORMATS)) in text
+    assert f"end in {one_of(images.ENDINGS)}" in text
+    with pytest.raises(images.ImageError) as error:
+        images.inspect(b"<html>")
+    assert f"({one_of(list(images.FORMATS))})" in str(error.value)
 
 
 def huge_jpeg() -> bytes:

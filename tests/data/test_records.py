@@ -7,7 +7,7 @@ import pickle
 import pytest
 import tensorflow as tf
 
-from attngan_tf.data import catalog, records
+from attngan_tf.data import catalog, records, views
 from attngan_tf.data.views import Records
 from tests.data import helpers
 
@@ -109,7 +109,7 @@ def test_digest_is_of_the_records_in_the_given_order(
     prepared_folder, monkeypatch
 ):
     found, indices = Records(prepared_folder, "train"), [3, 0, 2]
-    total = hashlib.sha256()
+    total = hashlib.sha256(bytes([views.PIXELS]))
     for index in indices:
         (stored,) = found._source.__getitems__([index])
         total.update(hashlib.sha256(stored).digest())

@@ -1,8 +1,11 @@
 """Decoding, scaling and cropping of images."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from attngan_tf.data import views
 from tests.data.helpers import encoded
@@ -84,9 +87,40 @@ def test_jpeg_inside_the_crop_differs_only_at_its_edge(crop, subsampling):
     assert np.abs(np.int64(found) - whole).mean() < 1.0
 
 
+def test_photographs_are_decoded_as_by_pillow(shared_data):
+    paths = sorted((shared_data / "cub227" / "images").rglob("*.jpg"))[::500]
+    for path in paths:
+        expected = np.asarray(Image.open(path))
+        data = path.read_bytes()
+        np.testing.assert_array_equal(decode(data), expected)
+        # Without the edge, where colours are interpolated.
+        found = decode(data, (5, 11, 100, 90))[1:-1, 1:-1]
+        np.testing.assert_array_equal(found, expected[6:104, 12:100])
+    assert len(paths) > 10
+
+
+def test_jpegs_of_any_quality_are_decoded_as_by_pillow():
+    for quality in (20, 75, 98):
+        data = encoded(noise(), "JPEG", quality=quality)
+        expected = np.asarray(Image.open(io.BytesIO(data)))
+        np.testing.assert_array_equal(decode(data), expected)
+
+
+def test_keys_of_caches_depend_on_how_pixels_are_computed(
+    prepared_folder, monkeypatch
+):
+    records = views.Records(prepared_folder, "train")
+    before = records.digest([0, 1])
+    monkeypatch.setattr(views, "PIXELS", 1)
+    assert records.digest([0, 1]) != before
+
+
 @pytest.mark.parametrize(
     ("width", "height", "size", "expected"),
-    [  # the shorter side becomes size x 76/64; the ratio stays
+    [  # the shorter side becomes size x 76/64, the longer one is truncated
+        (500, 331, 64, (76, 114)),  # from 114.8
+        (331, 500, 256, (459, 304)),  # from 459.2
+        (500, 363, 256, (304, 418)),  # from 418.7
         (90, 60, 64, (76, 114)),
         (60, 90, 64, (114, 76)),
         (90, 60, 256, (304, 456)),

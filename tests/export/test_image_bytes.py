@@ -1,12 +1,15 @@
 """Decoding images of untrusted clients in an exported model."""
 
+import io
 import resource
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from attngan_tf.models.image_encoder import ImageEncoder, small_backbone
+from attngan_tf.sampling import to_uint8
 from export.image_bytes import MAX_SCANS, decode_squares
 from tests.data.helpers import image_bytes, png
 
@@ -50,6 +53,13 @@ def test_images_are_resized_as_by_the_image_encoder(resize, side):
     if side <= 32 or resize == "half_pixel":
         expected = encoder._resized(image[None] / np.float32(127.5) - 1)
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_jpegs_are_decoded_as_by_pillow():
+    data = image_bytes("JPEG", size=(24, 24))
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    found = decode_squares(tf.constant([data]), 24)[0]
+    np.testing.assert_array_equal(to_uint8(found), pixels)
 
 
 def test_damaged_images_are_decoded_or_refused(squares):

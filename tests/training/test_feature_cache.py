@@ -58,6 +58,20 @@ def test_a_complete_cache_is_used_again(make, whole):
     assert (np.load(folder / "pooled.npy")[0] == 7).all()
 
 
+def test_features_of_pixels_decoded_otherwise_are_computed_again(make, whole):
+    """The state of older caches does not name the version of the pixels."""
+    folder, expected = whole
+    path = folder / "state.json"
+    state = json.loads(path.read_text())
+    del state["identity"]["pixels"]
+    path.write_text(json.dumps(state))
+    marked = np.load(folder / "pooled.npy", "r+")
+    marked[0] = 7
+    marked.flush()
+    make(folder)
+    assert_same(folder, expected)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_truncated_file_is_computed_again(make, whole, name):
     folder, expected = whole
