@@ -70,6 +70,14 @@ def define_flags(values: flags.FlagValues) -> None:
         "new folder to write; with --to_pytorch, the trained one to read",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "tokenizer",
+        "ascii",
+        ["ascii", "unicode"],
+        "which words captions have: those of the released code (ascii), or "
+        "those of any language",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "to_pytorch",
         None,
@@ -134,7 +142,8 @@ def read(values: flags.FlagValues) -> tuple[Config, Published]:
         for name in NETWORKS
     ]
     fields = recognition.fields(*states)
-    config = Config(workdir=values.workdir, stage="gan", **fields)
+    fields |= {"tokenizer": values.tokenizer, "stage": "gan"}
+    config = Config(workdir=values.workdir, **fields)
     rows = len(states[0]["encoder.weight"])
     if rows != len(words):
         raise UserError(
@@ -251,7 +260,7 @@ def to_pytorch(workdir: str, folder: str) -> None:
     config = Config.load(workdir)
     _check_publishable(config)
     networks = _publishable(workdir)
-    words = Vocabulary.load(workdir).words
+    words = Vocabulary.load(workdir, config.tokenizer).words
     with _new_folder(folder) as unfinished:
         for name, parts in networks.items():
             state = layouts.state_of(parts)
@@ -368,12 +377,15 @@ def _main_to_pytorch(values: flags.FlagValues) -> None:
 def _notes(config: Config, published: Published) -> list[str]:
     """What a user may not expect of a model."""
     words, notes = published.words, []
-    if lost := recognition.unreachable_words(words):
+    if lost := recognition.unreachable_words(words, config.tokenizer):
         total = len(words) - 1  # without the padding
+        more = len(recognition.unreachable_words(words, "unicode"))
         notes.append(
             f"warning: captions can name {total - len(lost)} of the {total} "
             "words; the tokenizer drops or splits the others, such as "
             f"{', '.join(lost[:3])}, and a caption of these alone says nothing"
+            + "; --tokenizer=unicode can name more"
+            * (more < len(lost))
         )
     if config.dataset == "folder":
         known = " or ".join(

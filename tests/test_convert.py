@@ -371,6 +371,20 @@ def test_projected_discriminator_is_not_written(workdir, tmp_path, capsys):
     assert "netD2.pth" not in names
 
 
+def test_a_chinese_model_uses_its_own_words(chinese, tmp_path, capsys):
+    folder = str(tmp_path / "run")
+    run(**chinese, workdir=folder, tokenizer="unicode")
+    assert "the tokenizer drops" not in capsys.readouterr().out
+    flags = (tmp_path / "run" / "train.flags").read_text()
+    assert "--tokenizer=unicode" in flags
+    model = attngan_tf.load(folder)
+    captions = ["\u4e00\u4e01", "\u4e00\u4e02", "\u4e00\u4e02\u3002"]
+    assert model.notes(captions) == []
+    first, second, third = model.images(captions, [1, 1, 1])
+    assert (first != second).any()
+    np.testing.assert_array_equal(second, third)
+
+
 def test_only_what_scores_or_trains_needs_an_image_encoder(
     chinese, tmp_path, capsys
 ):
@@ -379,6 +393,7 @@ def test_only_what_scores_or_trains_needs_an_image_encoder(
     printed = capsys.readouterr().out
     assert "name 0 of the 74 words; the tokenizer drops or splits" in printed
     assert "such as \u4e00, \u4e01, \u4e02" in printed
+    assert "--tokenizer=unicode can name more" in printed
     assert "own data: 75 words are not cub's 5,450 or coco's 27,297" in printed
     assert f"evaluate --workdir={folder} --backend=inception_v3" in printed
     assert "attngan_tf.train" not in printed

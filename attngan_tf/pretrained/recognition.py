@@ -1,11 +1,10 @@
 """Derives sizes and settings of published networks from tensors' shapes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from attngan_tf.data.vocabulary import tokenize
+from attngan_tf.data.tokenizer import tokenize
 from attngan_tf.errors import UserError
 
 State = Mapping[str, np.ndarray]
@@ -87,16 +86,15 @@ def fields(text: State, image: State | None, generator: State) -> dict:
 
 
 def unreachable_words(
-    words: Sequence[str],
-    tokenizer: Callable[[tf.Tensor], tf.RaggedTensor] = tokenize,
+    words: Sequence[str], tokenizer: str = "ascii"
 ) -> list[str]:
     """The words that no caption can name, since the tokenizer changes them.
 
     Args:
       words: a vocabulary, whose first word is the padding.
-      tokenizer: splits captions string [B] into words.
+      tokenizer: see `tokenize`.
     """
-    found = tokenizer(tf.constant(words[1:], tf.string)).to_list()
+    found = tokenize(list(words[1:]), tokenizer).to_list()
     return [
         word
         for word, tokens in zip(words[1:], found, strict=True)
