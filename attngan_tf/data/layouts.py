@@ -60,7 +60,10 @@ class Layout:
 
     Attributes:
       split: what gives the split, for messages; "" if nothing does.
+      single_class: whether a folder that holds all images is a class.
     """
+
+    single_class = False
 
     def __init__(
         self,
@@ -157,6 +160,8 @@ class Lists(TextFiles):
 
     A name is a path below images/, with or without its ending.
     """
+
+    single_class = True
 
     def __init__(self, source: str, files: Mapping[str, tuple[int, int]]):
         super().__init__(source, files, "text/", "images/", "text/")
