@@ -13,7 +13,7 @@ class Folder(RawImages):
     """Images with captions, in a layout that `layouts.find` finds.
 
     An image's folder is its class. An image without a folder has a class of
-    its own, as has each image if all are in one folder.
+    its own. Except with lists, so has each image if all are in one folder.
     """
 
     name = "attngan_folder"
@@ -32,7 +32,7 @@ class Folder(RawImages):
         config = self.builder_config
         layout = layouts.find(config.source)
         items = list(layout.items(config.captions_per_image, findings))
-        labels = _labels(items)
+        labels = _labels(items, layout.single_class)
         if config.fraction_split:
             self._splits = config.fraction_split.splits(labels)
             items = [x._replace(split=self._splits[x.name]) for x in items]
@@ -59,13 +59,15 @@ class Folder(RawImages):
         return found
 
 
-def _labels(items: Iterable[layouts.Item]) -> dict[str, str]:
+def _labels(
+    items: Iterable[layouts.Item], single_class: bool
+) -> dict[str, str]:
     """The class of each image by name.
 
     No folder's name begins with a slash, which marks the class of one image.
     """
     folders = {item.label for item in items}
-    has_classes = len(folders) > 1
+    has_classes = single_class or len(folders) > 1
     return {
         item.name: (has_classes and item.label) or f"/{item.name}"
         for item in items

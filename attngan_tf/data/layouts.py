@@ -4,14 +4,12 @@
 """
 
 import collections
-import csv
-import io
-import json
 import os
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from attngan_tf.data import metadata
 from attngan_tf.data.files import listing, missing
 from attngan_tf.data.findings import (
     Findings,
@@ -19,15 +17,13 @@ from attngan_tf.data.findings import (
     check_name,
     read_captions,
     read_lines,
-    read_text,
 )
 from attngan_tf.data.images import ENDINGS
 from attngan_tf.errors import UserError
-from attngan_tf.io.text import numbered_lines, one_of
+from attngan_tf.io.text import one_of
 
 LISTS = {"train": "train.txt", "test": "test.txt"}
 _METADATA = ("metadata.csv", "metadata.jsonl")
-_COLUMNS = ("file_name", "text")
 _TEST_FOLDERS = ("test", "validation")  # the first that exists is used
 
 
@@ -60,7 +56,10 @@ class Layout:
 
     Attributes:
       split: what gives the split, for messages; "" if nothing does.
+      single_class: whether a folder that holds all images is a class.
     """
+
+    single_class = False
 
     def __init__(
         self,
@@ -158,6 +157,8 @@ class Lists(TextFiles):
     A name is a path below images/, with or without its ending.
     """
 
+    single_class = True
+
     def __init__(self, source: str, files: Mapping[str, tuple[int, int]]):
         super().__init__(source, files, "text/", "images/", "text/")
         self._splits = {}
@@ -215,7 +216,9 @@ class Metadata(Layout):
     def _read(self, min_count: int, findings: Findings) -> Iterator[Item]:
         captions = collections.defaultdict(list)
         for file in self._metadata:
-            for where, name, texts in _rows(self.source, file, findings):
+            rows = metadata.rows(self.source, file, findings)
+            for where, path, texts in rows:
+                name = _composed(path)
                 if name in self.images:
                     captions[name] += [(where, text) for text in texts]
                 elif check_name(name, where, findings):
@@ -301,87 +304,6 @@ def _beside(source: str, files: Iterable[str]) -> str:
         f"{texts[x][0]} beside {images[x][0]}" for x in images if x in texts
     )
     return next(both, "")
-
-
-def _rows(
-    source: str, file: str, findings: Findings
-) -> Iterator[tuple[str, str, list[str]]]:
-    """The location, path of the image, and captions of each valid row."""
-    text = read_text(source, file, findings)
-    rows = _csv_rows(text) if file.endswith(".csv") else _json_rows(text)
-    unused = set()
-    for number, row in rows:
-        where = f"{file} line {number}"
-        if isinstance(row, str):
-            findings.fault(where, row)
-        elif not row.keys() >= set(_COLUMNS):
-            findings.fault(
-                file,
-                f"must have file_name and text in each row; found "
-                f"{', '.join(row) or 'none'}",
-            )
-        elif texts := _texts(row):
-            name = row["file_name"].replace("\\", "/").removeprefix("./")
-            path = os.path.join(os.path.dirname(file), _composed(name))
-            yield where, path, texts
-            unused |= row.keys() - set(_COLUMNS)
-        else:
-            findings.fault(
-                where,
-                "file_name must be a text, and text a caption or a list of "
-                f"captions; found {str(row)[:80]}",
-            )
-    for column in sorted(unused):
-        findings.note("columns not used", f"{file}: {column}")
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, dict | str]]:
-    """Numbers of lines, and their rows or what is wrong with them."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        if text and not set(reader.fieldnames) >= set(_COLUMNS):
-            yield 1, dict.fromkeys(reader.fieldnames)
-            return
-        for row in reader:
-            if None in row or None in row.values():
-                row = (
-                    f"must have {len(reader.fieldnames)} columns, as line 1; a "
-                    "caption with a comma must be in double quotes"
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        # The line on which the row begins.
-        yield reader.line_num + 1, f"must be CSV; {error}"
-
-
-def _json_rows(text: str) -> Iterator[tuple[int, dict | str]]:
-    """As `_csv_rows`, of lines that hold a JSON object each."""
-    for number, line in numbered_lines(text):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            row = f"must be JSON; {error}"
-        is_row = isinstance(row, dict | str) and line[0] == "{"
-        yield (
-            number,
-            row if is_row else f"must be a JSON object; found {line[:80]}",
-        )
-
-
-def _texts(row: Mapping) -> list[str]:
-    """The captions of a row, each in one line; none if a type is wrong."""
-    texts = row["text"]
-    texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(row["file_name"], str) or not isinstance(texts, list):
-        return []
-    if not all(isinstance(text, str) for text in texts):
-        return []
-    # A lone surrogate, which JSON can hold, becomes U+FFFD.
-    texts = [
-        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        for text in texts
-    ]
-    return [" ".join(text.split()) for text in texts]
 
 
 def _ending(path: str) -> str:
