@@ -87,10 +87,7 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
 
 @functools.cache
 def installed_font(letters: str) -> str | None:
-    """Path of an installed font with all the letters, found by fontconfig.
-
-    Without one, the letters without an ASCII form are reported.
-    """
+    """Path of an installed font with all the letters, found by fontconfig."""
     codes = " ".join(f"{ord(letter):x}" for letter in letters)
     command = ["fc-match", f"sans:charset={codes}", "--format=%{file}"]
     with contextlib.suppress(OSError):  # no fontconfig, or no font
@@ -98,14 +95,18 @@ def installed_font(letters: str) -> str | None:
         font = ImageFont.truetype(path, 13)
         if all(has_glyph(font, letter) for letter in letters):
             return path
-    lost = "".join(x for x in letters if "?" in supported(x, font_of(13)))
-    if lost:
-        print(
-            f"no font that fontconfig knows has all of {lost}; text on images "
-            "shows ? for them; install one, such as Noto Sans",
-            file=sys.stderr,
-        )
+    if lost := [x for x in letters if "?" in supported(x, font_of(13))]:
+        _report_missing_font(unicodedata.name(lost[0], "?").split()[0])
     return None
+
+
+@functools.cache  # prints each line once
+def _report_missing_font(script: str) -> None:
+    print(
+        f"fontconfig knows no font with these {script} letters; text on images "
+        "shows ? instead; install one, such as Noto Sans",
+        file=sys.stderr,
+    )
 
 
 def has_glyph(font: ImageFont.FreeTypeFont, letter: str) -> bool:
