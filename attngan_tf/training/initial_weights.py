@@ -1,7 +1,5 @@
 """Starts a run from the trained networks of another one (--init_from)."""
 
-import tensorflow as tf
-
 from attngan_tf.config import Config
 from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.encoders import load_encoders
@@ -98,24 +96,26 @@ def start_encoders(
 def start_gan(config: Config, step: GanStep) -> None:
     """Restores the other run's GAN; the optimizers start anew.
 
-    A converted model has averaged weights only, and may have no
-    discriminators. Those that are missing, or have other settings, are new.
+    Discriminators that it does not have, as some converted models, or that
+    have other settings, are new.
     """
     source = Config.load(config.init_from)
     path = checkpoint.find(config.init_from, "gan")
-    stored = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
-    networks = {"average": step.average, "generator": step.generator}
+    stored = checkpoint.parts(path)
+    discriminators = {}
     if all(
         getattr(source, name) == getattr(config, name)
         for name in DISCRIMINATOR_FIELDS
     ):
-        for size, network in step.discriminators.items():
-            networks[f"discriminator_{size}"] = network
-    found = {name: networks[name] for name in networks if name in stored}
-    checkpoint.restore_part(path, **found)
-    if "generator" not in stored:
-        step.generator.set_weights(step.average.get_weights())
-    new = len(step.discriminators) - sum("discriminator" in x for x in found)
+        discriminators = {
+            name: network
+            for size, network in step.discriminators.items()
+            if (name := f"discriminator_{size}") in stored
+        }
+    checkpoint.restore_part(
+        path, average=step.average, generator=step.generator, **discriminators
+    )
+    new = len(step.discriminators) - len(discriminators)
     print(
         f"the generator starts from step {checkpoint.step_of(path)} of "
         f"--init_from={config.init_from}; untrained discriminators: {new}"
