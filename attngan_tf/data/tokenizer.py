@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from attngan_tf.data import unicode_text
 
-# Scripts that are written without spaces between words.
-_UNSPACED = (
-    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-)
+# Letters of scripts that are written without spaces between words.
+_SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
+# Characters that are neither outside of the script nor a mark.
+_UNSPACED = "|".join(rf"[^\P{{{name}}}\p{{M}}]" for name in _SCRIPTS)
 # What a caption must contain to have a word.
 _WORD = {"ascii": re.compile(r"[a-z0-9_]"), "unicode": re.compile(r"\w")}
 
@@ -61,7 +61,9 @@ def separated(captions: tf.Tensor | Sequence[str], tokenizer: str) -> tf.Tensor:
     text = tf.strings.regex_replace(
         text, r"([^\p{L}\p{M}\p{N}_]+|^)\p{M}*", " "
     )
-    return tf.strings.regex_replace(text, rf"([{_UNSPACED}]\p{{M}}*)", r" \1 ")
+    return tf.strings.regex_replace(
+        text, rf"((?:{_UNSPACED})\p{{M}}*)", r" \1 "
+    )
 
 
 def has_word(caption: str, tokenizer: str) -> bool:
