@@ -320,6 +320,14 @@ class Config:
     ema_warmup: bool = option(
         False, "use a smaller decay of the moving average in the first steps"
     )
+    ema_statistics: str = option(
+        "copied",
+        "batch normalization's statistics with averaged weights: those of the "
+        "last step's weights (copied, released code), or measured on generated "
+        "images before each preview, score and checkpoint",
+        choices=("copied", "measured"),
+        may_change=True,
+    )
     condition_noise: bool = option(
         True,
         "sample the conditioning noise eps also after training (released "

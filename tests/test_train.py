@@ -170,7 +170,7 @@ def test_gan_training_resumes_bit_for_bit(tiny_config, tiny_workdir, copied):
     [
         {"discriminator": "projected", "damsm_ramp_steps": 3},
         {"finetune_damsm": True, "ema_warmup": True}
-        | {"discriminator_augmentation": True},
+        | {"discriminator_augmentation": True, "ema_statistics": "measured"},
     ],
     ids=["projected", "finetuned"],
 )

@@ -1,5 +1,6 @@
 """GAN training, set up from a configuration."""
 
+import functools
 import os
 import time
 
@@ -30,6 +31,7 @@ from attngan_tf.visualization.attention import attention_figure
 
 PREVIEWS = 16  # captions of the sample grids
 METRICS_IN_TRAINING = ("r_precision", "fid", "diversity")
+STATISTICS_BATCHES = 40  # after which less than 2 % of older ones remain
 
 
 def gan_step(
@@ -135,6 +137,7 @@ class GanTrainer:
         self.evaluator = self._evaluator()
         self.training_data = training_data(config, data)
         self.loop = self._loop(strategy, interruption)
+        self._measured = 0  # step of the averaged generator's statistics
 
     def _loop(
         self, strategy: tf.distribute.Strategy, interruption: Interruption
@@ -152,6 +155,7 @@ class GanTrainer:
             log_interval=config.log_interval,
             checkpoint_interval=config.checkpoint_interval,
             events=[
+                (config.checkpoint_interval, self._measure_statistics),
                 (config.sample_interval, self._preview),
                 (config.evaluation_interval, self._score),
             ],
@@ -217,8 +221,36 @@ class GanTrainer:
         optimizer = self.step.generator_optimizer
         return {"learning_rate": float(optimizer.learning_rate.numpy())}
 
+    def _measure_statistics(self, step: int) -> None:
+        """Measures the averaged generator's BN statistics, if configured.
+
+        They become the moving averages over the first batches of the training
+        data, whatever the step, so that a resumed run measures the same.
+        """
+        if self.config.ema_statistics == "copied" or step == self._measured:
+            return
+        batches = iter(self.loop.batches(0))
+        for _ in range(STATISTICS_BATCHES):
+            self._generate_for_statistics(next(batches))
+        self._measured = step
+
+    @functools.cached_property
+    def _generate_for_statistics(self):
+        """Generates a batch as in training, with averaged weights."""
+
+        def generate(batch):
+            text = self.text_encoder(batch["token_ids"], batch["lengths"])
+            noise = {name: batch[name] for name in ("lengths", "z", "eps")}
+            self.step.average(text | noise, training=True)
+
+        strategy = self.loop.strategy
+        return tf.function(
+            lambda batch: strategy.run(generate, (batch,)), autograph=False
+        )
+
     def _preview(self, step: int) -> None:
         """Writes a grid and an attention figure of fixed captions and noise."""
+        self._measure_statistics(step)
         captions = self.evaluator.held_out.first_captions()
         chosen = evenly_spread(len(captions), PREVIEWS)
         captions = [captions[i] for i in chosen]
@@ -235,6 +267,7 @@ class GanTrainer:
     def _score(self, step: int) -> None:
         """Scores images; the checkpoint with the lowest FID is the best."""
         start = time.monotonic()
+        self._measure_statistics(step)
         self.model.step = step
         if self.config.finetune_damsm:
             self.evaluator.encoders_changed()
