@@ -383,7 +383,7 @@ def _notes(config: Config, published: Published) -> list[str]:
         notes.append(
             f"warning: captions can name {total - len(lost)} of the {total} "
             "words; the tokenizer drops or splits the others, such as "
-            f"{', '.join(lost[:3])}, and a caption of these alone says nothing"
+            f"{', '.join(lost[:3])}, and the model ignores them in captions"
             + "; --tokenizer=unicode can name more"
             * (more < len(lost))
         )

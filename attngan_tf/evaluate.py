@@ -196,9 +196,13 @@ def open_task(values: flags.FlagValues) -> Task:
         virtual_devices=values.virtual_devices,
     )
     if values.dataset not in (None, config.dataset):
-        # The other two settings are those of the run's own data.
+        # The other settings are those of the run's own data.
         config = dataclasses.replace(
-            config, dataset=values.dataset, data_dir="", captions_per_image=0
+            config,
+            dataset=values.dataset,
+            data_dir="",
+            captions_per_image=0,
+            test_fraction=0.0,
         )
     strategy, extractor = distribution.devices(config), None
     if values.backend:

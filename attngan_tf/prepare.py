@@ -1,7 +1,5 @@
 """python -m attngan_tf.prepare: from raw data to a prepared data set."""
 
-import textwrap
-
 from absl import flags
 
 from attngan_tf.cli import command
@@ -50,7 +48,7 @@ def main(values: flags.FlagValues, arguments: list[str]) -> None:
         print(line)
     T = config.words_num_test
     if found := long_captions(read_data(builder), T):
-        example = textwrap.shorten(found[0], 60, placeholder="...")
+        example = found[0][:60] + "..." * (len(found[0]) > 60)
         print(
             f"captions of more than {T} words (--words_num_test), whose "
             f"further words a trained model ignores: {len(found)} "

@@ -26,6 +26,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SEED = 2**53 - 1  # JSON parsers that use doubles keep it exact
 # Seconds before the first retry; each further wait is twice as long.
 FIRST_WAIT, LARGEST_WAIT = 0.5, 16.0
+# Beginnings of Unicode's names of letters in scripts without spaces.
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 CHECK = (
     "; check --url or --grpc, --model_name, --version, --label and, with "
     "--best_of, --rank_model"
@@ -305,13 +307,10 @@ def note_of_ignored(caption: str, words: Sequence[str]) -> str:
             f"the model knows no word of {caption!r}: its images depend on the "
             "seed alone"
         )
-    text = unicodedata.normalize("NFC", caption.casefold())
-    letters = [x if unicodedata.category(x)[0] in "LMN" else " " for x in text]
     ignored = [
         word
-        for word in dict.fromkeys("".join(letters).split())
-        if not {word, word.encode("ascii", "ignore").decode()} & set(words)
-        and not set(word) <= set(words)
+        for word in dict.fromkeys(_split(caption))
+        if not _forms(word) & set(words)
     ]
     return (
         f"the model does not use these words of {caption!r}: "
@@ -319,6 +318,31 @@ def note_of_ignored(caption: str, words: Sequence[str]) -> str:
         if ignored
         else ""
     )
+
+
+def _split(caption: str) -> list[str]:
+    """Words in lower case; characters of scripts without spaces are words."""
+    text = unicodedata.normalize("NFC", caption.lower())
+    # Soft hyphens and joiners are parts of a word.
+    text = "".join(x for x in text if unicodedata.category(x) != "Cf")
+    found = re.finditer("um*|w[wm]*", "".join(map(_kind, text)))
+    return [text[slice(*match.span())] for match in found]
+
+
+def _kind(letter: str) -> str:
+    """m: mark; u: letter of a script without spaces; w: another; -: none."""
+    category = unicodedata.category(letter)[0]
+    if category == "M":
+        return "m"
+    if letter != "_" and category not in "LN":
+        return "-"
+    return "u" if unicodedata.name(letter, "").startswith(UNSPACED) else "w"
+
+
+def _forms(word: str) -> set[str]:
+    """The forms that one of the tokenizers may give a word."""
+    folded = unicodedata.normalize("NFC", word.casefold())
+    return {word, folded, word.encode("ascii", "ignore").decode()}
 
 
 def images(client: Client, options: argparse.Namespace) -> Iterator[Image]:

@@ -202,6 +202,7 @@ def test_other_data_is_named_by_flags(workdir, birds_folder, tmp_path):
     shutil.copytree(workdir, other)
     fields = json.loads((other / "config.json").read_text())
     fields |= {"dataset": "cub", "data_dir": "", "captions_per_image": 10}
+    fields["test_fraction"] = 0.1  # of the run's own data
     (other / "config.json").write_text(json.dumps(fields))
     few = [f"--workdir={other}", "--metrics=retrieval", "--num_images=100"]
     few.append(f"--data_dir={birds_folder}")

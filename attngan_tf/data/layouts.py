@@ -4,6 +4,7 @@
 """
 
 import collections
+import functools
 import os
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -102,6 +103,15 @@ class Layout:
         """The items; the folders train/ and test/ count as classes."""
         raise NotImplementedError
 
+    def _hint(self, name: str) -> str:
+        """Suggests the image whose last part is that of a name."""
+        meant = self._by_last_part.get(_last_part(name))
+        return f"; is {meant} meant?" if meant else ""
+
+    @functools.cached_property
+    def _by_last_part(self) -> dict[str, str]:
+        return {_last_part(x): paths[0] for x, paths in self.images.items()}
+
 
 class TextFiles(Layout):
     """x.txt holds the captions of x.jpg, one per line.
@@ -180,7 +190,7 @@ class Lists(TextFiles):
                 findings.fault(
                     f"images/{name}.*",
                     f"must be a {one_of(ENDINGS)}; found none"
-                    + _hint(name, self.images),
+                    + self._hint(name),
                 )
 
     def _names(self, file: str, findings: Findings) -> list[str]:
@@ -225,7 +235,7 @@ class Metadata(Layout):
                     findings.fault(
                         where,
                         f"must name a {one_of(ENDINGS)}; there is no {name}"
-                        + _hint(name, self.images),
+                        + self._hint(name),
                     )
         for name, (path,) in self.images.items():
             if name in captions:
@@ -335,14 +345,6 @@ def _plain_name(line: str, known: Collection[str]) -> str:
     name = name.replace("\\", "/").removeprefix("./").removeprefix("images/")
     stem, _ = os.path.splitext(name)
     return stem if _ending(name) in ENDINGS and name not in known else name
-
-
-def _hint(name: str, images: Mapping[str, list[str]]) -> str:
-    """Suggests the image whose last part is that of a name."""
-    last = _last_part(name)
-    alike = (paths[0] for x, paths in images.items() if _last_part(x) == last)
-    meant = next(alike, None)
-    return f"; is {meant} meant?" if meant else ""
 
 
 def _last_part(name: str) -> str:

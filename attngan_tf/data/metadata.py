@@ -40,7 +40,7 @@ def rows(
         else:
             findings.fault(
                 where,
-                "file_name must be a text, and text a caption or a list of "
+                "file_name must be a string, and text a caption or a list of "
                 f"captions; found {str(row)[:80]}",
             )
     for column in sorted(unused):

@@ -8,13 +8,11 @@ them, so that it needs no Python.
 import functools
 import sys
 import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-_CODE_POINTS = [
-    chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i <= 0xDFFF
-]
 _PAIR = 2**21  # a pair of code points is numbered first * _PAIR + second
 
 
@@ -64,8 +62,9 @@ def _decomposed(points, rows):
 def _ordered(points, rows):
     """Sorts the marks of each letter by their combining class."""
     classes = _combining_classes(points)
-    letters = tf.cumsum(tf.cast(_begins(classes, rows), tf.int32))
-    order = tf.argsort(letters * 256 + classes, stable=True)
+    letters = tf.cumsum(tf.cast(_begins(classes, rows), tf.int64))
+    keys = letters * 256 + tf.cast(classes, tf.int64)
+    order = tf.argsort(keys, stable=True)
     return tf.gather(points, order), rows
 
 
@@ -146,11 +145,17 @@ def _find(keys: np.ndarray, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return index, tf.gather(keys, index) == values
 
 
+def _code_points() -> Iterator[str]:
+    """All code points except surrogates."""
+    points = map(chr, range(sys.maxunicode + 1))
+    return (x for x in points if not "\ud800" <= x <= "\udfff")
+
+
 @functools.cache
 def _decompositions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Code points that change, and their new ones from start to next start."""
     keys, starts, pieces = [], [0], []
-    for letter in _CODE_POINTS:
+    for letter in _code_points():
         parts = unicodedata.normalize("NFD", letter.casefold())
         # Korean syllables would only be joined again.
         if parts != letter and not "\uac00" <= letter <= "\ud7a3":
@@ -164,7 +169,7 @@ def _decompositions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _compositions() -> tuple[np.ndarray, np.ndarray]:
     """Pairs of code points that have a common form, and this form."""
     pairs = {}
-    for letter in _CODE_POINTS:
+    for letter in _code_points():
         *first, last = unicodedata.normalize("NFD", letter)
         first = unicodedata.normalize("NFC", "".join(first))
         if len(first) == 1 and unicodedata.normalize("NFC", letter) == letter:
@@ -177,7 +182,7 @@ def _compositions() -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _marks() -> tuple[np.ndarray, np.ndarray]:
     """All code points with a combining class, and this class."""
-    marks = [x for x in _CODE_POINTS if unicodedata.combining(x)]
+    marks = [x for x in _code_points() if unicodedata.combining(x)]
     classes = [unicodedata.combining(x) for x in marks]
     return np.array(list(map(ord, marks)), np.int32), np.array(
         classes, np.int32

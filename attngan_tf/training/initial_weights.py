@@ -2,7 +2,7 @@
 
 from attngan_tf.config import Config
 from attngan_tf.data.vocabulary import Vocabulary
-from attngan_tf.encoders import load_encoders
+from attngan_tf.encoders import check_image_encoder, load_encoders
 from attngan_tf.errors import UserError
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
@@ -58,7 +58,7 @@ def check(config: Config) -> None:
             f"images; received {config.discriminator_stages}"
         )
     if config.stage != "gan":
-        checkpoint.find(config.init_from, "damsm", "best")
+        check_image_encoder(config.init_from)
     if config.stage != "damsm":
         checkpoint.find(config.init_from, "gan")
 

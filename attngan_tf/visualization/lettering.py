@@ -90,7 +90,8 @@ def installed_font(letters: str) -> str | None:
     """Path of an installed font with all the letters, found by fontconfig."""
     codes = " ".join(f"{ord(letter):x}" for letter in letters)
     command = ["fc-match", f"sans:charset={codes}", "--format=%{file}"]
-    with contextlib.suppress(OSError):  # no fontconfig, or no font
+    # Without fontconfig, without its configuration, or without a font.
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
         path = subprocess.check_output(command, text=True)
         font = ImageFont.truetype(path, 13)
         if all(has_glyph(font, letter) for letter in letters):

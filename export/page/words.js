@@ -2,6 +2,10 @@
 "use strict";
 
 const WORDS_HINT = "Point at a word, or choose it with the arrow keys.";
+// Characters, with marks, of scripts without spaces: each is a word.
+const UNSPACED = new RegExp(`[${
+  ["Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"]
+    .map((script) => `\\p{Script=${script}}`).join("")}]\\p{M}*`, "gu");
 
 /** The part of the page that shows an image's attention. */
 class WordPanel {
@@ -159,14 +163,19 @@ function explain(word, peak, count) {
     : `“${word}” does not exceed equal attention at any position; ${uniform}.`;
 }
 
+/** A word without regard to case: "ß" equals "ss", and "ς" equals "σ". */
+function folded(word) {
+  return word.toUpperCase().toLowerCase().replace(/ς/g, "σ").normalize("NFC");
+}
+
 /** A sentence about the words of a caption that the model ignores, or "". */
 function noteOfIgnored(caption, words) {
   const used = new Set(words);
-  // A tokenizer may drop letters outside of ASCII, or separate characters.
-  const isUsed = (word) => [word, word.replace(/[^ -~]/g, "")]
-    .some((form) => used.has(form)) || [...word].every((x) => used.has(x));
-  const found = caption.toLowerCase().normalize("NFC")
-    .match(/[\p{L}\p{M}\p{N}_]+/gu) ?? [];
+  // A tokenizer may drop letters outside of ASCII, or fold case.
+  const isUsed = (word) => [word, word.replace(/[^ -~]/g, ""), folded(word)]
+    .some((form) => used.has(form));
+  const found = caption.toLowerCase().normalize("NFC").replace(/\p{Cf}/gu, "")
+    .replace(UNSPACED, " $& ").match(/[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*/gu) ?? [];
   const ignored = [...new Set(found)].filter((word) => !isUsed(word));
   if (words[0] === "<end>") {
     return "The model knows no word of this caption: its images depend on the seed alone. ";

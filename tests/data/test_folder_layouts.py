@@ -218,7 +218,7 @@ def test_faults_of_metadata_are_listed_at_once(raw, prepare):
         [
             "test/metadata.jsonl line 1: must be a JSON object; found [1]",
             "test/metadata.jsonl line 2: must be JSON; Expecting",
-            "test/metadata.jsonl line 3: file_name must be a text, and text a",
+            "test/metadata.jsonl line 3: file_name must be a string, and",
             "test/metadata.jsonl: must have file_name and text in each row; "
             "found file_name, caption",
         ],

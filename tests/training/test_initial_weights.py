@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from attngan_tf import encoders
 from attngan_tf.data.vocabulary import Vocabulary
 from attngan_tf.encoders import load_encoders
 from attngan_tf.errors import UserError
@@ -93,6 +94,14 @@ def test_what_does_not_fit_is_refused(tiny_config, config, fields, message):
     fields = {"init_from": config.init_from, **fields}
     with pytest.raises(UserError, match=message):
         initial_weights.check(tiny_config(**fields))
+
+
+def test_encoders_without_an_image_encoder_are_refused(config, monkeypatch):
+    """Before the workdir belongs to the run."""
+    monkeypatch.setattr(encoders, "has_image_encoder", lambda workdir: False)
+    with pytest.raises(UserError, match="need an image encoder; received"):
+        initial_weights.check(config)
+    initial_weights.check(dataclasses.replace(config, stage="gan"))
 
 
 def test_a_run_starts_from_another(config, tiny_workdir, tmp_path, capsys):
