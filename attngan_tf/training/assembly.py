@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+from collections.abc import Iterable
 
 import keras
 
@@ -89,17 +90,29 @@ def held_out(config: Config, data: Data) -> HeldOut:
     )
 
 
-ENCODER_FIELDS = (
-    "tokenizer",
+# Fields that determine the weights of the encoders.
+ENCODER_SIZES = (
     "feature_size",
     "embedding_size",
-    "text_training",
     "image_encoder",
     "image_region_layer",
     "image_encoder_size",
     "image_encoder_resize",
     "inception_padding",
 )
+
+
+def check_equal_fields(
+    config: Config, source: Config, flag: str, names: Iterable[str]
+) -> None:
+    """Raises UserError if a field differs from that of the run `flag` names."""
+    for name in names:
+        theirs, ours = getattr(source, name), getattr(config, name)
+        if theirs != ours:
+            raise UserError(
+                f"--{name} must be that of --{flag}={getattr(config, flag)}, "
+                f"{theirs!r}; received {ours!r}"
+            )
 
 
 def check_encoders(config: Config) -> None:
@@ -117,13 +130,8 @@ def check_encoders(config: Config) -> None:
         raise UserError(
             f"--encoders must name a workdir with trained encoders: {error}"
         ) from None
-    for name in ENCODER_FIELDS:
-        theirs, ours = getattr(source, name), getattr(config, name)
-        if theirs != ours:
-            raise UserError(
-                f"--{name} must be that of --encoders={config.encoders}, "
-                f"{theirs!r}; received {ours!r}"
-            )
+    fields = ("tokenizer", "text_training", *ENCODER_SIZES)
+    check_equal_fields(config, source, "encoders", fields)
 
 
 def adopt_encoders(config: Config) -> None:

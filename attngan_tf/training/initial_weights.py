@@ -7,17 +7,12 @@ from attngan_tf.errors import UserError
 from attngan_tf.models.image_encoder import ImageEncoder
 from attngan_tf.models.text_encoder import TextEncoder
 from attngan_tf.runs import checkpoint
+from attngan_tf.training import assembly
 from attngan_tf.training.gan_step import GanStep
 
 # Fields that determine the weights of encoders and generator.
 NETWORK_FIELDS = (
-    "feature_size",
-    "embedding_size",
-    "image_encoder",
-    "image_region_layer",
-    "image_encoder_size",
-    "image_encoder_resize",
-    "inception_padding",
+    *assembly.ENCODER_SIZES,
     "generator",
     "attention",
     "base_size",
@@ -44,13 +39,7 @@ def check(config: Config) -> None:
             f"received {config.init_from} and {config.encoders}"
         )
     source = Config.load(config.init_from)
-    for name in NETWORK_FIELDS:
-        theirs, ours = getattr(source, name), getattr(config, name)
-        if theirs != ours:
-            raise UserError(
-                f"--{name} must be that of --init_from={config.init_from}, "
-                f"{theirs!r}; received {ours!r}"
-            )
+    assembly.check_equal_fields(config, source, "init_from", NETWORK_FIELDS)
     if source.discriminator_stages == "last" != config.discriminator_stages:
         raise UserError(
             "--discriminator_stages must be last, as in "
